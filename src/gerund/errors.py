@@ -1,0 +1,41 @@
+"""Every error that gerund raises on purpose. A message names the thing, the value and the way out."""
+
+
+class GerundError(Exception):
+    """Base of all errors a user can meet; `exit_code` is what the command line ends with."""
+
+    exit_code = 1
+
+
+class UsageError(GerundError):
+    """An argument or option that cannot be: an unknown name, a value out of range, two options that exclude each other."""
+
+    exit_code = 2
+
+
+class DataError(GerundError):
+    """A data set that cannot be used: a folder without clips, a manifest with a wrong column, a split that leaks."""
+
+
+class VideoError(GerundError):
+    """A file that cannot be decoded, or written, as video."""
+
+
+class ClipError(VideoError):
+    """A clip that its video cannot serve: a span beyond the end, a video without a single feature row."""
+
+
+class BackboneError(GerundError):
+    """A backbone whose weights are missing, do not fit, or cannot be fetched."""
+
+
+class CacheError(GerundError):
+    """A feature cache that cannot be read or written."""
+
+
+class ModelError(GerundError):
+    """A model folder that is missing, damaged, or of an unknown format version."""
+
+
+class TrainingError(GerundError):
+    """Training that cannot start or go on: too few classes, features or losses that are not finite."""

@@ -1,0 +1,139 @@
+"""Index arithmetic: which frames of a video are kept, and how a span of features becomes what a head sees."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import numpy as np
+
+from gerund.errors import ClipError, UsageError
+from gerund.types import Clip, Features
+
+Item = TypeVar("Item")
+TAKES = ("mean", "middle", "first")
+TIME_SLACK = 1e-3
+"""Seconds by which containers that count in milliseconds (WebM, FLV, MPEG-TS) round a frame's time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How a clip's dense rows become T = `num_frames` tokens.
+
+    `take`: each of the T parts gives its `mean`, or its `middle` row; `first` takes the first T rows and ignores the rest.
+    `motion` joins the mean absolute difference between successive rows of the part.
+    """
+
+    num_frames: int = 16
+    take: Literal["mean", "middle", "first"] = "mean"
+    motion: bool = True
+
+    def __post_init__(self) -> None:
+        if self.num_frames < 1:
+            raise UsageError(f"num_frames is {self.num_frames}; a clip needs at least 1 time step")
+        if self.take not in TAKES:
+            raise UsageError(f"unknown take {self.take!r}; choose one of {', '.join(TAKES)}")
+
+    def token_dim(self, feature_dim: int) -> int:
+        """Width D' of a token, for features of width D."""
+        return feature_dim * (2 if self.motion else 1)
+
+
+def at_rate(timed: Iterable[tuple[float, Item]], fps: float | None) -> Iterator[tuple[float, Item]]:
+    """Keep the items on screen at 0, 1/fps, 2/fps ... seconds, each at most once; `timed` holds (pts, item) in order of pts.
+
+    An item is on screen from its own pts until the next one's, the last one for as long as the one before it. A video slower
+    than `fps` therefore keeps every frame and repeats none. None keeps everything.
+    """
+    if fps is None:
+        yield from timed
+        return
+    held: tuple[float, Item] | None = None
+    step = 0.0
+    for pts, item in timed:
+        if held is not None:
+            step = pts - held[0]
+            if wanted_between(held[0], pts, fps):
+                yield held
+        held = (pts, item)
+    if held is not None and wanted_between(held[0], held[0] + (step or 1 / fps), fps):
+        yield held
+
+
+def wanted_between(start: float, end: float, fps: float) -> bool:
+    """Whether some instant k / fps lies in [start, end), up to the rounding of container times."""
+    return math.ceil((start - TIME_SLACK) * fps) < (end - TIME_SLACK) * fps
+
+
+def clip_rows(features: Features, clip: Clip) -> slice:
+    """The rows of a video whose time lies in the clip's span; the nearest row when none does.
+
+    Raises ClipError when the video has no rows, or the span starts after its end.
+    """
+    pts = features.pts
+    if len(pts) == 0:
+        raise ClipError(f"{clip.path}: no frame was decoded, so there is nothing to look at")
+    if clip.start > features.end + TIME_SLACK:
+        raise ClipError(f"{clip.path}: the clip starts at {clip.start:g} s, but the video ends at {features.end:.2f} s")
+    end = math.inf if clip.end is None else clip.end
+    first, last = np.searchsorted(pts, [clip.start - TIME_SLACK, end - TIME_SLACK])
+    if first >= last:
+        middle = clip.start if clip.end is None else (clip.start + clip.end) / 2
+        first = int(np.abs(pts - middle).argmin())
+        last = first + 1
+    return slice(int(first), int(last))
+
+
+def tokens(
+    features: Features, clip: Clip, sampling: Sampling, *, jitter: np.random.Generator | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """What a head sees of a clip: data (T, D') float32 and valid (T,) bool, T = `sampling.num_frames`.
+
+    The span is cut into T equal parts and each gives one token, a row or the mean of its rows (segment sampling, Wang et al.
+    2016, arXiv:1608.00859, sec. 3.1). A span with fewer than T rows gives one token for each row and pads the tail with zeros,
+    `valid` False. With `jitter`, the parts' borders move at random and `middle` becomes a random row of each part. With
+    `sampling.motion`, D' = 2 D: each part's mean absolute difference between successive rows follows.
+    Raises ClipError when the clip has no rows.
+    """
+    rows = np.asarray(features.data[clip_rows(features, clip)], dtype=np.float32)
+    if sampling.take == "first":
+        rows = rows[: sampling.num_frames]
+    edges = part_edges(len(rows), sampling.num_frames, jitter)
+    data = part_means(rows, edges) if sampling.take == "mean" else rows[picked_rows(edges, jitter)]
+    if sampling.motion:
+        data = np.concatenate([data, part_means(successive_differences(rows), edges)], axis=1)
+    valid = np.arange(sampling.num_frames) < len(data)
+    return np.pad(data, ((0, sampling.num_frames - len(data)), (0, 0))), valid
+
+
+def part_edges(num_rows: int, num_parts: int, jitter: np.random.Generator | None) -> np.ndarray:
+    """Borders of min(num_parts, num_rows) parts, none empty: part i holds rows edges[i] .. edges[i + 1] - 1."""
+    parts = min(num_parts, num_rows)
+    if jitter is None:
+        return np.arange(parts + 1) * num_rows // parts
+    inner = np.arange(1, parts) + jitter.uniform(-0.5, 0.5, parts - 1)
+    inner = np.floor(inner * num_rows / parts).astype(np.int64)
+    inner = np.clip(inner, np.arange(1, parts), num_rows - np.arange(parts - 1, 0, -1))
+    return np.concatenate([[0], np.maximum.accumulate(inner - np.arange(1, parts)) + np.arange(1, parts), [num_rows]])
+
+
+def picked_rows(edges: np.ndarray, jitter: np.random.Generator | None) -> np.ndarray:
+    """One row of each part: the middle one, or with `jitter` a random one."""
+    if jitter is None:
+        return (edges[:-1] + edges[1:] - 1) // 2
+    return jitter.integers(edges[:-1], edges[1:])
+
+
+def part_means(rows: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Mean of the rows of each part: (N, D) -> (parts, D)."""
+    return np.add.reduceat(rows, edges[:-1], axis=0) / np.diff(edges).astype(rows.dtype)[:, None]
+
+
+def successive_differences(rows: np.ndarray) -> np.ndarray:
+    """|row[i + 1] - row[i]| for every row (N, D); the last row repeats the difference before it, a lone row has none (zero)."""
+    if len(rows) == 1:
+        return np.zeros_like(rows)
+    differences = np.abs(np.diff(rows, axis=0))
+    return np.concatenate([differences, differences[-1:]])

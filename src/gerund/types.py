@@ -1,0 +1,140 @@
+"""The nouns: Clip -> Frames -> Features -> Prediction. Pure data, numpy only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+EXTRACTOR_VERSION = 1
+"""Raised by hand whenever a change in decoding, resizing or pooling changes the value of a feature."""
+
+Fit = Literal["crop", "squeeze", "letterbox"]
+FITS: tuple[Fit, ...] = ("crop", "squeeze", "letterbox")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """What to look at: a labelled span of one video; one manifest row, no pixels.
+
+    `start` and `end` are seconds from the first frame, `end` is exclusive and None means the end of the video. Clips of one
+    `group` (same source video, same person, same session) are never on two sides of a split.
+    """
+
+    path: Path
+    label: str | None = None
+    start: float = 0.0
+    end: float | None = None
+    split: str | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A block of decoded frames: `data` (N, H, W, 3) uint8 RGB and `pts` (N,) float64 seconds from the first frame."""
+
+    data: np.ndarray
+    pts: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resize:
+    """How a frame of any size becomes the backbone's one input size.
+
+    `crop`: short side to `height / scale`, centre crop; `squeeze`: both sides stretched; `letterbox`: whole frame, black bars.
+    """
+
+    height: int
+    width: int
+    fit: Fit = "crop"
+    scale: float = 1.0
+    interpolation: Literal["bilinear", "bicubic", "area"] = "bicubic"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureSpec:
+    """Everything that changes the value of a feature; its digest names the cache.
+
+    `fps` None means every frame. `window` and `stride` count frames per step: 1 and 1 for an image backbone.
+    """
+
+    backbone: str
+    fps: float | None
+    view: Literal["centre", "flip"] = "centre"
+    pooling: str = "mean"
+    precision: str = "f32"
+    window: int = 1
+    stride: int = 1
+    version: int = EXTRACTOR_VERSION
+
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits, equal on every machine."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+
+
+class Rows(Protocol):
+    """What `Features.data` must offer: an array (N, D), or a lazy stack of cache blocks that reads like one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __getitem__(self, rows: slice, /) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the backbone saw of one video: `data` (N, D) float16, lazily read, and `pts` (N,) float64 seconds."""
+
+    data: Rows
+    pts: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+    @property
+    def feature_dim(self) -> int:
+        return self.data.shape[1]
+
+    @property
+    def end(self) -> float:
+        """Seconds at which the last row's time is over: its pts plus the usual distance between rows."""
+        return float(self.pts[-1] + (np.median(np.diff(self.pts)) if len(self.pts) > 1 else 0.0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """One row of a timeline: `start` and `end` in seconds, `score` in 0..1."""
+
+    start: float
+    end: float
+    label: str
+    score: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """The answer for one clip: `scores` holds (label, probability) pairs, highest first, adding up to 1 over all classes."""
+
+    path: Path
+    scores: Sequence[tuple[str, float]] = field(default_factory=tuple)
+    start: float = 0.0
+    end: float | None = None
+    error: str | None = None
+
+    @property
+    def label(self) -> str | None:
+        """The likeliest label; None when the clip could not be decoded (`error` says why)."""
+        return self.scores[0][0] if self.scores else None
+
+    def top(self, k: int | None) -> list[dict[str, Any]]:
+        """The k likeliest labels in the Hugging Face shape, `[{"label": ..., "score": ...}, ...]`; None gives all."""
+        return [{"label": label, "score": score} for label, score in self.scores[:k]]

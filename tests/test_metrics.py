@@ -1,0 +1,66 @@
+"""Metrics agree with torchmetrics, and a clip without an answer counts as wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torchmetrics.functional.classification import multiclass_accuracy, multiclass_confusion_matrix
+
+from gerund.metrics import class_accuracies, confusion_matrix, topk_accuracy, topk_correct
+
+NUM_CLASSES = 6
+
+
+@pytest.fixture
+def answers() -> tuple[np.ndarray, np.ndarray]:
+    """Scores (200, 6) that lean towards the truth, and targets (200,)."""
+    random = np.random.default_rng(0)
+    targets = random.integers(0, NUM_CLASSES, 200)
+    return random.normal(size=(200, NUM_CLASSES)) + 1.5 * np.eye(NUM_CLASSES)[targets], targets
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_topk_accuracy_agrees_with_torchmetrics(answers: tuple[np.ndarray, np.ndarray], k: int) -> None:
+    scores, targets = map(torch.from_numpy, answers)
+    expected = multiclass_accuracy(scores, targets, NUM_CLASSES, top_k=k, average="micro")
+    assert 0.3 < expected < 1
+    assert topk_accuracy(*answers, k) == pytest.approx(float(expected))
+
+
+def test_the_confusion_matrix_and_class_accuracies_agree_with_torchmetrics(answers: tuple[np.ndarray, np.ndarray]) -> None:
+    scores, targets = map(torch.from_numpy, answers)
+    confusion = confusion_matrix(*answers, NUM_CLASSES)
+    assert confusion[:, :-1].tolist() == multiclass_confusion_matrix(scores, targets, NUM_CLASSES).tolist()
+    assert not confusion[:, -1].any()
+    expected = multiclass_accuracy(scores, targets, NUM_CLASSES, average=None)
+    assert class_accuracies(confusion) == pytest.approx(expected.numpy(), rel=1e-6)
+
+
+def test_a_clip_without_scores_counts_as_wrong_and_has_its_own_column() -> None:
+    scores = np.array([[0.9, 0.1], [np.nan, np.nan], [0.2, 0.8], [np.nan, np.nan]])
+    targets = np.array([0, 0, 1, 1])
+    assert topk_correct(scores, targets, 1).tolist() == [True, False, True, False]
+    assert topk_accuracy(scores, targets) == 0.5
+    assert topk_accuracy(scores, targets, 2) == 0.5
+    confusion = confusion_matrix(scores, targets, 2)
+    assert confusion.tolist() == [[1, 0, 1], [0, 1, 1]]
+    assert class_accuracies(confusion).tolist() == [0.5, 0.5]
+
+
+def test_k_beyond_the_number_of_classes_counts_every_answered_clip() -> None:
+    assert topk_accuracy(np.array([[0.1, 0.9], [0.9, 0.1]]), np.array([0, 0]), 5) == 1.0
+
+
+def test_a_label_the_model_does_not_know_is_never_right() -> None:
+    assert topk_accuracy(np.array([[0.1, 0.9], [0.9, 0.1]]), np.array([-1, 2]), 2) == 0.0
+
+
+def test_a_class_without_clips_has_no_accuracy() -> None:
+    accuracies = class_accuracies(np.array([[3, 1, 0], [0, 0, 0]]))
+    assert accuracies[0] == 0.75
+    assert np.isnan(accuracies[1])
+
+
+def test_no_clips_have_no_accuracy() -> None:
+    assert np.isnan(topk_accuracy(np.empty((0, 3)), np.empty(0, int)))
