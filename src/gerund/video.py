@@ -1,0 +1,329 @@
+"""The only module that knows the decoder (PyAV): probe, read, write. A folder of frame images is a video too."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from gerund.errors import VideoError
+from gerund.sampling import at_rate
+from gerund.types import Frames, Resize
+
+VIDEO_SUFFIXES = frozenset(
+    ".3g2 .3gp .asf .avi .divx .dv .f4v .flv .gif .h264 .h265 .hevc .m2ts .m2v .m4v .mjpeg .mjpg .mkv .mov .mp4 .mpe .mpeg .mpg"
+    " .mts .mxf .nut .ogm .ogv .qt .rm .rmvb .ts .vob .webm .wmv .y4m".split()
+)
+IMAGE_SUFFIXES = frozenset(".bmp .jpeg .jpg .png .tif .tiff .webp".split())
+FRAME_FOLDER_FPS = 25.0
+"""Frames per second of a folder of images, which carries no times of its own."""
+
+av.logging.set_level(None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoInfo:
+    """What the container says of a video: nothing is decoded, so `duration` (s), `fps` and `num_frames` may be unknown (None)."""
+
+    path: Path
+    width: int
+    height: int
+    fps: float | None
+    duration: float | None
+    num_frames: int | None
+    codec: str
+    pixel_format: str | None
+
+
+def is_frame_folder(path: Path) -> bool:
+    """Whether a folder holds frame images and no folders of its own."""
+    if not path.is_dir():
+        return False
+    entries = [entry for entry in path.iterdir() if not entry.name.startswith(".")]
+    return any(entry.suffix.lower() in IMAGE_SUFFIXES for entry in entries) and not any(e.is_dir() for e in entries)
+
+
+def is_video(path: Path) -> bool:
+    """Whether a path looks like a video: a file with a video suffix, or a folder of frame images."""
+    return path.suffix.lower() in VIDEO_SUFFIXES if path.is_file() else is_frame_folder(path)
+
+
+def frame_images(folder: Path) -> list[Path]:
+    """The images of a frame folder in the order of the numbers in their names (frame2 before frame10), at least one."""
+    images = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")]
+    if not images:
+        raise VideoError(f"{folder}: a folder without frame images ({', '.join(sorted(IMAGE_SUFFIXES))})")
+    return sorted(images, key=natural_order)
+
+
+def natural_order(path: Path) -> tuple[list[int | str], str]:
+    """Sorts names by the numbers in them; frame1 and frame01, equal as numbers, by their letters."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.name)], path.name
+
+
+def probe(path: Path) -> VideoInfo:
+    """Read the header of a video. Raises VideoError when it is no video."""
+    if path.is_dir():
+        images = frame_images(path)
+        duration, rate, count = len(images) / FRAME_FOLDER_FPS, Fraction(FRAME_FOLDER_FPS), len(images)
+        path_to_open = images[0]
+    else:
+        duration, rate, count = None, None, None
+        path_to_open = path
+    with opened(path_to_open) as (container, stream):
+        if duration is None:
+            rate = stream.average_rate or stream.guessed_rate
+            count = stream.frames or None
+            if stream.duration is not None and stream.time_base is not None:
+                duration = float(stream.duration * stream.time_base)
+            elif container.duration is not None:
+                duration = container.duration / av.time_base
+        context = stream.codec_context
+        return VideoInfo(
+            path=path,
+            width=context.width,
+            height=context.height,
+            fps=float(rate) if rate else None,
+            duration=duration,
+            num_frames=count,
+            codec=context.name,
+            pixel_format=context.pix_fmt,
+        )
+
+
+def read(
+    path: Path, *, fps: float | None = None, resize: Resize | None = None, block: int = 64, threads: int = 1
+) -> Iterator[Frames]:
+    """Decode a video once, in blocks of at most `block` frames, so that any length fits in memory.
+
+    `fps`: the frames on screen at 0, 1/fps, 2/fps ... (see `sampling.at_rate`); None reads every frame. `resize` None keeps the
+    video's own size. Frames are upright (rotation metadata applied) and their `pts` count from the first frame. Damaged packets
+    are skipped. Raises VideoError when no frame at all can be decoded.
+    """
+    convert = FrameConverter(resize)
+    data: list[np.ndarray] = []
+    pts: list[float] = []
+    for time, frame in at_rate(decode(path, threads=threads), fps):
+        picture = convert(frame)
+        if data and (len(data) == block or picture.shape != data[0].shape):
+            yield Frames(np.stack(data), np.array(pts))
+            data, pts = [], []
+        data.append(picture)
+        pts.append(time)
+    if data:
+        yield Frames(np.stack(data), np.array(pts))
+
+
+def frame_at(path: Path, seconds: float, resize: Resize | None = None) -> np.ndarray:
+    """The picture (H, W, 3) uint8 on screen at a time; the last one for times beyond the end."""
+    convert = FrameConverter(resize)
+    shown = None
+    for time, frame in decode(path):
+        if shown is not None and time > seconds:
+            break
+        shown = frame
+    assert shown is not None
+    return convert(shown)
+
+
+def decode(path: Path, *, threads: int = 1) -> Iterator[tuple[float, av.VideoFrame]]:
+    """Every frame of a video with its time in seconds from the first one, strictly rising.
+
+    A missing or backward time stamp becomes the one before it plus the usual frame duration.
+    """
+    if path.is_dir():
+        for index, image in enumerate(frame_images(path)):
+            with opened(image) as (container, stream):
+                yield from ((index / FRAME_FOLDER_FPS, frame) for frame in container.decode(stream))
+        return
+    with opened(path) as (container, stream):
+        stream.codec_context.thread_count = threads
+        stream.codec_context.thread_type = "AUTO" if threads != 1 else "NONE"
+        usual = 1 / float(stream.average_rate or stream.guessed_rate or 25)
+        origin: float | None = None
+        last = -math.inf
+        damaged = 0
+        for packet in container.demux(stream):
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:
+                damaged += 1
+                continue
+            for frame in frames:
+                if origin is None:
+                    origin = frame.time or 0.0
+                time = last + usual if frame.time is None else frame.time - origin
+                if time <= last:
+                    time = last + usual
+                last = time if math.isfinite(time) else 0.0
+                yield last, frame
+        if origin is None:
+            raise VideoError(f"{path}: no frame could be decoded ({damaged} damaged packets); is the file complete?")
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[Any, Any]]:
+    """A container and its best video stream; every decoder error leaves as a VideoError with the path and the reason."""
+    try:
+        if not path.exists():
+            raise VideoError(f"{path}: no such file")
+        if path.is_file() and path.stat().st_size == 0:
+            raise VideoError(f"{path}: the file is empty")
+        with av.open(os.fspath(path.absolute()), metadata_errors="replace") as container:  # FFmpeg takes 12:30.mp4 for a URL
+            streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+            if not streams:
+                kinds = ", ".join(sorted({stream.type or "unknown" for stream in container.streams})) or "nothing"
+                raise VideoError(f"{path}: no video stream (found: {kinds}); is this an audio file?")
+            best = container.streams.best("video")
+            yield container, best if best in streams else streams[0]
+    except (av.FFmpegError, OSError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise VideoError(f"{path}: not readable as video ({reason})") from None
+
+
+class FrameConverter:
+    """Decoded frame -> upright RGB picture (H, W, 3) uint8 of the size that `resize` asks for; one scaler for all frames."""
+
+    def __init__(self, resize: Resize | None) -> None:
+        self.resize = resize
+        self.scaler = VideoReformatter()
+
+    def __call__(self, frame: av.VideoFrame) -> np.ndarray:
+        turned = frame.rotation % 180 != 0
+        shown = (frame.width, frame.height) if turned else (frame.height, frame.width)
+        height, width = scaled_size(shown, self.resize)
+        interpolation = Interpolation[self.resize.interpolation.upper()] if self.resize else Interpolation.BICUBIC
+        if turned:
+            height, width = width, height
+        scaled = self.scaler.reformat(frame, width=width, height=height, format="rgb24", interpolation=interpolation, threads=1)
+        picture = np.rot90(scaled.to_ndarray(), round(frame.rotation / 90))
+        return np.ascontiguousarray(picture if self.resize is None else fitted(picture, self.resize))
+
+
+def scaled_size(size: tuple[int, int], resize: Resize | None) -> tuple[int, int]:
+    """Height and width that a frame of `size` is scaled to, before cropping or padding."""
+    height, width = size
+    if resize is None:
+        return height, width
+    if resize.fit == "squeeze":
+        return resize.height, resize.width
+    ratios = (resize.height / height, resize.width / width)
+    factor = min(ratios) if resize.fit == "letterbox" else max(ratios) / resize.scale
+    low, high = (
+        ((1, 1), (resize.height, resize.width)) if resize.fit == "letterbox" else ((resize.height, resize.width), (10**6, 10**6))
+    )
+    return tuple(min(max(round(side * factor), a), b) for side, a, b in zip(size, low, high, strict=True))  # type: ignore[return-value]
+
+
+def fitted(picture: np.ndarray, resize: Resize) -> np.ndarray:
+    """Cut the middle out of a scaled picture, or put it in the middle of a black one."""
+    height, width = picture.shape[:2]
+    if resize.fit == "letterbox":
+        canvas = np.zeros((resize.height, resize.width, 3), np.uint8)
+        top, left = (resize.height - height) // 2, (resize.width - width) // 2
+        canvas[top : top + height, left : left + width] = picture
+        return canvas
+    top, left = (height - resize.height) // 2, (width - resize.width) // 2
+    return picture[top : top + resize.height, left : left + resize.width]
+
+
+@contextmanager
+def created(path: Path) -> Iterator[Any]:
+    """A container to write to; every encoder error leaves as a VideoError with the path and the reason."""
+    try:
+        forever = {"loop": "0"} if path.suffix.lower() == ".webp" else {}
+        with av.open(os.fspath(path.absolute()), "w", options=forever) as container:
+            yield container
+    except (av.FFmpegError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise VideoError(f"{path}: cannot be written as video ({reason})") from None
+
+
+def write(
+    path: Path, frames: Iterable[np.ndarray], *, fps: float, codec: str = "libx264", options: dict[str, str] | None = None
+) -> None:
+    """Encode RGB pictures (H, W, 3) uint8 of one size; the suffix chooses the container. Odd sides lose their last pixel line.
+
+    Raises VideoError when there is no frame, or the file cannot be written.
+    """
+    with created(path) as container:
+        stream: Any = None
+        for frame in frames:
+            picture = frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2]
+            if stream is None:
+                stream = container.add_stream(codec, rate=Fraction(fps).limit_denominator(1001), options=options or {})
+                stream.height, stream.width = picture.shape[:2]
+                stream.pix_fmt = "yuv420p"
+                stream.codec_context.thread_count = 1
+            for packet in stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")):
+                container.mux(packet)
+        if stream is None:
+            raise VideoError(f"{path}: no frame to write")
+        for packet in stream.encode():
+            container.mux(packet)
+
+
+ANIMATIONS = {".gif": "gif", ".webp": "libwebp_anim"}
+CLOCK = {".gif": 100, ".webp": 1000}
+VIDEO_CLOCK = 90_000
+"""Ticks per second of a written file's time stamps: what the format itself counts in."""
+
+
+class Writer:
+    """Writes pictures at their own times, one after the other: .mp4 (and its like), .gif or .webp. Use as a context manager.
+
+    `palette` (256, 3) uint8 is the one palette of a GIF, whose pictures are then given as indices (H, W) uint8.
+    Raises VideoError when the file cannot be written.
+    """
+
+    def __init__(self, path: Path, *, palette: np.ndarray | None = None) -> None:
+        self.path = path
+        self.suffix = path.suffix.lower()
+        self.clock = CLOCK.get(self.suffix, VIDEO_CLOCK)
+        self.palette = None if palette is None else np.concatenate([np.full((256, 1), 255, np.uint8), palette], axis=1)
+        self.stream: Any = None
+        self.last = -1
+
+    def __enter__(self) -> Writer:
+        self.opening = created(self.path)
+        self.container = self.opening.__enter__()
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if error is None and self.stream is not None:
+            for packet in self.stream.encode():
+                self.container.mux(packet)
+        self.opening.__exit__(kind, error, trace)
+
+    def add(self, picture: np.ndarray, seconds: float) -> None:
+        """Append a picture (H, W, 3) uint8 RGB, or palette indices (H, W), that is on screen from `seconds` on."""
+        picture = np.ascontiguousarray(picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2])
+        if self.stream is None:
+            self.stream = self.open_stream(picture)
+        if self.palette is not None:
+            frame = av.VideoFrame.from_ndarray((picture, self.palette), format="pal8")  # type: ignore[arg-type]
+        else:
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        self.last = max(round(seconds * self.clock), self.last + 1)
+        frame.pts, frame.time_base = self.last, Fraction(1, self.clock)
+        for packet in self.stream.encode(frame):
+            self.container.mux(packet)
+
+    def open_stream(self, picture: np.ndarray) -> Any:
+        stream: Any = self.container.add_stream(ANIMATIONS.get(self.suffix, "libx264"), rate=25)
+        stream.height, stream.width = picture.shape[:2]
+        stream.pix_fmt = "yuv420p" if self.palette is None else "pal8"
+        stream.codec_context.time_base = stream.time_base = Fraction(1, self.clock)
+        if self.suffix not in ANIMATIONS:
+            stream.codec_context.options = {"crf": "20", "preset": "veryfast"}
+        return stream

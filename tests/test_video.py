@@ -1,0 +1,521 @@
+"""Reading and writing video: which picture at which time, upright, of the right size, from any file a person may have."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import wave
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from gerund import video
+from gerund.errors import VideoError
+from gerund.types import Frames, Resize
+
+RampVideo = Callable[..., Path]
+RED, GREEN, BLUE, WHITE = (220, 0, 0), (0, 200, 0), (0, 0, 220), (255, 255, 255)
+
+
+def joined(blocks: Iterator[Frames]) -> Frames:
+    parts = list(blocks)
+    return Frames(np.concatenate([part.data for part in parts]), np.concatenate([part.pts for part in parts]))
+
+
+def shown(frames: Frames, step: int = 3) -> list[int]:
+    """Which frame of a ramp each picture is; a grey level comes back up to 2 darker."""
+    return [round((float(picture.mean()) + 1) / step) for picture in frames.data]
+
+
+def encode(
+    path: Path,
+    pictures: list[np.ndarray],
+    *,
+    codec: str = "ffv1",
+    pix_fmt: str = "yuv444p",
+    pts_ms: list[int] | None = None,
+    options: dict[str, str] | None = None,
+    container: dict[str, str] | None = None,
+    source: str = "rgb24",
+) -> Path:
+    """Write pictures at 25 fps or at the given milliseconds, in a codec and pixel format of the test's choice."""
+    with av.open(str(path), "w", container_options=container or {}) as out:
+        stream: Any = out.add_stream(codec, rate=25, options=options or {})
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt = pix_fmt
+        stream.codec_context.time_base = Fraction(1, 1000) if pts_ms else Fraction(1, 25)
+        for index, picture in enumerate(pictures):
+            frame = av.VideoFrame.from_ndarray(picture, format=source)
+            frame.pts = pts_ms[index] if pts_ms else index
+            frame.time_base = stream.codec_context.time_base
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode())
+    return path
+
+
+def ramp(num_frames: int, size: tuple[int, int] = (32, 48), step: int = 3) -> list[np.ndarray]:
+    return [np.full((*size, 3), index * step, np.uint8) for index in range(num_frames)]
+
+
+def quadrants(height: int = 64, width: int = 96) -> np.ndarray:
+    """Red above left, green above right, blue below left, white below right."""
+    picture = np.zeros((height, width, 3), np.uint8)
+    for (top, left), colour in zip(((0, 0), (0, 1), (1, 0), (1, 1)), (RED, GREEN, BLUE, WHITE), strict=True):
+        picture[top * height // 2 : (top + 1) * height // 2, left * width // 2 : (left + 1) * width // 2] = colour
+    return picture
+
+
+def corners(picture: np.ndarray) -> list[tuple[int, ...]]:
+    """The colours a quarter in from each corner: above left, above right, below left, below right."""
+    height, width = picture.shape[:2]
+    return [
+        tuple(int(value) for value in picture[y, x]) for y in (height // 4, 3 * height // 4) for x in (width // 4, 3 * width // 4)
+    ]
+
+
+def assert_corners(picture: np.ndarray, *colours: tuple[int, int, int]) -> None:
+    np.testing.assert_allclose(corners(picture), colours, atol=8)
+
+
+@pytest.fixture
+def quadrant_video(tmp_path: Path) -> Path:
+    return encode(tmp_path / "quadrants.mkv", [quadrants()] * 3)
+
+
+# --- which frame, when
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix"), [("libx264", ".mp4"), ("mpeg4", ".avi"), ("ffv1", ".mkv"), ("libvpx-vp9", ".webm"), ("libx264", ".ts")]
+)
+def test_at_8_frames_per_second_the_frame_on_screen_at_each_eighth_is_read(
+    ramp_video: RampVideo, codec: str, suffix: str
+) -> None:
+    frames = joined(video.read(ramp_video(50, codec=codec, suffix=suffix), fps=8))
+    expected = [k * 25 // 8 for k in range(16)]
+    assert shown(frames) == expected
+    np.testing.assert_allclose(frames.pts, np.array(expected) / 25, atol=0.001)
+
+
+def test_without_a_rate_every_frame_is_read_in_order(ramp_video: RampVideo) -> None:
+    frames = joined(video.read(ramp_video(60)))
+    assert shown(frames) == list(range(60))
+    np.testing.assert_allclose(frames.pts, np.arange(60) / 25)
+
+
+def test_a_video_slower_than_wanted_gives_each_frame_once(ramp_video: RampVideo) -> None:
+    assert shown(joined(video.read(ramp_video(20, fps=5), fps=8))) == list(range(20))
+
+
+def test_blocks_have_one_size_but_the_last(ramp_video: RampVideo) -> None:
+    path = ramp_video(50)
+    blocks = list(video.read(path, block=20))
+    assert [len(block) for block in blocks] == [20, 20, 10]
+    assert all(block.data.dtype == np.uint8 and block.pts.dtype == np.float64 for block in blocks)
+    assert shown(joined(iter(blocks))) == list(range(50))
+    assert [len(block) for block in video.read(path, block=25)] == [25, 25]
+
+
+def test_a_block_is_handed_out_before_the_rest_is_decoded(ramp_video: RampVideo, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded = []
+    original = video.decode
+
+    def counting(path: Path, *, threads: int = 1) -> Iterator[tuple[float, av.VideoFrame]]:
+        for item in original(path, threads=threads):
+            decoded.append(item[0])
+            yield item
+
+    monkeypatch.setattr(video, "decode", counting)
+    blocks = video.read(ramp_video(100), block=4)
+    assert len(next(blocks)) == 4
+    assert len(decoded) <= 5
+    next(blocks)
+    assert len(decoded) <= 9
+
+
+def test_several_threads_read_the_same_pictures(ramp_video: RampVideo) -> None:
+    path = ramp_video(40)
+    one, two = joined(video.read(path)), joined(video.read(path, threads=2))
+    assert np.array_equal(one.data, two.data)
+    assert np.array_equal(one.pts, two.pts)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_a_variable_frame_rate_keeps_its_times(tmp_path: Path, suffix: str) -> None:
+    times = [0, 40, 80, 500, 1000, 1010, 1020, 1500, 2600]
+    path = encode(tmp_path / f"vfr{suffix}", ramp(9), codec="libx264", pix_fmt="yuv420p", pts_ms=times, options={"crf": "0"})
+    frames = joined(video.read(path))
+    assert shown(frames) == list(range(9))
+    np.testing.assert_allclose(frames.pts, np.array(times) / 1000, atol=1e-3)
+    assert shown(joined(video.read(path, fps=2))) == [0, 3, 4, 7, 8]  # at 0, .5, 1, 1.5, (2: still 7), (2.5: still 7), 3 s
+
+
+def test_times_count_from_the_first_frame_wherever_the_container_starts(tmp_path: Path) -> None:
+    path = encode(tmp_path / "late.mkv", ramp(4), pts_ms=[5000, 5040, 5080, 5120])
+    np.testing.assert_allclose(joined(video.read(path)).pts, [0, 0.04, 0.08, 0.12])
+
+
+# --- what kinds of pictures
+
+
+@pytest.mark.parametrize("size", [(33, 47), (1, 1), (2, 7), (101, 64)])
+def test_odd_sizes_are_read_as_they_are(tmp_path: Path, size: tuple[int, int]) -> None:
+    frames = joined(video.read(encode(tmp_path / "odd.mkv", ramp(5, size))))
+    assert frames.data.shape == (5, *size, 3)
+    assert shown(frames) == [0, 1, 2, 3, 4]
+    assert joined(video.read(tmp_path / "odd.mkv", resize=Resize(height=16, width=16))).data.shape == (5, 16, 16, 3)
+
+
+@pytest.mark.parametrize(
+    ("pix_fmt", "codec", "source"),
+    [
+        ("yuv420p10le", "ffv1", "rgb24"),
+        ("yuv420p10le", "libx265", "rgb24"),
+        ("gray", "ffv1", "rgb24"),
+        ("gray10le", "ffv1", "rgb24"),
+        ("yuva420p", "ffv1", "rgb24"),
+        ("yuv422p", "ffv1", "rgb24"),
+        ("bgr0", "ffv1", "rgb24"),
+        ("yuvj420p", "mjpeg", "rgb24"),
+    ],
+)
+def test_any_pixel_format_gives_the_same_grey_levels(tmp_path: Path, pix_fmt: str, codec: str, source: str) -> None:
+    options = {"x265-params": "lossless=1:log-level=none"} if codec == "libx265" else {}
+    path = encode(tmp_path / "clip.mkv", ramp(20, (64, 64), step=10), codec=codec, pix_fmt=pix_fmt, options=options)
+    frames = joined(video.read(path))
+    assert frames.data.shape == (20, 64, 64, 3)
+    np.testing.assert_allclose(frames.data.mean(axis=(1, 2, 3)), np.arange(20) * 10, atol=2)
+
+
+@pytest.mark.parametrize("codec", ["png", "qtrle"])
+def test_transparency_is_left_out(tmp_path: Path, codec: str) -> None:
+    opaque = np.full((32, 32, 4), 255, np.uint8)
+    opaque[..., :3] = RED
+    half = opaque.copy()
+    half[..., 3] = 90
+    format_name = "rgba" if codec == "png" else "argb"
+    path = encode(tmp_path / "alpha.mov", [opaque, half], codec=codec, pix_fmt=format_name, source="rgba")
+    frames = joined(video.read(path))
+    np.testing.assert_allclose(frames.data.mean(axis=(1, 2)), [RED, RED], atol=2)
+
+
+def turned(path: Path, degrees: int) -> Path:
+    """Write into an mp4 that it is to be shown turned clockwise: the matrix of its track header (ISO 14496-12, 8.3.2).
+
+    A point (x, y), y downwards, goes to (a x + c y, b x + d y); for 90 degrees the x axis then points down: a, b, c, d = 0, 1, -1, 0.
+    """
+    a, b, c, d = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[degrees]
+    content = bytearray(path.read_bytes())
+    start = content.index(b"tkhd") + 4 + 40
+    matrix = struct.unpack(">9i", content[start : start + 36])
+    assert matrix == (65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30)
+    content[start : start + 36] = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("degrees", "colours"), [(90, (BLUE, RED, WHITE, GREEN)), (180, (WHITE, BLUE, GREEN, RED)), (270, (GREEN, WHITE, RED, BLUE))]
+)
+def test_a_phone_held_sideways_gives_an_upright_picture(tmp_path: Path, degrees: int, colours: Any) -> None:
+    path = tmp_path / "phone.mp4"
+    video.write(path, [quadrants()] * 3, fps=25)
+    assert_corners(joined(video.read(path)).data[0], RED, GREEN, BLUE, WHITE)
+    turned(path, degrees)
+    plain = joined(video.read(path)).data
+    assert plain.shape == ((3, 96, 64, 3) if degrees != 180 else (3, 64, 96, 3))
+    assert_corners(plain[0], *colours)
+    wide = joined(video.read(path, resize=Resize(height=24, width=40, fit="squeeze"))).data
+    assert wide.shape == (3, 24, 40, 3)
+    assert_corners(wide[0], *colours)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "area"])
+def test_squeeze_keeps_every_corner(quadrant_video: Path, interpolation: Any) -> None:
+    picture = next(
+        video.read(quadrant_video, resize=Resize(height=32, width=32, fit="squeeze", interpolation=interpolation))
+    ).data[0]
+    assert picture.shape == (32, 32, 3)
+    assert_corners(picture, RED, GREEN, BLUE, WHITE)
+    assert_corners(picture[:4, :4], RED, RED, RED, RED)
+    assert_corners(picture[-4:, -4:], WHITE, WHITE, WHITE, WHITE)
+
+
+def test_letterbox_keeps_the_whole_picture_between_black_bars(quadrant_video: Path) -> None:
+    picture = next(video.read(quadrant_video, resize=Resize(height=48, width=48, fit="letterbox"))).data[0]
+    assert picture.shape == (48, 48, 3)  # 64 x 96 becomes 32 x 48, 8 black lines above and below
+    assert not picture[:8].any()
+    assert not picture[-8:].any()
+    assert_corners(picture[8:40], RED, GREEN, BLUE, WHITE)
+    assert_corners(picture[8:12, :4], RED, RED, RED, RED)
+
+
+def test_letterbox_of_a_tall_picture_has_its_bars_at_the_sides(tmp_path: Path) -> None:
+    path = encode(tmp_path / "tall.mkv", [quadrants(96, 64)])
+    picture = next(video.read(path, resize=Resize(height=48, width=48, fit="letterbox"))).data[0]
+    assert not picture[:, :8].any()
+    assert not picture[:, -8:].any()
+    assert_corners(picture[:, 8:40], RED, GREEN, BLUE, WHITE)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_crop_cuts_the_middle_out_of_the_short_side_over_scale(tmp_path: Path, scale: float) -> None:
+    column = np.arange(96, dtype=np.uint8)[None, :] * 2
+    picture = np.broadcast_to(column[..., None], (64, 96, 3))
+    path = encode(tmp_path / "columns.mkv", [np.ascontiguousarray(picture)], pix_fmt="bgr0")
+    side = round(64 * scale)
+    cropped = next(video.read(path, resize=Resize(height=side, width=side, fit="crop", scale=scale))).data[0]
+    left = (96 - side) // 2  # the short side becomes side / scale = 64: nothing is scaled, so columns come back exactly
+    assert cropped.shape == (side, side, 3)
+    np.testing.assert_allclose(cropped[0, :, 0], column[0, left : left + side], atol=1)
+
+
+def test_crop_leaves_the_quadrants_where_they_belong(quadrant_video: Path) -> None:
+    picture = next(video.read(quadrant_video, resize=Resize(height=32, width=32, fit="crop"))).data[0]
+    assert_corners(picture, RED, GREEN, BLUE, WHITE)
+    tall = next(video.read(quadrant_video, resize=Resize(height=64, width=16, fit="crop"))).data[0]
+    assert_corners(tall, RED, GREEN, BLUE, WHITE)
+
+
+def test_a_picture_enlarged_is_of_the_size_asked_for(quadrant_video: Path) -> None:
+    for fit in ("crop", "squeeze", "letterbox"):
+        assert next(video.read(quadrant_video, resize=Resize(height=224, width=160, fit=fit))).data.shape == (3, 224, 160, 3)
+
+
+@pytest.mark.parametrize("size", [(3, 1000), (1000, 3)])
+@pytest.mark.parametrize("fit", ["crop", "squeeze", "letterbox"])
+def test_extreme_shapes_have_the_size_asked_for(tmp_path: Path, size: tuple[int, int], fit: Any) -> None:
+    path = encode(tmp_path / "strip.mkv", [np.full((*size, 3), 100, np.uint8)])
+    assert next(video.read(path, resize=Resize(height=20, width=30, fit=fit, scale=0.9))).data.shape == (1, 20, 30, 3)
+
+
+# --- files that are short, broken, or no video
+
+
+@pytest.mark.parametrize("fps", [None, 8, 1000])
+def test_a_video_of_one_frame_is_one_frame(ramp_video: RampVideo, fps: float | None) -> None:
+    frames = joined(video.read(ramp_video(1), fps=fps))
+    assert frames.pts.tolist() == [0.0]
+
+
+def test_raw_h264_has_no_times_of_its_own_and_gets_regular_ones(tmp_path: Path) -> None:
+    path = encode(tmp_path / "raw.h264", ramp(50), codec="libx264", pix_fmt="yuv420p", options={"crf": "0"})
+    assert video.probe(path).duration is None
+    frames = joined(video.read(path))
+    assert shown(frames) == list(range(50))
+    np.testing.assert_allclose(frames.pts, np.arange(50) / 25, atol=1e-6)
+    assert shown(joined(video.read(path, fps=8))) == [k * 25 // 8 for k in range(16)]
+
+
+def test_a_transport_stream_cut_out_of_the_middle_starts_at_zero_and_rises(tmp_path: Path, ramp_video: RampVideo) -> None:
+    path = encode(tmp_path / "whole.ts", ramp(84), codec="libx264", pix_fmt="yuv420p", options={"crf": "0", "g": "10", "bf": "0"})
+    content = path.read_bytes()
+    packets = len(content) // 188
+    (tmp_path / "cut.ts").write_bytes(content[packets // 3 * 188 : packets * 2 // 3 * 188 + 50])
+    frames = joined(video.read(tmp_path / "cut.ts"))
+    assert frames.pts[0] == 0
+    assert (np.diff(frames.pts) > 0).all()
+    assert 15 < len(frames) < 40
+    numbers = shown(frames)
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    assert numbers[0] > 20
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".ts"])
+def test_a_truncated_file_gives_the_frames_that_are_there(tmp_path: Path, suffix: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 20, (32, 48, 3), np.uint8)
+    pictures = [noise + np.uint8(index * 2) for index in range(100)]
+    options = {"crf": "0", "g": "10", "bf": "0"} if suffix != ".avi" else {}
+    codec = "libx264" if suffix != ".avi" else "ffv1"
+    front = {"movflags": "faststart"} if suffix == ".mp4" else {}
+    path = encode(tmp_path / f"whole{suffix}", pictures, codec=codec, pix_fmt="yuv420p", options=options, container=front)
+    content = path.read_bytes()
+    (tmp_path / f"half{suffix}").write_bytes(content[: len(content) * 6 // 10])
+    frames = joined(video.read(tmp_path / f"half{suffix}"))
+    assert 30 < len(frames) < 90
+    whole = joined(video.read(path))
+    intact = len(frames) - 2  # the very last may be half a picture
+    assert np.array_equal(frames.data[:intact], whole.data[:intact])
+    np.testing.assert_allclose(frames.pts[:intact], whole.pts[:intact], atol=1e-6)
+
+
+def test_a_hole_in_the_middle_costs_only_what_was_in_it(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 20, (32, 48, 3), np.uint8)
+    path = encode(
+        tmp_path / "hole.mkv",
+        [noise + np.uint8(index * 2) for index in range(100)],
+        codec="libx264",
+        pix_fmt="yuv420p",
+        options={"crf": "0", "g": "10", "bf": "0"},
+    )
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 1000] = bytes(1000)
+    path.write_bytes(content)
+    frames = joined(video.read(path))
+    assert 70 < len(frames) <= 100
+    assert (np.diff(frames.pts) > 0).all()
+    assert frames.pts[-1] == pytest.approx(99 / 25, abs=0.05)
+
+
+def first_frame(path: Path) -> Frames:
+    return next(video.read(path))
+
+
+@pytest.mark.parametrize("action", [video.probe, first_frame])
+def test_what_is_no_video_is_named_with_the_reason(tmp_path: Path, action: Callable[[Path], Any], ramp_video: RampVideo) -> None:
+    text = tmp_path / "letter.mp4"
+    text.write_text("Dear Sir or Madam,\n" * 50)
+    with pytest.raises(VideoError, match=r"letter\.mp4: not readable as video \(Invalid data"):
+        action(text)
+    (tmp_path / "empty.avi").touch()
+    with pytest.raises(VideoError, match=r"empty\.avi: the file is empty"):
+        action(tmp_path / "empty.avi")
+    with pytest.raises(VideoError, match=r"none\.avi: no such file"):
+        action(tmp_path / "none.avi")
+    with wave.open(str(tmp_path / "sound.wav"), "wb") as sound:
+        sound.setparams((1, 2, 8000, 0, "NONE", ""))
+        sound.writeframes(bytes(8000))
+    (tmp_path / "sound.wav").rename(tmp_path / "sound.mp4")
+    with pytest.raises(VideoError, match=r"sound\.mp4: no video stream \(found: audio\); is this an audio file\?"):
+        action(tmp_path / "sound.mp4")
+    (tmp_path / "no frames").mkdir()
+    with pytest.raises(VideoError, match="no frames: a folder without frame images"):
+        action(tmp_path / "no frames")
+    whole = ramp_video(30).read_bytes()
+    (tmp_path / "head.mp4").write_bytes(whole[: len(whole) // 2])  # its index, at the end, is missing
+    with pytest.raises(VideoError, match=r"head\.mp4: not readable as video"):
+        action(tmp_path / "head.mp4")
+
+
+def test_a_video_whose_every_picture_is_damaged_is_refused(tmp_path: Path) -> None:
+    path = encode(tmp_path / "noise.mkv", ramp(5, (64, 64)), codec="libx264", pix_fmt="yuv420p")
+    content = path.read_bytes()
+    with av.open(str(path)) as container:
+        packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    for packet in packets:
+        content = content.replace(packet, b"\xff" * len(packet))
+    path.write_bytes(content)
+    with pytest.raises(VideoError, match=r"noise\.mkv: no frame could be decoded \(\d damaged packets\); is the file complete\?"):
+        list(video.read(path))
+
+
+@pytest.mark.parametrize(
+    "name", ["Zähne putzen, früh.mp4", "100%.mp4", "a [b] {c} *.mp4", "12:30:00.mp4", "%03d.mp4", "#1 & co?.mp4"]
+)
+def test_any_file_name_is_read(ramp_video: RampVideo, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = ramp_video(5)
+    path.rename(tmp_path / name)
+    assert shown(joined(video.read(tmp_path / name))) == list(range(5))
+    monkeypatch.chdir(tmp_path)
+    assert shown(joined(video.read(Path(name)))) == list(range(5))
+
+
+# --- folders of frame images
+
+
+def frame_folder(folder: Path, names: list[str]) -> Path:
+    folder.mkdir(parents=True)
+    for index, name in enumerate(names):
+        Image.new("RGB", (20, 10), (index * 10,) * 3).save(folder / name)
+    return folder
+
+
+def test_a_folder_of_images_is_a_video_in_the_order_of_its_numbers(tmp_path: Path) -> None:
+    names = [f"frame{number}.png" for number in range(8, 13)]
+    folder = frame_folder(tmp_path / "Ordner mit Bildern é", names)
+    (folder / ".hidden.png").write_text("no picture")
+    (folder / "notes.txt").write_text("no picture")
+    frames = joined(video.read(folder))
+    assert frames.data.shape == (5, 10, 20, 3)
+    assert shown(frames, step=10) == [0, 1, 2, 3, 4]
+    np.testing.assert_allclose(frames.pts, np.arange(5) / 25)
+    assert shown(joined(video.read(folder, fps=10)), step=10) == [0, 2]
+    assert video.is_video(folder)
+
+
+@pytest.mark.parametrize(
+    "names", [["1.png", "2.png", "10.png"], ["a1b2.png", "a1b10.png", "a2b1.png"], ["m²_1.png", "m²_2.png", "m²_11.png"]]
+)
+def test_numbers_in_names_count_as_numbers(tmp_path: Path, names: list[str]) -> None:
+    assert [path.name for path in video.frame_images(frame_folder(tmp_path / "frames", names))] == names
+
+
+def test_a_damaged_image_is_named(tmp_path: Path) -> None:
+    folder = frame_folder(tmp_path / "frames", ["1.png", "2.png"])
+    (folder / "2.png").write_text("no picture")
+    with pytest.raises(VideoError, match=r"2\.png: not readable as video"):
+        list(video.read(folder))
+
+
+def test_images_of_several_sizes_come_in_blocks_of_their_own(tmp_path: Path) -> None:
+    folder = frame_folder(tmp_path / "frames", ["1.png", "2.png"])
+    Image.new("RGB", (30, 30)).save(folder / "3.jpg")
+    assert [block.data.shape for block in video.read(folder)] == [(2, 10, 20, 3), (1, 30, 30, 3)]
+
+
+def test_what_counts_as_a_video(tmp_path: Path, ramp_video: RampVideo) -> None:
+    folder = frame_folder(tmp_path / "above" / "frames", ["1.jpg", "2.jpg"])
+    assert video.is_video(ramp_video(2, suffix=".MP4"))
+    assert video.is_video(folder)
+    assert not video.is_video(folder / "1.jpg")
+    assert not video.is_video(tmp_path / "above")
+    assert not video.is_video(tmp_path / "none.mp4")
+    (folder / "more").mkdir()
+    assert not video.is_video(folder)
+
+
+# --- the header, and writing
+
+
+def test_probe_tells_what_the_container_says(ramp_video: RampVideo) -> None:
+    info = video.probe(ramp_video(50, size=(32, 48)))
+    assert (info.width, info.height, info.fps, info.num_frames) == (48, 32, 25.0, 50)
+    assert info.duration == pytest.approx(2.0)
+    assert (info.codec, info.pixel_format) == ("h264", "yuv420p")
+
+
+def test_probe_of_a_frame_folder_counts_its_images(tmp_path: Path) -> None:
+    info = video.probe(frame_folder(tmp_path / "frames", ["1.png", "2.png", "3.png"]))
+    assert (info.width, info.height, info.fps, info.num_frames) == (20, 10, 25.0, 3)
+    assert info.duration == pytest.approx(3 / 25)
+
+
+def test_write_drops_the_odd_line_and_keeps_the_rate(tmp_path: Path) -> None:
+    video.write(tmp_path / "odd.mp4", ramp(6, (33, 47)), fps=30000 / 1001)
+    info = video.probe(tmp_path / "odd.mp4")
+    assert (info.height, info.width) == (32, 46)
+    assert info.fps == pytest.approx(30000 / 1001)
+
+
+def test_nothing_to_write_is_an_error_and_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(VideoError, match=r"none\.mp4: no frame to write"):
+        video.write(tmp_path / "none.mp4", [], fps=25)
+    assert not (tmp_path / "none.mp4").exists()
+
+
+def test_a_place_that_cannot_be_written_is_an_error_with_its_path(tmp_path: Path) -> None:
+    with pytest.raises(VideoError, match=r"missing.clip\.mp4: cannot be written as video"):
+        video.write(tmp_path / "missing" / "clip.mp4", ramp(2), fps=25)
+    with pytest.raises(VideoError, match=r"clip\.xyz: cannot be written as video"):
+        video.write(tmp_path / "clip.xyz", ramp(2), fps=25)
+
+
+@pytest.mark.real
+def test_every_kind_of_real_clip_is_read_whole(real_data: Path, tmp_path: Path) -> None:
+    clips = sorted((real_data / "ucf101" / "UCF-101").glob("*/*_g01_c01.avi"))
+    assert len(clips) == 5
+    for clip in clips:
+        copy = shutil.copy(clip, tmp_path / clip.name)
+        info = video.probe(copy)
+        frames = joined(video.read(copy, resize=Resize(height=32, width=32)))
+        assert len(frames) == info.num_frames
+        assert (np.diff(frames.pts) > 0).all()
+        assert np.median(np.diff(frames.pts)) == pytest.approx(1 / (info.fps or 0))
+        assert frames.pts[-1] == pytest.approx(info.duration, abs=0.1)
