@@ -1,0 +1,78 @@
+"""Frozen image networks: a frame in, one feature vector out. A new source = one file + one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gerund.backbones import pixels, timm_models
+from gerund.backbones.base import Backbone
+from gerund.backbones.engines import Engine, best_device, compile_engine, resolve_precision
+from gerund.errors import BackboneError, UsageError
+from gerund.types import FITS, Fit, Resize
+
+__all__ = [
+    "BACKBONES",
+    "PRESETS",
+    "Backbone",
+    "Engine",
+    "best_device",
+    "compile_engine",
+    "load_backbone",
+    "rebuild_backbone",
+    "resolve_precision",
+]
+
+BACKBONES = {"pixels": pixels.load, "timm": timm_models.load}
+
+PRESETS = {"fast": "mobilenetv2_100", "balanced": "convnext_tiny.in12k_ft_in1k", "best": "vit_base_patch14_reg4_dinov2.lvd142m"}
+
+
+def load_backbone(
+    name: str = "fast",
+    *,
+    weights: Path | None = None,
+    pretrained: bool = True,
+    image_size: int | None = None,
+    fit: Fit | None = None,
+) -> Backbone:
+    """A backbone by preset (fast, balanced, best), by source (`pixels`, `pixels:48`, `timm:NAME`) or by timm name.
+
+    `weights` is a local file; otherwise `pretrained` fetches the published weights, once. `image_size` in pixels and `fit` override
+    what the weights were made for. Raises UsageError for an unknown name, BackboneError for weights that are missing or do not fit.
+    """
+    if fit is not None and fit not in FITS:
+        raise UsageError(f"unknown fit {fit!r}; choose one of {', '.join(FITS)}")
+    if image_size is not None and not 8 <= image_size <= 2048:
+        raise UsageError(f"--image-size {image_size}: a side of 8 to 2048 pixels is possible")
+    name = PRESETS.get(name, name)
+    source, _, model = name.partition(":")
+    if source not in BACKBONES:
+        source, model = "timm", name
+    return BACKBONES[source](model, weights=weights, pretrained=pretrained, image_size=image_size, fit=fit)
+
+
+def rebuild_backbone(config: Mapping[str, Any], weights: Path) -> Backbone:
+    """The backbone that a model was trained with, from its `config` and the weights bundled with it.
+
+    Without the bundled file the weights come from where they came from at first. Raises BackboneError when they are not the same.
+    """
+    resize = Resize(**config["resize"])
+    bundled = weights.is_file()
+    if not bundled and config["origin"].endswith((".safetensors", ".pth", ".pt", ".bin")):
+        raise BackboneError(
+            f"{weights}: missing, and the model was trained with weights from a file ({config['origin']}); put them there"
+        )
+    backbone = load_backbone(
+        config["name"],
+        weights=weights if bundled else None,
+        pretrained=config["origin"] == "pretrained",
+        image_size=None if config["name"].startswith("pixels") else resize.height,
+    )
+    if backbone.weights_digest != config["weights_digest"]:
+        raise BackboneError(
+            f"{weights if bundled else backbone.name}: not the weights that the model was trained with; is the file damaged?"
+        )
+    return replace(backbone, resize=resize, mean=tuple(config["mean"]), std=tuple(config["std"]), origin=config["origin"])

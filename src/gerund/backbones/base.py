@@ -1,0 +1,69 @@
+"""What every backbone is: a frozen module with the preprocessing that its weights were made for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import nn
+
+from gerund.types import Fit, Resize
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backbone:
+    """A frozen image network. `module` maps normalised frames (N, 3, H, W) float32 to features (N, `feature_dim`).
+
+    `mean` and `std` are per channel, for pixel values in 0..1. `origin` says where the weights come from.
+    """
+
+    name: str
+    module: nn.Module
+    resize: Resize
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    feature_dim: int
+    origin: str
+
+    def __post_init__(self) -> None:
+        self.module.eval().requires_grad_(False)
+
+    @cached_property
+    def weights_digest(self) -> str:
+        """SHA-256 over all parameters and buffers, in the order of their names."""
+        digest = hashlib.sha256()
+        for key, tensor in sorted(self.module.state_dict().items()):
+            digest.update(f"{key}{tuple(tensor.shape)}{tensor.dtype}".encode())
+            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Name and 16 hexadecimal digits: equal across processes and machines, different for other weights or preprocessing."""
+        parts = (self.name, self.weights_digest, asdict(self.resize), self.mean, self.std)
+        return f"{self.name}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]}"
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """All but the weights, as plain values; `rebuild` in the source's module turns it back into a backbone."""
+        return {
+            "name": self.name,
+            "resize": asdict(self.resize),
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "feature_dim": self.feature_dim,
+            "origin": self.origin,
+            "weights_digest": self.weights_digest,
+        }
+
+
+def resize_of(config: Mapping[str, Any], image_size: int | None, fit: Fit | None) -> Resize:
+    """The one input shape of a backbone, from a timm data config, with the user's overrides."""
+    height, width = (image_size, image_size) if image_size else config["input_size"][-2:]
+    bilinear = config["interpolation"] == "bilinear"
+    return Resize(height=height, width=width, fit=fit or "crop", interpolation="bilinear" if bilinear else "bicubic")

@@ -1,0 +1,126 @@
+"""Where a backbone runs: OpenVINO on a CPU, torch on CUDA, MPS and everywhere else. uint8 frames in, float32 features out."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from gerund.backbones.base import Backbone
+from gerund.errors import UsageError
+
+BATCH_SIZE = 16
+PRECISIONS = ("auto", "bf16", "f32")
+
+
+class Engine(Protocol):
+    """A compiled backbone. Batches have one fixed shape, so a feature never depends on what else is computed beside it."""
+
+    batch_size: int
+
+    def submit(self, batch: np.ndarray, done: Callable[[np.ndarray], None]) -> None:
+        """Start one batch (batch_size, H, W, 3) uint8; `done` gets the features (batch_size, D) float32, maybe in another thread."""
+
+    def drain(self) -> None:
+        """Wait until every submitted batch is done."""
+
+
+def best_device() -> str:
+    """`cuda`, `mps` or `cpu`: the fastest there is."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def resolve_precision(precision: str, device: str) -> str:
+    """`auto` is bf16 where the hardware computes in it, else f32."""
+    if precision not in PRECISIONS:
+        raise UsageError(f"unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}")
+    if precision != "auto":
+        return precision
+    if device == "cpu":
+        return "bf16" if "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
+    return "bf16" if device != "cuda" or torch.cuda.is_bf16_supported() else "f32"
+
+
+def compile_engine(backbone: Backbone, *, device: str, precision: str, batch_size: int = BATCH_SIZE) -> Engine:
+    """Compile a backbone for a device (`cpu`, `cuda`, `cuda:1`, `mps`) in a resolved precision (`bf16` or `f32`)."""
+    if device == "cpu":
+        return OpenVinoEngine(backbone, precision=precision, batch_size=batch_size)
+    return TorchEngine(backbone, device=device, precision=precision, batch_size=batch_size)
+
+
+@cache
+def core() -> Any:
+    """The one OpenVINO runtime; compiled models are kept in its own cache folder, so a second start is quick."""
+    import openvino as ov
+
+    runtime = ov.Core()
+    base = Path(os.environ.get("GERUND_CACHE") or Path.home() / ".cache" / "gerund")
+    runtime.set_property({"CACHE_DIR": str(base / "openvino")})
+    return runtime
+
+
+class OpenVinoEngine:
+    """The torch module converted once, with uint8 NHWC input and the normalisation folded into the graph."""
+
+    def __init__(self, backbone: Backbone, *, precision: str, batch_size: int) -> None:
+        import openvino as ov
+
+        self.batch_size = batch_size
+        hints = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "THROUGHPUT"}
+        compiled = core().compile_model(openvino_graph(backbone, batch_size), "CPU", hints)
+        self.queue = ov.AsyncInferQueue(compiled)
+        self.queue.set_callback(lambda request, done: done(request.get_output_tensor(0).data.copy()))
+
+    def submit(self, batch: np.ndarray, done: Callable[[np.ndarray], None]) -> None:
+        self.queue.start_async({0: batch}, done)
+
+    def drain(self) -> None:
+        self.queue.wait_all()
+
+
+def openvino_graph(backbone: Backbone, batch_size: int) -> Any:
+    """The network as an OpenVINO model: uint8 (batch, H, W, 3) in, float32 (batch, D) out."""
+    import openvino as ov
+    from openvino.preprocess import PrePostProcessor
+
+    shape = (batch_size, 3, backbone.resize.height, backbone.resize.width)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the converter uses torch's tracer, which torch has deprecated
+        graph = ov.convert_model(backbone.module, example_input=torch.zeros(shape), input=[ov.PartialShape(list(shape))])
+    steps = PrePostProcessor(graph)
+    steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
+    steps.input().model().set_layout(ov.Layout("NCHW"))
+    scale = steps.input().preprocess().convert_element_type(ov.Type.f32)
+    scale.mean([255 * value for value in backbone.mean]).scale([255 * value for value in backbone.std])
+    return steps.build()
+
+
+class TorchEngine:
+    """Eager torch in channels_last, autocast where asked for."""
+
+    def __init__(self, backbone: Backbone, *, device: str, precision: str, batch_size: int) -> None:
+        self.batch_size = batch_size
+        self.device = torch.device(device)
+        self.module = backbone.module.to(self.device).to(memory_format=torch.channels_last)
+        self.bf16 = precision == "bf16"
+        self.mean = 255 * torch.tensor(backbone.mean, device=self.device).view(1, 3, 1, 1)
+        self.std = 255 * torch.tensor(backbone.std, device=self.device).view(1, 3, 1, 1)
+
+    @torch.inference_mode()
+    def submit(self, batch: np.ndarray, done: Callable[[np.ndarray], None]) -> None:
+        frames = torch.from_numpy(batch).to(self.device).permute(0, 3, 1, 2)
+        frames = ((frames.float() - self.mean) / self.std).to(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            features = self.module(frames)
+        done(features.float().cpu().numpy())
+
+    def drain(self) -> None:
+        """Nothing waits: `submit` returns when its batch is done."""

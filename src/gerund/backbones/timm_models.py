@@ -1,0 +1,127 @@
+"""Any image model of timm, by name: pooled features, with the preprocessing from the weights' own data config."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from huggingface_hub import constants, try_to_load_from_cache
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from timm.data import resolve_model_data_config
+from torch import nn
+
+from gerund.backbones.base import Backbone, resize_of
+from gerund.errors import BackboneError, UsageError
+from gerund.types import Fit
+
+RANDOM_SEED = 0
+
+
+def load(name: str, *, weights: Path | None, pretrained: bool, image_size: int | None, fit: Fit | None) -> Backbone:
+    """A timm model with its classifier removed; see `gerund.backbones.load_backbone`."""
+    if not timm.is_model(name):
+        close = timm.list_models(f"*{name.split('.')[0].split('_')[0]}*")[:5]
+        hint = f"did you mean {', '.join(close)}?" if close else "timm.list_models() has all names"
+        raise UsageError(f"unknown backbone {name!r}; {hint} (or pixels, fast, balanced, best)")
+    if weights is not None:
+        module, origin = create(name, image_size), weights.name
+        load_weights(module, read_weights(weights), weights, name)
+    elif pretrained:
+        module, origin = create_pretrained(name, image_size), "pretrained"
+    else:
+        module, origin = create(name, image_size), f"random (seed {RANDOM_SEED})"
+    config = resolve_model_data_config(module)
+    return Backbone(
+        name=name,
+        module=module,
+        resize=resize_of(config, image_size, fit),
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+        feature_dim=int(getattr(module, "head_hidden_size", None) or module.num_features),
+        origin=origin,
+    )
+
+
+def create(name: str, image_size: int | None, *, pretrained: bool = False) -> Any:
+    """The bare network, equally initialised in every process; models of fixed size are built for `image_size`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(RANDOM_SEED)
+        try:
+            sized: dict[str, Any] = {"img_size": image_size} if image_size else {}
+            return timm.create_model(name, pretrained=pretrained, num_classes=0, **sized)
+        except TypeError:  # convolutional networks take any size and do not know img_size
+            return timm.create_model(name, pretrained=pretrained, num_classes=0)
+
+
+def create_pretrained(name: str, image_size: int | None) -> Any:
+    try:
+        if not cached_or_reachable(name):
+            raise ConnectionError("no connection")
+        return create(name, image_size, pretrained=True)
+    except Exception as error:  # timm, the hub client and the socket layer raise a dozen kinds here, all meaning "no weights"
+        raise BackboneError(
+            f"{name}: its pretrained weights are not on this machine and could not be fetched ({first_line(error)}). Three ways out: "
+            "connect to the internet once; give a file with --weights FILE; or start without: --backbone pixels, --no-pretrained"
+        ) from error
+
+
+def cached_or_reachable(name: str) -> bool:
+    """Whether fetching can work at all; the hub's client would try for most of a minute before it says no."""
+    config = timm.get_pretrained_cfg(name)
+    repository = config.hf_hub_id if config else None
+    files = ("model.safetensors", "pytorch_model.bin")
+    if repository and any(isinstance(try_to_load_from_cache(repository, file), str) for file in files):
+        return True
+    try:
+        urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=5).close()
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """A state dict from a safetensors file, or from a torch file that holds tensors only (nothing in it is executed)."""
+    if not path.is_file():
+        raise BackboneError(f"--weights {path}: no such file")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except SafetensorError as error:
+        raise BackboneError(f"--weights {path}: not a readable safetensors file ({error})") from None
+    except Exception as error:  # torch.load documents no exception types
+        raise BackboneError(f"--weights {path}: not a state dict of tensors ({first_line(error)})") from None
+    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise BackboneError(f"--weights {path}: not a state dict of tensors (found {type(state).__name__})")
+    return {key.removeprefix("module."): value for key, value in state.items()}
+
+
+def load_weights(module: nn.Module, state: dict[str, torch.Tensor], source: Path, name: str) -> None:
+    """Copy weights in, strictly; only a classifier's own weights may be left over."""
+    own = module.state_dict()
+    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
+    if missing:
+        raise BackboneError(
+            f"{source}: {len(missing)} of {len(own)} weights of {name} are missing, first {missing[0]}; another model?"
+        )
+    wrong = [key for key, value in own.items() if key in state and state[key].shape != value.shape]
+    if wrong:
+        have, want = tuple(state[wrong[0]].shape), tuple(own[wrong[0]].shape)
+        raise BackboneError(f"{source}: {wrong[0]} has shape {have}, but {name} needs {want}; another model or image size?")
+    classifier = ("classifier", "head", "fc", "last_linear")
+    extra = [key for key in state if key not in own and not key.startswith(classifier)]
+    if extra:
+        raise BackboneError(f"{source}: {len(extra)} weights are not part of {name}, first {extra[0]}; another model?")
+    module.load_state_dict({key: value for key, value in state.items() if key in own}, strict=False)
