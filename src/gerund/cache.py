@@ -1,0 +1,215 @@
+"""The feature cache: `<spec digest>/<video digest>-00000.safetensors`, -00001 ...; shared by any number of readers and writers.
+
+A file holds `data` (n, D) float16 and `pts` (n,) float64 of at most BLOCK_ROWS steps, its own checksum, and whether it is the
+last. It is written under a temporary name and renamed, so that what has its name is whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from gerund.errors import CacheError
+from gerund.types import Features, FeatureSpec
+
+BLOCK_ROWS = 4096
+WHOLE_FILE = 16 * 2**20
+SAMPLES = 64
+SAMPLE_BYTES = 64 * 2**10
+DIGEST_LENGTH = 32
+
+
+def default_cache() -> Path:
+    """Where features, weights and compiled models are kept: $GERUND_CACHE, or `.cache/gerund` in the home folder."""
+    return Path(os.environ.get("GERUND_CACHE") or Path.home() / ".cache" / "gerund")
+
+
+@dataclass(frozen=True)
+class StackedRows:
+    """The rows (N, D) float16 of a video's blocks, read from disk when sliced."""
+
+    blocks: tuple[Path, ...]
+    edges: tuple[int, ...]
+    feature_dim: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.edges[-1], self.feature_dim
+
+    def __getitem__(self, rows: slice, /) -> np.ndarray:
+        start, stop, step = rows.indices(self.edges[-1])
+        parts = [np.empty((0, self.feature_dim), np.float16)]
+        for path, low, high in zip(self.blocks, self.edges[:-1], self.edges[1:], strict=True):
+            if max(start, low) < min(stop, high):
+                with safe_open(path, framework="np") as block:
+                    parts.append(block.get_slice("data")[max(start - low, 0) : min(stop, high) - low])
+        return np.concatenate(parts)[::step]
+
+
+class FeatureCache:
+    """Features by the content of the video and the spec they were made under."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = (folder or default_cache()) / "features"
+
+    def get(self, spec: FeatureSpec, video: str) -> Features | None:
+        """The features of a video digest, or None when they are not all there. A damaged block is removed, and so made again."""
+        rows, pts, last = self.stored(spec, video)
+        return Features(rows, pts) if last and rows is not None else None
+
+    def stored(self, spec: FeatureSpec, video: str) -> tuple[StackedRows | None, np.ndarray, bool]:
+        """What is there of a video, from its first block up to the first gap: rows, pts (n,), and whether that is all."""
+        paths: list[Path] = []
+        pts: list[np.ndarray] = []
+        last = False
+        width = 0
+        while not last:
+            path = self.block_path(spec, video, len(paths))
+            try:
+                data, times, last = read_block(path)
+            except FileNotFoundError:
+                break
+            except CacheError:
+                with contextlib.suppress(OSError):  # in a read-only cache it stays, and is passed over each time
+                    path.unlink(missing_ok=True)
+                break
+            width = data.shape[1]
+            paths.append(path)
+            pts.append(times)
+        if not paths:
+            return None, np.empty(0), False
+        edges = np.concatenate([[0], np.cumsum([len(times) for times in pts])])
+        return StackedRows(tuple(paths), tuple(int(edge) for edge in edges), width), np.concatenate(pts), last
+
+    def block_path(self, spec: FeatureSpec, video: str, index: int) -> Path:
+        return self.folder / spec.digest / f"{video}-{index:05d}.safetensors"
+
+    def write_block(self, spec: FeatureSpec, video: str, index: int, data: np.ndarray, pts: np.ndarray, *, last: bool) -> None:
+        """Store one block whole or not at all. Raises CacheError when the folder cannot be written."""
+        path = self.block_path(spec, video, index)
+        tensors: dict[str, np.ndarray] = {
+            "data": np.ascontiguousarray(data, np.float16),
+            "pts": np.ascontiguousarray(pts, np.float64),
+        }
+        metadata = {"checksum": checksum(tensors, last), "last": str(last).lower(), "spec": json.dumps(asdict(spec))}
+        temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_bytes(save(tensors, metadata))
+            temporary.replace(path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise CacheError(
+                f"{path.parent}: features cannot be stored ({error.strerror}); choose another place with --cache"
+            ) from None
+
+    @cached_property
+    def known_digests(self) -> dict[str, str]:
+        """Digests of files seen before, by device, inode, size and time of change."""
+        try:
+            lines = (self.folder / "digests.txt").read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            return {}
+        pairs = (line.partition(" ") for line in lines)
+        return {key: digest for key, _, digest in pairs if len(digest) == DIGEST_LENGTH}  # a torn last line is skipped
+
+    def video_digest(self, path: Path) -> str:
+        """32 hexadecimal digits of a video's content: the whole file up to 16 MB, beyond that its size and spaced samples."""
+        if path.is_dir():
+            files = sorted(entry for entry in path.iterdir() if entry.is_file())
+            lines = "frames\n" + "".join(
+                f"{entry.name} {self.video_digest(entry)}\n" for entry in files
+            )  # their names tell their order
+            return hashlib.sha256(lines.encode(errors="surrogateescape")).hexdigest()[:DIGEST_LENGTH]
+        status = path.stat()
+        key = f"{status.st_dev}:{status.st_ino}:{status.st_size}:{status.st_mtime_ns}"
+        if key not in self.known_digests:
+            digest = self.known_digests[key] = content_digest(path, status.st_size)
+            with contextlib.suppress(OSError):  # a read-only cache forgets, that is all
+                self.folder.mkdir(parents=True, exist_ok=True)
+                with (self.folder / "digests.txt").open("a", encoding="utf-8") as file:
+                    file.write(f"{key} {digest}\n")
+        return self.known_digests[key]
+
+
+def read_block(path: Path) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Data (n, D), pts (n,) and whether the block is the last. Raises FileNotFoundError, or CacheError when it is damaged."""
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    try:
+        with safe_open(path, framework="np") as block:
+            metadata = block.metadata() or {}
+            tensors: dict[str, np.ndarray] = {"data": block.get_tensor("data"), "pts": block.get_tensor("pts")}
+    except (SafetensorError, OSError) as error:
+        raise CacheError(f"{path}: damaged cache block ({error})") from None
+    last = metadata.get("last") == "true"
+    if metadata.get("checksum") != checksum(tensors, last):
+        raise CacheError(f"{path}: damaged cache block (its checksum does not fit)")
+    return tensors["data"], tensors["pts"], last
+
+
+def checksum(tensors: dict[str, np.ndarray], last: bool) -> str:
+    """Over the values and what the header says of them, since a damaged header can turn float16 into int16."""
+    digest = hashlib.sha256(str(last).encode())
+    for key, tensor in sorted(tensors.items()):
+        digest.update(f"{key}{tensor.shape}{tensor.dtype}".encode())
+        digest.update(tensor.tobytes())
+    return digest.hexdigest()[:DIGEST_LENGTH]
+
+
+def content_digest(path: Path, size: int) -> str:
+    with path.open("rb") as file:
+        if size <= WHOLE_FILE:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:DIGEST_LENGTH]
+        digest = hashlib.sha256(str(size).encode())
+        for offset in sample_offsets(size):
+            file.seek(offset)
+            digest.update(file.read(SAMPLE_BYTES))
+    return digest.hexdigest()[:DIGEST_LENGTH]
+
+
+def sample_offsets(size: int) -> Iterator[int]:
+    """Evenly spaced places in a large file, its very start and end among them."""
+    return (index * (size - SAMPLE_BYTES) // (SAMPLES - 1) for index in range(SAMPLES))
+
+
+class BlockWriter:
+    """Collects the rows of one video and stores each block as soon as it is full; `close` stores the last one."""
+
+    def __init__(self, cache: FeatureCache, spec: FeatureSpec, video: str, *, blocks_done: int = 0) -> None:
+        self.cache, self.spec, self.video = cache, spec, video
+        self.index = blocks_done
+        self.data: list[np.ndarray] = []
+        self.pts: list[np.ndarray] = []
+        self.rows = 0
+
+    def add(self, data: np.ndarray, pts: np.ndarray) -> None:
+        """Rows (n, D) and their seconds (n,), in order. A full block waits for one more row, since it might be the last."""
+        while len(data):
+            if self.rows == BLOCK_ROWS:
+                self.store(last=False)
+            room = BLOCK_ROWS - self.rows
+            self.data.append(data[:room])
+            self.pts.append(pts[:room])
+            self.rows += len(data[:room])
+            data, pts = data[room:], pts[room:]
+
+    def close(self) -> None:
+        self.store(last=True)
+
+    def store(self, *, last: bool) -> None:
+        self.cache.write_block(self.spec, self.video, self.index, np.concatenate(self.data), np.concatenate(self.pts), last=last)
+        self.index += 1
+        self.data, self.pts, self.rows = [], [], 0

@@ -1,0 +1,253 @@
+"""Video -> features: what the cache lacks is decoded once, seen by the backbone in full batches, and stored."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from gerund.backbones import Backbone, Engine, best_device, compile_engine, resolve_precision
+from gerund.cache import BlockWriter, FeatureCache
+from gerund.decoding import Decoded, DecodePool, Finished, Job, Reading, decode_here
+from gerund.errors import UsageError, VideoError
+from gerund.progress import Bar, note, progress
+from gerund.types import Features, FeatureSpec
+
+FEW_VIDEOS = 2
+"""Up to this many videos are decoded in this process; starting workers would take longer."""
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """Features by path, and for the videos that gave none the reason."""
+
+    features: dict[Path, Features] = field(default_factory=dict)
+    failed: dict[Path, str] = field(default_factory=dict)
+
+
+class Extractor:
+    """A backbone, compiled when first needed, with the spec and cache its features live under."""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        fps: float | None,
+        cache: FeatureCache,
+        device: str = "auto",
+        precision: str = "auto",
+        view: str = "centre",
+        workers: int | None = None,
+    ) -> None:
+        if fps is not None and not 0 < fps <= 1000:
+            raise UsageError(f"fps is {fps:g}; more than 0 and at most 1000 frames per second can be kept")
+        self.backbone = backbone
+        self.cache = cache
+        self.device = best_device() if device == "auto" else device
+        self.workers = workers if workers is not None else max(1, (os.cpu_count() or 1) // 2)
+        self.spec = FeatureSpec(
+            backbone=backbone.fingerprint,
+            fps=fps,
+            view="flip" if view == "flip" else "centre",
+            precision=resolve_precision(precision, self.device),
+        )
+        self.compiled: Engine | None = None
+
+    @property
+    def engine(self) -> Engine:
+        if self.compiled is None:
+            self.compiled = compile_engine(self.backbone, device=self.device, precision=self.spec.precision)
+        return self.compiled
+
+    def extract(self, paths: Iterable[Path]) -> Extraction:
+        """Features of every video, from the cache or made now. A video that cannot be decoded is listed in `failed`, with why."""
+        found = Extraction()
+        missing: dict[str, list[Path]] = {}
+        for path in dict.fromkeys(paths):
+            try:
+                digest = self.cache.video_digest(path)
+            except OSError as error:
+                found.failed[path] = f"{path}: {error.strerror or error}"
+                continue
+            features = self.cache.get(self.spec, digest)
+            if features is None:
+                missing.setdefault(digest, []).append(path)
+            else:
+                found.features[path] = features
+        if missing:
+            failed = self.fill(missing)
+            for digest, same in missing.items():
+                features = self.cache.get(self.spec, digest)
+                for path in same:
+                    if features is not None:
+                        found.features[path] = features
+                    else:
+                        found.failed[path] = failed[digest].replace(str(same[0]), str(path))
+                        note(f"Skipped {found.failed[path]}")
+        return found
+
+    def fill(self, missing: dict[str, list[Path]]) -> dict[str, str]:
+        """Make the features of videos, given as digest -> paths of that content; returns digest -> reason for those that failed."""
+        digests = sorted(
+            missing, key=lambda digest: -size_of(missing[digest][0])
+        )  # the longest first, so that none is left alone
+        writers: list[BlockWriter] = []
+        jobs = []
+        for index, digest in enumerate(digests):
+            rows, pts, _ = self.cache.stored(self.spec, digest)
+            blocks = len(rows.blocks) if rows else 0
+            writers.append(BlockWriter(self.cache, self.spec, digest, blocks_done=blocks))
+            jobs.append(Job(index=index, path=missing[digest][0], skip=len(pts)))
+        failed: dict[str, str] = {}
+        engine = self.engine  # compiled before the clock of the progress starts
+        reading = Reading(fps=self.spec.fps, resize=self.backbone.resize, flip=self.spec.view == "flip")
+        with progress("Extracting features", len(jobs), "videos") as bar, decoded(jobs, reading, self.workers) as events:
+            for index, error in run_batches(events, engine, writers, bar):
+                path = str(jobs[index].path)
+                failed[digests[index]] = error if error.startswith(path) else f"{path}: {error}"
+        return failed
+
+
+def size_of(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else sum(1 for _ in path.iterdir()) * 2**15
+
+
+@contextmanager
+def decoded(jobs: Sequence[Job], reading: Reading, workers: int) -> Iterator[Iterator[Decoded | Finished]]:
+    """Decode in this process for a few videos, in a pool for many."""
+    if len(jobs) <= FEW_VIDEOS:
+        yield decode_here(jobs, reading)
+    else:
+        with DecodePool(reading, min(workers, len(jobs))) as pool:
+            yield pool.run(jobs)
+
+
+def run_batches(
+    events: Iterable[Decoded | Finished], engine: Engine, writers: Sequence[BlockWriter], bar: Bar
+) -> Iterator[tuple[int, str]]:
+    """Pack frames of all videos into full batches, run them, and store each video's rows; yields (index, reason) of failures."""
+    packer = Packer(engine, writers)
+    for event in events:
+        packer.raise_failure()
+        if isinstance(event, Decoded):
+            packer.add(event)
+            event.release()
+        elif event.error:
+            packer.discard(event.index)
+            bar.advance()
+            yield event.index, event.error
+        else:
+            packer.finish(event.index)
+            bar.advance(seconds=packer.seconds(event.index))
+    packer.flush()
+    yield from packer.failures.items()
+
+
+class Packer:
+    """Fills batches of one fixed size across videos and hands the rows back to each video's writer."""
+
+    def __init__(self, engine: Engine, writers: Sequence[BlockWriter]) -> None:
+        self.engine = engine
+        self.writers = writers
+        self.batch: np.ndarray | None = None
+        self.owners: list[tuple[int, np.ndarray]] = []
+        self.filled = 0
+        self.sent = self.received = 0
+        self.arrived: dict[int, tuple[np.ndarray, Sequence[tuple[int, np.ndarray]]]] = {}
+        self.waiting = [0] * len(writers)
+        self.finished = [False] * len(writers)
+        self.dropped = [False] * len(writers)
+        self.last_pts = [0.0] * len(writers)
+        self.failures: dict[int, str] = {}
+        self.failure: Exception | None = None
+        self.lock = threading.Lock()
+
+    def add(self, event: Decoded) -> None:
+        frames, pts = event.frames, event.pts
+        self.last_pts[event.index] = float(pts[-1])
+        while len(frames):
+            if self.batch is None:
+                self.batch = np.zeros((self.engine.batch_size, *frames.shape[1:]), np.uint8)
+            room = len(self.batch) - self.filled
+            part = frames[:room]
+            self.batch[self.filled : self.filled + len(part)] = part
+            self.owners.append((event.index, pts[:room]))
+            with self.lock:
+                self.waiting[event.index] += len(part)
+            self.filled += len(part)
+            frames, pts = frames[room:], pts[room:]
+            if self.filled == len(self.batch):
+                self.send()
+
+    def send(self) -> None:
+        assert self.batch is not None
+        owners, self.owners, self.filled = self.owners, [], 0
+        number, self.sent = self.sent, self.sent + 1
+        self.engine.submit(self.batch, lambda features: self.receive(number, features, owners))
+
+    def receive(self, number: int, features: np.ndarray, owners: Sequence[tuple[int, np.ndarray]]) -> None:
+        """Give each video its rows. Batches run side by side and may come back in any order; they are stored in the order sent."""
+        try:
+            with self.lock:
+                self.arrived[number] = (features, owners)
+                while self.received in self.arrived:
+                    features, owners = self.arrived.pop(self.received)
+                    self.received += 1
+                    row = 0
+                    for index, pts in owners:
+                        self.store(index, features[row : row + len(pts)], pts)
+                        row += len(pts)
+        except Exception as error:  # raised again in the main thread
+            self.failure = error
+
+    def store(self, index: int, data: np.ndarray, pts: np.ndarray) -> None:
+        self.waiting[index] -= len(pts)
+        if self.dropped[index]:
+            return
+        if not np.isfinite(data).all():
+            self.dropped[index] = True
+            self.failures[index] = "the backbone gave features that are not finite; try --precision f32"
+            return
+        limit = np.finfo(np.float16).max
+        self.writers[index].add(np.clip(data, -limit, limit).astype(np.float16), pts)
+        self.close_if_complete(index)
+
+    def finish(self, index: int) -> None:
+        with self.lock:
+            self.finished[index] = True
+            self.close_if_complete(index)
+
+    def close_if_complete(self, index: int) -> None:
+        if self.finished[index] and not self.waiting[index] and not self.dropped[index]:
+            self.writers[index].close()
+
+    def discard(self, index: int) -> None:
+        with self.lock:
+            self.dropped[index] = True
+
+    def seconds(self, index: int) -> float:
+        return self.last_pts[index]
+
+    def flush(self) -> None:
+        """Run what is left, its tail padded with whatever the batch held before, and wait for everything."""
+        if self.owners:
+            self.send()
+        self.engine.drain()
+        self.raise_failure()
+
+    def raise_failure(self) -> None:
+        if self.failure:
+            raise self.failure
+
+
+def features_of(path: Path, extractor: Extractor) -> Features:
+    """The features of one video. Raises VideoError when it has none."""
+    extraction = extractor.extract([path])
+    if path in extraction.failed:
+        raise VideoError(extraction.failed[path])
+    return extraction.features[path]

@@ -1,0 +1,109 @@
+"""What long work says while it runs: a rich bar on a terminal, a plain line now and then elsewhere. All of it goes to stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+PLAIN_EVERY = 10.0
+"""Seconds between two plain lines."""
+
+quiet = False
+"""Set by `--quiet`; notes, warnings and progress are then not shown."""
+
+
+def note(message: str) -> None:
+    """One line for the person who waits."""
+    if not quiet:
+        print(message, file=sys.stderr, flush=True)
+
+
+class Bar(Protocol):
+    def advance(self, steps: int = 1, *, seconds: float = 0.0) -> None:
+        """Count finished items; `seconds` of video they held, for the real-time factor."""
+
+
+@contextmanager
+def progress(title: str, total: int, unit: str) -> Iterator[Bar]:
+    """Progress over `total` items with rate and time left."""
+    if quiet:
+        yield Plain(title, total, unit, every=float("inf"))
+    elif sys.stderr.isatty():
+        with Rich(title, total, unit) as bar:
+            yield bar
+    else:
+        lines = Plain(title, total, unit, every=PLAIN_EVERY)
+        yield lines
+        lines.finish()
+
+
+class Counter:
+    """Counts items and seconds of video, and words the rate."""
+
+    def __init__(self, title: str, total: int, unit: str) -> None:
+        self.title, self.total, self.unit = title, total, unit
+        self.done = 0
+        self.seconds = 0.0
+        self.started = time.monotonic()
+
+    def count(self, steps: int, seconds: float) -> None:
+        self.done += steps
+        self.seconds += seconds
+
+    def rate(self) -> str:
+        elapsed = max(time.monotonic() - self.started, 1e-9)
+        speed = f"{self.done / elapsed:.1f} {self.unit}/s"
+        return speed + (f", {self.seconds / elapsed:.0f}x real time" if self.seconds else "")
+
+
+class Plain(Counter):
+    """Throttled lines, for logs."""
+
+    def __init__(self, title: str, total: int, unit: str, *, every: float) -> None:
+        super().__init__(title, total, unit)
+        self.every = every
+        self.said = self.started
+
+    def advance(self, steps: int = 1, *, seconds: float = 0.0) -> None:
+        self.count(steps, seconds)
+        now = time.monotonic()
+        if now - self.said >= self.every and self.done < self.total:
+            self.said = now
+            left = (self.total - self.done) * (now - self.started) / max(self.done, 1)
+            note(f"{self.title}: {self.done}/{self.total} {self.unit}, {self.rate()}, {left:.0f} s left")
+
+    def finish(self) -> None:
+        note(f"{self.title}: {self.done}/{self.total} {self.unit} in {time.monotonic() - self.started:.1f} s, {self.rate()}")
+
+
+class Rich(Counter):
+    """A bar on a terminal."""
+
+    def __init__(self, title: str, total: int, unit: str) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        super().__init__(title, total, unit)
+        self.bar = Progress(
+            "[bold]{task.description}",
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self.task = self.bar.add_task(title, total=total, rate="")
+
+    def __enter__(self) -> Rich:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def advance(self, steps: int = 1, *, seconds: float = 0.0) -> None:
+        self.count(steps, seconds)
+        self.bar.update(self.task, completed=self.done, rate=self.rate())

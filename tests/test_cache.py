@@ -1,0 +1,309 @@
+"""The feature cache: known by content, whole or absent, shared, and suspicious of damage."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gerund import cache
+from gerund.cache import BlockWriter, FeatureCache
+from gerund.errors import CacheError
+from gerund.types import FeatureSpec
+
+SPEC = FeatureSpec(backbone="pixels", fps=8.0)
+
+
+@pytest.fixture
+def features_cache(tmp_path: Path) -> FeatureCache:
+    return FeatureCache(tmp_path / "cache")
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(cache, "BLOCK_ROWS", 10)
+    return 10
+
+
+def rows(count: int, first: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Row i holds i, -i, i / 8; its time is i / 8."""
+    index = np.arange(first, first + count)
+    return np.stack([index, -index, index / 8], axis=1).astype(np.float16), index / 8
+
+
+def write(store: FeatureCache, count: int, *, pieces: int = 7, video: str = "v") -> BlockWriter:
+    """Add rows in pieces that do not fit the blocks; the caller closes."""
+    writer = BlockWriter(store, SPEC, video)
+    for first in range(0, count, pieces):
+        writer.add(*rows(min(pieces, count - first), first))
+    return writer
+
+
+def names(store: FeatureCache) -> list[str]:
+    return sorted(path.name for path in (store.folder / SPEC.digest).iterdir())
+
+
+def large_file(path: Path, change_at: int | None = None) -> Path:
+    """A sparse file of 100 MB, one byte of it different."""
+    with path.open("wb") as file:
+        file.truncate(100 * 2**20)
+        if change_at is not None:
+            file.seek(change_at, os.SEEK_SET if change_at >= 0 else os.SEEK_END)
+            file.write(b"x")
+    return path
+
+
+def test_the_digest_is_of_the_content_not_of_the_name(tmp_path: Path, features_cache: FeatureCache) -> None:
+    for name, content in (("a.mp4", b"one"), ("b c é.avi", b"one"), ("d.mp4", b"two")):
+        (tmp_path / name).write_bytes(content)
+    same, also, other = (features_cache.video_digest(tmp_path / name) for name in ("a.mp4", "b c é.avi", "d.mp4"))
+    assert same == also != other
+    assert len(same) == 32
+
+
+def test_a_file_that_changed_has_another_digest(tmp_path: Path, features_cache: FeatureCache) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"one")
+    before = features_cache.video_digest(tmp_path / "a.mp4")
+    (tmp_path / "a.mp4").write_bytes(b"longer")
+    assert features_cache.video_digest(tmp_path / "a.mp4") != before
+
+
+def test_a_known_file_is_not_read_again_by_the_next_process(tmp_path: Path, features_cache: FeatureCache, monkeypatch) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"one")
+    digest = features_cache.video_digest(tmp_path / "a.mp4")
+    monkeypatch.setattr(cache, "content_digest", lambda *_: pytest.fail("read again"))
+    assert FeatureCache(tmp_path / "cache").video_digest(tmp_path / "a.mp4") == digest
+
+
+@pytest.mark.parametrize("damage", [b"\xff\xfe broken\n", b"half a line", b"1:2:3:4 5"])
+def test_a_torn_or_damaged_list_of_digests_does_no_harm(tmp_path: Path, damage: bytes) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"one")
+    status = (tmp_path / "a.mp4").stat()
+    key = f"{status.st_dev}:{status.st_ino}:{status.st_size}:{status.st_mtime_ns}"
+    digest = FeatureCache(tmp_path / "clean").video_digest(tmp_path / "a.mp4")
+    (tmp_path / "cache" / "features").mkdir(parents=True)
+    (tmp_path / "cache" / "features" / "digests.txt").write_bytes(damage + f"\n{key} {digest[:9]}".encode())
+    assert FeatureCache(tmp_path / "cache").video_digest(tmp_path / "a.mp4") == digest
+
+
+def test_a_large_file_is_sampled_from_its_start_to_its_end(tmp_path: Path, features_cache: FeatureCache) -> None:
+    digest = features_cache.video_digest
+    plain = digest(large_file(tmp_path / "plain"))
+    assert digest(large_file(tmp_path / "same")) == plain
+    assert digest(large_file(tmp_path / "start", 0)) != plain
+    assert digest(large_file(tmp_path / "end", -1)) != plain
+    between = 100_000  # the first sample ends at 65,536; the second one starts beyond 1.6 million
+    assert digest(large_file(tmp_path / "unseen", between)) == plain
+
+
+def test_a_large_file_is_not_read_whole(tmp_path: Path) -> None:
+    size = 10 * 2**30
+    offsets = list(cache.sample_offsets(size))
+    assert offsets[0] == 0
+    assert offsets[-1] == size - cache.SAMPLE_BYTES
+    assert len(offsets) * cache.SAMPLE_BYTES == 4 * 2**20
+
+
+def frame_folder(folder: Path, contents: dict[str, bytes]) -> Path:
+    folder.mkdir()
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def test_a_frame_folder_is_known_by_its_images_in_their_order(tmp_path: Path, features_cache: FeatureCache) -> None:
+    digest = features_cache.video_digest
+    one = digest(frame_folder(tmp_path / "one", {"frame2.png": b"x", "frame10.png": b"y"}))
+    assert digest(frame_folder(tmp_path / "copy", {"frame2.png": b"x", "frame10.png": b"y"})) == one
+    assert digest(frame_folder(tmp_path / "other", {"frame2.png": b"x", "frame10.png": b"z"})) != one
+    backwards = frame_folder(tmp_path / "backwards", {"frame02.png": b"y", "frame10.png": b"x"})
+    assert digest(backwards) != one
+    renumbered = frame_folder(tmp_path / "renumbered", {"frame01.png": b"y", "frame02.png": b"x"})  # sorts by name as `one` does
+    assert digest(renumbered) != one
+
+
+def test_rows_come_back_as_they_were_stored(features_cache: FeatureCache) -> None:
+    write(features_cache, 25).close()
+    found = features_cache.get(SPEC, "v")
+    assert found is not None
+    assert found.data.shape == (25, 3)
+    assert found.data[0:25].dtype == np.float16
+    assert np.array_equal(found.data[0:25], rows(25)[0])
+    assert np.array_equal(found.pts, rows(25)[1])
+    assert names(features_cache) == ["v-00000.safetensors"]
+
+
+@pytest.mark.parametrize(("count", "blocks"), [(1, 1), (9, 1), (10, 1), (11, 2), (20, 2), (34, 4)])
+def test_a_long_video_is_several_blocks_of_one_size(
+    features_cache: FeatureCache, small_blocks: int, count: int, blocks: int
+) -> None:
+    write(features_cache, count).close()
+    assert names(features_cache) == [f"v-{index:05d}.safetensors" for index in range(blocks)]
+    found = features_cache.get(SPEC, "v")
+    assert found is not None
+    assert np.array_equal(found.pts, rows(count)[1])
+
+
+def test_several_blocks_read_like_one_array(features_cache: FeatureCache, small_blocks: int) -> None:
+    write(features_cache, 34).close()
+    found = features_cache.get(SPEC, "v")
+    assert found is not None
+    expected = rows(34)[0]
+    assert found.data.shape == expected.shape
+    for start in range(-3, 36):
+        for stop in (None, *range(-2, 37, 3)):
+            for step in (1, 2):
+                assert np.array_equal(found.data[start:stop:step], expected[start:stop:step]), (start, stop, step)
+
+
+def test_a_slice_opens_only_the_blocks_it_touches(features_cache: FeatureCache, small_blocks: int) -> None:
+    write(features_cache, 34).close()
+    found = features_cache.get(SPEC, "v")
+    assert found is not None
+    for index in (0, 2, 3):
+        features_cache.block_path(SPEC, "v", index).unlink()
+    assert np.array_equal(found.data[12:19], rows(34)[0][12:19])
+
+
+def test_a_video_whose_last_block_is_missing_is_not_there_but_its_blocks_are_known(
+    features_cache: FeatureCache, small_blocks: int
+) -> None:
+    write(features_cache, 34)
+    assert features_cache.get(SPEC, "v") is None
+    stored, pts, last = features_cache.stored(SPEC, "v")
+    assert stored is not None
+    assert len(stored.blocks) == 3
+    assert pts.tolist() == rows(30)[1].tolist()
+    assert not last
+
+
+def test_a_video_never_seen_is_none(features_cache: FeatureCache) -> None:
+    assert features_cache.get(SPEC, "unknown") is None
+
+
+def test_another_spec_has_features_of_its_own(features_cache: FeatureCache) -> None:
+    write(features_cache, 5).close()
+    assert features_cache.get(FeatureSpec(backbone="pixels", fps=9.0), "v") is None
+    assert features_cache.get(FeatureSpec(backbone="pixels", fps=None), "v") is None
+
+
+def test_every_field_of_a_spec_changes_its_digest() -> None:
+    changes = [
+        {"backbone": "b"},
+        {"fps": 9.0},
+        {"view": "flip"},
+        {"pooling": "max"},
+        {"precision": "bf16"},
+        {"window": 8},
+        {"stride": 4},
+    ]
+    digests = {FeatureSpec(**{"backbone": "pixels", "fps": 8.0, **change}).digest for change in [{}, {"version": 9}, *changes]}  # type: ignore[arg-type]
+    assert len(digests) == 9
+    text = '{"backbone": "pixels", "fps": 8.0, "pooling": "mean", "precision": "f32", "stride": 1, "version": 1, "view": "centre", "window": 1}'
+    assert FeatureSpec(fps=8.0, backbone="pixels").digest == SPEC.digest == hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def test_any_damaged_byte_is_noticed_and_the_block_removed(features_cache: FeatureCache) -> None:
+    write(features_cache, 4).close()
+    path = features_cache.block_path(SPEC, "v", 0)
+    whole = path.read_bytes()
+    expected, pts = rows(4)
+    for position in range(len(whole)):
+        for flip in (0x01, 0x0F, 0x80):
+            path.write_bytes(whole[:position] + bytes([whole[position] ^ flip]) + whole[position + 1 :])
+            found = features_cache.get(SPEC, "v")
+            if found is not None:  # a change in a comment of the header is none in the features
+                assert found.data[0:4].dtype == np.float16
+                assert np.array_equal(found.data[0:4], expected)
+                assert np.array_equal(found.pts, pts)
+    path.write_bytes(whole[:-1] + b"!")
+    assert features_cache.get(SPEC, "v") is None
+    assert not path.exists()
+
+
+def test_a_block_cut_short_is_removed_and_the_ones_before_it_kept(features_cache: FeatureCache, small_blocks: int) -> None:
+    write(features_cache, 34).close()
+    path = features_cache.block_path(SPEC, "v", 2)
+    path.write_bytes(path.read_bytes()[:-5])
+    assert features_cache.get(SPEC, "v") is None
+    assert names(features_cache) == ["v-00000.safetensors", "v-00001.safetensors", "v-00003.safetensors"]
+    _, pts, last = features_cache.stored(SPEC, "v")
+    assert (len(pts), last) == (20, False)
+
+
+def test_damage_in_a_cache_that_cannot_be_changed_is_a_miss_like_any_other(
+    features_cache: FeatureCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(features_cache, 4).close()
+    path = features_cache.block_path(SPEC, "v", 0)
+    path.write_bytes(path.read_bytes()[:-1])
+
+    def refuse(self: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert features_cache.get(SPEC, "v") is None
+
+
+def test_two_writers_of_one_folder_do_not_disturb_each_other(tmp_path: Path, small_blocks: int) -> None:
+    one, two = FeatureCache(tmp_path), FeatureCache(tmp_path)
+    writers = [BlockWriter(one, SPEC, "v"), BlockWriter(two, SPEC, "v"), BlockWriter(two, SPEC, "w")]
+    for first in range(0, 33, 3):
+        for writer in writers:
+            writer.add(*rows(3, first))
+    for writer in writers:
+        writer.close()
+        found = one.get(SPEC, "v")
+        assert found is not None
+        assert np.array_equal(found.data[0:33], rows(33)[0])
+    assert len(names(one)) == 8
+    assert two.get(SPEC, "w") is not None
+
+
+def test_threads_that_store_the_same_block_all_succeed(features_cache: FeatureCache) -> None:
+    failures: list[Exception] = []
+
+    def work() -> None:
+        try:
+            for _ in range(30):
+                write(features_cache, 5).close()
+        except CacheError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert names(features_cache) == ["v-00000.safetensors"]
+
+
+def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file stands where the folder should be")
+    with pytest.raises(CacheError, match=r"features cannot be stored \(.*\); choose another place with --cache"):
+        write(FeatureCache(tmp_path / "cache"), 3).close()
+
+
+def test_a_full_disk_leaves_no_half_block(features_cache: FeatureCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(self: Path, data: bytes) -> int:
+        with self.open("wb") as file:
+            file.write(data[:40])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", half)
+    with pytest.raises(CacheError, match="No space left on device"):
+        write(features_cache, 3).close()
+    assert names(features_cache) == []
+
+
+def test_the_cache_is_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GERUND_CACHE", str(tmp_path / "there"))
+    assert FeatureCache().folder == tmp_path / "there" / "features"
+    monkeypatch.delenv("GERUND_CACHE")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert FeatureCache().folder == tmp_path / "home" / ".cache" / "gerund" / "features"
