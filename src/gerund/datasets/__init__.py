@@ -1,0 +1,73 @@
+"""Data sets: a place on disk in, clips out. A new one = one file with `load` + one line here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from gerund.cache import default_cache
+from gerund.datasets import csv_file, folder, toy, ucf101
+from gerund.errors import DataError, UsageError
+from gerund.manifest import leaking_groups
+from gerund.types import Clip
+
+__all__ = ["DATASETS", "load_dataset"]
+
+DATASETS = {"folder": folder.load, "csv": csv_file.load, "ucf101": ucf101.load, "toy": toy.load}
+
+GROUP_PATTERNS = (r"^(v_.+_g\d+)_c\d+",)
+"""File names that tell their group without being asked: UCF-101's v_Class_gNN_cNN."""
+
+
+def load_dataset(
+    data: str | Path | Sequence[Clip], *, split: int | None = None, group_pattern: str | None = None, allow_leak: bool = False
+) -> list[Clip]:
+    """Clips of a folder, a CSV, or `name:path` (one of DATASETS); a list of clips is taken as it is.
+
+    `split` is the number of an official split. `group_pattern` is a regular expression whose first bracket (or whole match) in a
+    file's name is its group. Raises DataError for what cannot be used, and for a given split that parts a group unless `allow_leak`.
+    """
+    clips = list(data) if not isinstance(data, str | Path) else load_by_name(str(data), split)
+    clips = [with_group(clip, group_pattern) for clip in clips]
+    leaks = leaking_groups(clips)
+    if leaks and not allow_leak:
+        group, sides = next(iter(leaks.items()))
+        raise DataError(
+            f"the given split leaks: {len(leaks)} group{'s' * (len(leaks) > 1)} stand on more than one side, first {group} "
+            f"({', '.join(sorted(sides))}); scores would be too good. Split by group, or insist with --allow-leak"
+        )
+    return clips
+
+
+def load_by_name(data: str, split: int | None) -> list[Clip]:
+    name, colon, rest = data.partition(":")
+    if data == "toy":
+        name, rest = "toy", str(default_cache() / "toy")
+    elif not colon or (name not in DATASETS and (len(name) == 1 or Path(data).exists())):  # C:\clips is a path, not a data set
+        name, rest = ("csv" if data.lower().endswith(".csv") else "folder"), data
+    if name not in DATASETS:
+        raise UsageError(f"unknown data set {name!r} in {data!r}; choose one of {', '.join(DATASETS)}, or give a folder or a CSV")
+    path = Path(rest).expanduser()
+    if name != "toy" and not path.exists():
+        raise DataError(f"{path}: no such file or folder")
+    if split is not None and name in ("folder", "csv", "toy"):
+        raise UsageError(f"--split {split}: {name} data has no numbered splits; leave the option out")
+    return DATASETS[name](path, split=split)
+
+
+def with_group(clip: Clip, pattern: str | None) -> Clip:
+    """Fill in a missing group from the file's name."""
+    if clip.group is not None:
+        return clip
+    for each in (pattern,) if pattern else GROUP_PATTERNS:
+        try:
+            match = re.search(each, clip.path.stem)
+        except re.error as error:
+            raise UsageError(f"--group-pattern {each!r} is not a regular expression ({error})") from None
+        if match:
+            return replace(clip, group=match[1] if match.groups() else match[0])
+    if pattern:
+        raise DataError(f"{clip.path}: --group-pattern {pattern!r} does not match this name; every clip needs a group")
+    return clip

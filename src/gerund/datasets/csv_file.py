@@ -1,0 +1,12 @@
+"""`csv`: a manifest with the columns path, label and, if wanted, start, end, split, group."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gerund.manifest import read_manifest
+from gerund.types import Clip
+
+
+def load(path: Path, *, split: int | None = None) -> list[Clip]:
+    return read_manifest(path)

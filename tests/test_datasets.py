@@ -1,0 +1,286 @@
+"""What holds for every data set, and how folders, manifests and UCF-101 are read."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from gerund.datasets import load_dataset
+from gerund.errors import DataError, UsageError
+from gerund.manifest import group_of, labels_of, leaking_groups, of_split
+from gerund.types import Clip
+
+Maker = Callable[[Path], str]
+
+
+def touch(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    return path
+
+
+def images(folder: Path, count: int = 2) -> Path:
+    folder.mkdir(parents=True)
+    for number in range(count):
+        Image.new("RGB", (8, 8)).save(folder / f"frame{number}.jpg")
+    return folder
+
+
+def make_folder(path: Path) -> str:
+    touch(path / "Zähne putzen" / "Zoë, früh.mp4")
+    touch(path / "Zähne putzen" / "2.AVI")
+    touch(path / "jumping jack" / "a b" / "deep.mkv")
+    images(path / "jumping jack" / "frames of é")
+    touch(path / "jumping jack" / "notes.txt")
+    touch(path / "jumping jack" / ".hidden.mp4")
+    touch(path / ".cache" / "x.mp4")
+    return str(path)
+
+
+def make_split_folder(path: Path) -> str:
+    for split in ("train", "val", "test"):
+        for label in ("waving", "running fast"):
+            touch(path / split / label / f"{split} {label}.mp4")
+    return f"folder:{path}"
+
+
+def make_csv(path: Path) -> str:
+    rows = ["path,label,start,end,split,group"]
+    for number, split in enumerate(("train", "train", "val", "test")):
+        touch(path / "vidéos" / f"clip {number}.mp4")
+        rows += [
+            f"vidéos/clip {number}.mp4,{label},{start},{start + 2},{split},p{number}"
+            for label, start in (("wave", 0), ("jump", 2))
+        ]
+    (path / "clips.csv").write_text("\n".join(rows), encoding="utf-8")
+    return str(path / "clips.csv")
+
+
+def write_ucf101(path: Path, classes: tuple[str, ...] = ("BabyCrawling", "HandstandPushups")) -> None:
+    """Groups 1 and 2 are tested in split 1, 3 and 4 in split 2, 5 and 6 in split 3; two clips of each of seven groups."""
+    lists = path / "ucfTrainTestlist"
+    lists.mkdir(parents=True)
+    train: dict[int, list[str]] = {1: [], 2: [], 3: []}
+    test: dict[int, list[str]] = {1: [], 2: [], 3: []}
+    for number, name in enumerate(classes, 1):
+        for group in range(1, 8):
+            for clip in (1, 2):
+                inner = name.replace("HandstandPushups", "HandStandPushups")
+                video = f"{name}/v_{inner}_g{group:02d}_c{clip:02d}.avi"
+                touch(path / "UCF-101" / video)
+                for split in (1, 2, 3):
+                    if group in (2 * split - 1, 2 * split):
+                        test[split].append(video)
+                    else:
+                        train[split].append(f"{video} {number}")
+    for split in (1, 2, 3):
+        (lists / f"trainlist{split:02d}.txt").write_bytes("\r\n".join([*train[split], ""]).encode())
+        (lists / f"testlist{split:02d}.txt").write_bytes("\r\n".join([*test[split], ""]).encode())
+
+
+def make_ucf101(path: Path) -> str:
+    write_ucf101(path)
+    return f"ucf101:{path}"
+
+
+@pytest.fixture(params=[make_folder, make_split_folder, make_csv, make_ucf101])
+def dataset(request: pytest.FixtureRequest, tmp_path: Path) -> list[Clip]:
+    folder = tmp_path / "mein Datensatz é"
+    folder.mkdir()
+    return load_dataset(request.param(folder))
+
+
+# --- contracts
+
+
+def test_every_path_exists_and_every_label_is_a_name(dataset: list[Clip]) -> None:
+    assert len(dataset) >= 4
+    assert all(clip.path.exists() for clip in dataset)
+    assert all(clip.label and not clip.label.isdigit() for clip in dataset)
+    assert len(labels_of(dataset)) == 2
+
+
+def test_no_group_is_on_two_sides_of_a_split(dataset: list[Clip]) -> None:
+    assert leaking_groups(dataset) == {}
+    assert {clip.split for clip in dataset} in ({None}, {"train", "test"}, {"train", "val", "test"})
+
+
+def test_no_clip_is_listed_twice(dataset: list[Clip]) -> None:
+    assert len({(clip.path, clip.start) for clip in dataset}) == len(dataset)
+
+
+def test_a_list_of_clips_is_taken_as_it_is(dataset: list[Clip]) -> None:
+    assert load_dataset(dataset) == dataset
+
+
+# --- folder
+
+
+def test_a_folder_per_class_is_read_in_order_without_hidden_and_other_files(tmp_path: Path) -> None:
+    clips = load_dataset(make_folder(tmp_path / "data"))
+    assert [(clip.label, clip.path.relative_to(tmp_path / "data").as_posix()) for clip in clips] == [
+        ("Zähne putzen", "Zähne putzen/2.AVI"),
+        ("Zähne putzen", "Zähne putzen/Zoë, früh.mp4"),
+        ("jumping jack", "jumping jack/a b/deep.mkv"),
+        ("jumping jack", "jumping jack/frames of é"),
+    ]
+    assert all(clip.split is None and clip.group is None for clip in clips)
+
+
+@pytest.mark.parametrize("names", [("train", "val", "test"), ("Train", "Validation", "Test"), ("training", "valid", "testing")])
+def test_folders_for_the_sides_of_a_split_are_a_split(tmp_path: Path, names: tuple[str, str, str]) -> None:
+    for name in names:
+        touch(tmp_path / name / "waving" / f"{name}.mp4")
+    clips = load_dataset(tmp_path)
+    assert {clip.path.stem: (clip.split, clip.label) for clip in clips} == {
+        name: (split, "waving") for name, split in zip(names, ("train", "val", "test"), strict=True)
+    }
+
+
+def test_a_given_split_that_parts_a_group_is_refused_unless_allowed(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        touch(tmp_path / split / "Lunges" / f"v_Lunges_g01_c0{len(split) - 3}.avi")
+    with pytest.raises(
+        DataError, match=r"leaks: 1 group stand on more than one side, first v_Lunges_g01 \(test, train\).*--allow-leak"
+    ):
+        load_dataset(tmp_path)
+    assert len(load_dataset(tmp_path, allow_leak=True)) == 2
+
+
+def test_groups_of_ucf101_names_are_known_in_any_folder(tmp_path: Path) -> None:
+    touch(tmp_path / "HandstandPushups" / "v_HandStandPushups_g03_c02.avi")
+    touch(tmp_path / "waving" / "mine.mp4")
+    assert [clip.group for clip in load_dataset(tmp_path)] == ["v_HandStandPushups_g03", None]
+
+
+@pytest.mark.parametrize(("pattern", "group"), [(r"person\d+", "person07"), (r"(person\d+)_d\d", "person07"), (r"_(d\d)", "d2")])
+def test_a_pattern_finds_the_group_in_a_name(tmp_path: Path, pattern: str, group: str) -> None:
+    touch(tmp_path / "boxing" / "person07_d2_uncomp.avi")
+    assert load_dataset(tmp_path, group_pattern=pattern)[0].group == group
+
+
+def test_a_pattern_that_does_not_fit_or_is_none_is_refused(tmp_path: Path) -> None:
+    touch(tmp_path / "boxing" / "person07.avi")
+    touch(tmp_path / "boxing" / "someone.avi")
+    with pytest.raises(DataError, match=r"someone\.avi: --group-pattern .* does not match this name; every clip needs a group"):
+        load_dataset(tmp_path, group_pattern=r"person\d+")
+    with pytest.raises(UsageError, match=r"--group-pattern '\(' is not a regular expression"):
+        load_dataset(tmp_path, group_pattern="(")
+
+
+def test_a_pattern_does_not_change_the_groups_a_manifest_gives(tmp_path: Path) -> None:
+    clips = load_dataset(make_csv(tmp_path), group_pattern=r"clip \d")
+    assert {clip.group for clip in clips} == {"p0", "p1", "p2", "p3"}
+
+
+def test_a_folder_that_holds_no_data_set_says_what_was_expected(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no clips found \(no video in its sub-folders\); expected .*/LABEL/video\.mp4"):
+        load_dataset(tmp_path)
+    touch(tmp_path / "loose.mp4")
+    with pytest.raises(DataError, match="no clips found \\(videos lie directly in it\\)"):
+        load_dataset(tmp_path)
+    with pytest.raises(DataError, match="nowhere: no such file or folder"):
+        load_dataset(tmp_path / "nowhere")
+    with pytest.raises(DataError, match=r"loose\.mp4: not a folder; give a folder with one sub-folder per class, or a \.csv"):
+        load_dataset(tmp_path / "loose.mp4")
+
+
+# --- names of data sets
+
+
+def test_a_name_before_the_colon_chooses_the_kind(tmp_path: Path) -> None:
+    make_csv(tmp_path)
+    shutil.copy(tmp_path / "clips.csv", tmp_path / "clips.txt")
+    assert load_dataset(f"csv:{tmp_path / 'clips.txt'}") == load_dataset(tmp_path / "clips.csv")
+    with pytest.raises(UsageError, match=r"unknown data set 'kinetix' in 'kinetix:/data'; choose one of folder, csv, ucf101"):
+        load_dataset("kinetix:/data")
+
+
+def test_a_path_with_a_colon_in_it_is_a_path(tmp_path: Path) -> None:
+    assert len(load_dataset(make_folder(tmp_path / "2024-01-02 12:30"))) == 4
+
+
+def test_a_numbered_split_of_data_without_one_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--split 2: folder data has no numbered splits; leave the option out"):
+        load_dataset(make_folder(tmp_path / "data"), split=2)
+
+
+# --- ucf101
+
+
+@pytest.mark.parametrize(("split", "groups"), [(None, {1, 2}), (1, {1, 2}), (2, {3, 4}), (3, {5, 6})])
+def test_the_official_splits_come_from_the_lists(tmp_path: Path, split: int | None, groups: set[int]) -> None:
+    write_ucf101(tmp_path)
+    clips = load_dataset(f"ucf101:{tmp_path}", split=split)
+    assert len(of_split(clips, "train")) == 2 * 5 * 2
+    assert {group_of(clip)[-3:] for clip in of_split(clips, "test")} == {f"g{number:02d}" for number in groups}
+    assert {group_of(clip)[-3:] for clip in of_split(clips, "train")} == {
+        f"g{number:02d}" for number in set(range(1, 8)) - groups
+    }
+
+
+def test_the_label_is_the_folder_the_list_names_though_the_files_are_spelt_otherwise(tmp_path: Path) -> None:
+    write_ucf101(tmp_path)
+    clips = load_dataset(f"ucf101:{tmp_path}")
+    handstand = [clip for clip in clips if clip.label == "HandstandPushups"]
+    assert labels_of(clips) == ["BabyCrawling", "HandstandPushups"]
+    assert len(handstand) == 14
+    assert all(clip.path.name.startswith("v_HandStandPushups_g") for clip in handstand)
+    assert {clip.group for clip in handstand} == {f"v_HandStandPushups_g{number:02d}" for number in range(1, 8)}
+
+
+def test_a_listed_file_that_is_missing_is_counted(tmp_path: Path) -> None:
+    write_ucf101(tmp_path)
+    (tmp_path / "UCF-101" / "BabyCrawling" / "v_BabyCrawling_g03_c01.avi").unlink()
+    with pytest.raises(DataError, match=r"v_BabyCrawling_g03_c01\.avi: listed but not there \(1 of 28 clips missing\)"):
+        load_dataset(f"ucf101:{tmp_path}")
+
+
+def test_another_split_or_folder_than_the_published_ones_is_refused(tmp_path: Path) -> None:
+    write_ucf101(tmp_path)
+    for split in (4, 0, -1):
+        with pytest.raises(UsageError, match=f"--split {split}: UCF-101 has the official splits 1, 2 and 3"):
+            load_dataset(f"ucf101:{tmp_path}", split=split)
+    with pytest.raises(
+        DataError, match=r"UCF-101.UCF-101: missing; .* must hold the folders UCF-101 and ucfTrainTestlist as published"
+    ):
+        load_dataset(f"ucf101:{tmp_path / 'UCF-101'}")
+    (tmp_path / "ucfTrainTestlist" / "testlist02.txt").unlink()
+    with pytest.raises(DataError, match=r"testlist02\.txt: missing; it is part of the published ucfTrainTestlist"):
+        load_dataset(f"ucf101:{tmp_path}", split=2)
+
+
+def test_a_name_without_a_group_is_refused(tmp_path: Path) -> None:
+    write_ucf101(tmp_path)
+    touch(tmp_path / "UCF-101" / "BabyCrawling" / "mine.avi")
+    (tmp_path / "ucfTrainTestlist" / "testlist01.txt").write_text("BabyCrawling/mine.avi\n")
+    with pytest.raises(DataError, match=r"mine\.avi: not a UCF-101 name \(v_Class_gNN_cNN\.avi\), so its group is unknown"):
+        load_dataset(f"ucf101:{tmp_path}")
+
+
+def test_labels_sort_in_the_order_of_ucf101_itself() -> None:
+    published = (
+        "BaseballPitch Basketball BasketballDunk BlowDryHair BlowingCandles GolfSwing Haircut Hammering HammerThrow HandstandPushups "
+        "HandstandWalking HeadMassage JugglingBalls JumpingJack JumpRope Kayaking SkateBoarding Skiing Skijet SkyDiving YoYo"
+    ).split()  # classInd.txt, numbers 7 to 9, 13, 14, 33 to 39, 46 to 49, 80 to 83, 101
+    assert published != sorted(published)
+    assert labels_of([Clip(path=Path("x"), label=label) for label in reversed(published)]) == published
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("split", [1, 2, 3])
+def test_the_real_clips_have_their_official_splits(real_data: Path, split: int) -> None:
+    clips = load_dataset(f"ucf101:{real_data / 'ucf101'}", split=split)
+    numbers = {
+        side: {int(re.search(r"_g(\d+)$", group_of(clip))[1]) for clip in of_split(clips, side)} for side in ("train", "test")
+    }  # type: ignore[index]
+    assert (len(of_split(clips, "train")), len(of_split(clips, "test"))) == (180, 70)
+    assert numbers["test"] == set(range(7 * split - 6, 7 * split + 1))
+    assert numbers["train"] == set(range(1, 26)) - numbers["test"]
+    lines = (real_data / "ucf101" / "ucfTrainTestlist" / "classInd.txt").read_text().split("\n")
+    assert labels_of(clips) == [line.split()[1] for line in lines if line.strip()]
