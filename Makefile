@@ -1,0 +1,42 @@
+# Every target sets itself up: a virtual environment with plain pip, once.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+export PYTHONUTF8 = 1
+
+.PHONY: help setup demo test test-all check bench clean
+
+help:
+	@echo "make demo      train on synthetic clips and predict, no network needed after installation"
+	@echo "make test      the tests (minutes)        make test-all   with the slow ones"
+	@echo "make check     ruff and mypy              make bench      the figures of docs/benchmarks.md"
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+demo: setup
+	rm -rf demo/run
+	$(BIN)/gerund train toy:demo/toy --backbone pixels --out demo/run
+	@echo
+	$(BIN)/gerund predict demo/run "$$($(BIN)/gerund index demo/run/clips.csv --quiet --csv | grep -m1 ',test,' | cut -d, -f1)"
+
+test: setup
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: setup
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/python benchmarks/run.py
+
+clean:
+	rm -rf demo runs .pytest_cache .mypy_cache .ruff_cache

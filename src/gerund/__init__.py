@@ -1,0 +1,59 @@
+"""gerund names the action in a video: from a folder of labelled clips to a recogniser in minutes."""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gerund.datasets import load_dataset
+    from gerund.errors import GerundError
+    from gerund.evaluation import Evaluation, evaluate
+    from gerund.predicting import predict
+    from gerund.recognizer import Recognizer
+    from gerund.steps import extract, index, info
+    from gerund.training import Training, train
+    from gerund.types import Clip, Features, FeatureSpec, Frames, Prediction, Segment
+
+HOMES = {
+    "gerund.datasets": ("load_dataset",),
+    "gerund.errors": ("GerundError",),
+    "gerund.evaluation": ("Evaluation", "evaluate"),
+    "gerund.predicting": ("predict",),
+    "gerund.recognizer": ("Recognizer",),
+    "gerund.steps": ("extract", "index", "info"),
+    "gerund.training": ("Training", "train"),
+    "gerund.types": ("Clip", "FeatureSpec", "Features", "Frames", "Prediction", "Segment"),
+}
+
+__all__ = [
+    "Clip",
+    "Evaluation",
+    "FeatureSpec",
+    "Features",
+    "Frames",
+    "GerundError",
+    "Prediction",
+    "Recognizer",
+    "Segment",
+    "Training",
+    "evaluate",
+    "extract",
+    "index",
+    "info",
+    "load_dataset",
+    "predict",
+    "train",
+]
+__version__ = version("gerund")
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is used when it is used: `import gerund` alone loads neither torch nor numpy."""
+    for module, names in HOMES.items():
+        if name in names:
+            return getattr(import_module(module), name)
+    raise AttributeError(f"module 'gerund' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

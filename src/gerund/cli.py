@@ -1,0 +1,276 @@
+"""The command line. Each command is one function of the Python API, with the same names and defaults; here it is only shown."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, CycloptsError, Parameter
+
+from gerund import progress
+from gerund.errors import GerundError
+
+if TYPE_CHECKING:
+    from gerund.evaluation import Evaluation
+    from gerund.features import Extraction
+    from gerund.training import Training
+    from gerund.types import Clip, Prediction
+
+BAR = 20
+INTERRUPTED = 130
+SOME_FAILED = 3
+OUTPUT = Parameter(group="Output", negative="")
+
+COMMANDS = {
+    "train": ("gerund.training:train", "Turn labelled clips into a recogniser."),
+    "evaluate": ("gerund.evaluation:evaluate", "Measure a model on labelled clips."),
+    "predict": ("gerund.predicting:predict", "Name the action in videos."),
+    "index": ("gerund.steps:index", "List clips, labels, groups and splits; write them as a CSV."),
+    "extract": ("gerund.steps:extract", "Put the features of videos into the cache."),
+    "info": ("gerund.steps:info", "Show versions, devices, decoder, engines and the cache."),
+}
+
+FLAG_NAMES = {"head_options": "head"}
+"""Where a flag is not simply the argument's name: options of the head are --head.width and so on."""
+
+
+def flag_name(argument: str) -> str:
+    return FLAG_NAMES.get(argument, argument).replace("_", "-").strip("-")
+
+
+ALIASES = {
+    "--num-epochs": "--epochs",
+    "--sequence-length": "--num-frames",
+    "--img-dim": "--image-size",
+    "--latent-dim": "--head.latent",
+}
+"""Flags of the two original projects, under the names they have here."""
+
+
+def modern(words: Sequence[str]) -> list[str]:
+    """Aliases replaced, and a `--resume` without a value made `--resume last`."""
+    renamed = []
+    for word in words:
+        flag, equals, value = word.partition("=")
+        renamed.append(ALIASES.get(flag, flag) + equals + value)
+    if "--resume" in renamed:
+        after = renamed.index("--resume") + 1
+        if after == len(renamed) or renamed[after].startswith("--"):
+            renamed.insert(after, "last")
+    return renamed
+
+
+app = App(
+    name="gerund",
+    help="Names the action in a video: from a folder of labelled clips to a recogniser in minutes.",
+    version_flags=["--version"],
+    default_parameter=Parameter(name_transform=flag_name, negative_iterable=()),
+    result_action="return_value",
+    exit_on_error=False,
+    suppress_keyboard_interrupt=False,
+    print_error=False,
+)
+for command, (target, summary) in COMMANDS.items():
+    app.command(target, name=command, help=summary)
+
+
+@app.meta.default
+def launch(
+    *words: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    json: Annotated[bool, OUTPUT] = False,
+    csv: Annotated[bool, OUTPUT] = False,
+    quiet: Annotated[bool, OUTPUT] = False,
+    debug: Annotated[bool, OUTPUT] = False,
+) -> int:
+    """Name the action in a video.
+
+    Parameters
+    ----------
+    json
+        Print results as JSON; predict prints one line per clip.
+    csv
+        Print results as CSV (predict, evaluate and index).
+    quiet
+        Show no progress and no notes.
+    debug
+        Show a traceback when something fails.
+    """
+    progress.quiet = quiet
+    style = "json" if json else "csv" if csv else "text"
+    try:
+        result = app(modern(words))
+        return show(words[0] if words else "", result, style) if result is not None else 0
+    except (GerundError, CycloptsError) as error:
+        return failed(str(error), error.exit_code if isinstance(error, GerundError) else 2, debug)
+    except KeyboardInterrupt:
+        return failed("interrupted; what was done is kept", INTERRUPTED, debug)
+    except BrokenPipeError:
+        return 0
+    except Exception as error:  # a bug of ours, or a full disk: the reader of a terminal is not helped by a traceback
+        return failed(f"{type(error).__name__}: {error} (run again with --debug for details)", 1, debug)
+
+
+def failed(message: str, code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    print(f"gerund: {message}", file=sys.stderr)
+    return code
+
+
+def main() -> None:
+    """Entry point; see docs for the exit codes."""
+    sys.exit(app.meta())
+
+
+def show(command: str, result: Any, style: str) -> int:
+    """Print a result; returns the exit code: 3 when some inputs failed."""
+    return SHOW.get(command, show_values)(result, style)
+
+
+def show_training(training: Training, style: str) -> int:
+    if style == "json":
+        print_json({"run": str(training.run), "model": str(training.model), "metrics": training.metrics})
+    else:
+        if training.test is not None:
+            print_evaluation(training.test)
+        print(f"\nRun:   {training.run}\nModel: {training.model}\n\nNext: gerund predict {training.run} VIDEO")
+    return SOME_FAILED if any(side["failed"] for side in training.metrics.values()) else 0
+
+
+def show_evaluation(evaluation: Evaluation, style: str) -> int:
+    if style == "json":
+        print_json({**evaluation.metrics, "per_class": evaluation.per_class, "failed": evaluation.failed})
+    elif style == "csv":
+        print_csv(["label", "clips", "accuracy", "mistaken_for"], (row.values() for row in evaluation.per_class))
+    else:
+        print_evaluation(evaluation)
+    return SOME_FAILED if evaluation.failed else 0
+
+
+def print_evaluation(evaluation: Evaluation) -> None:
+    rows = [(row["label"], str(row["clips"]), percent(row["accuracy"]), row["mistaken_for"]) for row in evaluation.per_class]
+    print_table(("class", "clips", "correct", "most mistaken for"), rows)
+    metrics = evaluation.metrics
+    print(
+        f"\ntop-1 {percent(metrics['top1'])}   top-5 {percent(metrics['top5'])}   mean class {percent(metrics['mean_class'])}   "
+        f"({metrics['num_clips']} clips)"
+    )
+    for path, reason in evaluation.failed.items():
+        print(f"counted as wrong: {reason if path in reason else f'{path}: {reason}'}")
+
+
+def show_predictions(predictions: Iterable[Prediction], style: str) -> int:
+    any_failed = False
+    if style == "csv":
+        print_csv(["path", "start", "end", "rank", "label", "score", "error"], ())
+    for prediction in predictions:
+        any_failed |= prediction.error is not None
+        if style == "json":
+            print(json.dumps(prediction_values(prediction), ensure_ascii=False), flush=True)
+        elif style == "csv":
+            span = [prediction.path, prediction.start, prediction.end]
+            ranked = enumerate(prediction.scores, start=1)
+            rows = [[*span, rank, label, f"{score:.6f}", ""] for rank, (label, score) in ranked] or [
+                [*span, "", "", "", prediction.error]
+            ]
+            print_csv(None, rows)
+        elif prediction.error:
+            print(f"gerund: {prediction.error}", file=sys.stderr)
+        else:
+            print_prediction(prediction)
+    return SOME_FAILED if any_failed else 0
+
+
+def prediction_values(prediction: Prediction) -> dict[str, Any]:
+    values: dict[str, Any] = {"path": str(prediction.path), "start": prediction.start, "end": prediction.end}
+    return values | {"label": prediction.label, "scores": prediction.top(None), "error": prediction.error}
+
+
+def print_prediction(prediction: Prediction) -> None:
+    span = f"  [{prediction.start:g} .. {prediction.end:g} s]" if prediction.end is not None else ""
+    print(f"{prediction.path}{span}")
+    width = max(len(label) for label, _ in prediction.scores)
+    for label, score in prediction.scores:
+        print(f"  {100 * score:6.2f} %  {label:<{width}}  {'█' * round(BAR * score)}".rstrip())
+
+
+def show_clips(clips: list[Clip], style: str) -> int:
+    names = ["path", "label", "start", "end", "split", "group"]
+    rows = [[str(clip.path), clip.label, clip.start, clip.end, clip.split, clip.group] for clip in clips]
+    if style == "json":
+        print_json([dict(zip(names, row, strict=True)) for row in rows])
+    elif style == "csv":
+        print_csv(names, rows)
+    else:
+        from gerund.manifest import SPLITS, labels_of
+
+        counts = [
+            (label, *(str(sum(c.label == label and c.split == split for c in clips)) for split in SPLITS))
+            for label in labels_of(clips)
+        ]
+        totals = ("all", *(str(sum(clip.split == split for clip in clips)) for split in SPLITS))
+        print_table(("class", *SPLITS), [*counts, totals])
+    return 0
+
+
+def show_extraction(extraction: Extraction, style: str) -> int:
+    failures = {str(path): reason for path, reason in extraction.failed.items()}
+    if style == "json":
+        print_json({"videos": len(extraction.features), "failed": failures})
+    else:
+        rows = sum(len(features) for features in extraction.features.values())
+        print(f"{len(extraction.features)} videos, {rows} feature rows in the cache, {len(failures)} failed")
+    return SOME_FAILED if failures else 0
+
+
+def show_values(values: dict[str, Any], style: str) -> int:
+    if style == "json":
+        print_json(values)
+    else:
+        flat = {key: value for key, value in values.items() if not isinstance(value, dict)}
+        flat |= {
+            f"{key} {name}": each for key, value in values.items() if isinstance(value, dict) for name, each in value.items()
+        }
+        print_table(("", ""), [(key.replace("_", " "), str(value)) for key, value in flat.items()])
+    return 0
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.2f} %"
+
+
+def print_table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    """Aligned columns; the first to the left, numbers to the right."""
+    lines = [list(header), *(list(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    for line in lines:
+        cells = [
+            cell.ljust(width) if column in (0, 3) or not any(widths[1:]) else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        if any(line):
+            print("  ".join(cells).rstrip())
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_csv(header: list[str] | None, rows: Iterable[Iterable[Any]]) -> None:
+    writer = csv.writer(sys.stdout)
+    if header:
+        writer.writerow(header)
+    writer.writerows(["" if value is None else value for value in row] for row in rows)
+
+
+SHOW: dict[str, Callable[[Any, str], int]] = {
+    "train": show_training,
+    "evaluate": show_evaluation,
+    "predict": show_predictions,
+    "index": show_clips,
+    "extract": show_extraction,
+}

@@ -1,0 +1,211 @@
+"""Recipes: everything that training needs to know, as plain values. A recipe's constants are defaults; every flag overrides one."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from gerund.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """All settings of a training run.
+
+    `fps` None is the native rate. `views` 2 trains on mirrored frames too. `lr` is the peak and `warmup` the share of all steps until
+    it is reached. `draws` jittered versions are made of each training clip; an epoch picks one of them, or the plain one, at random.
+    `patience` stops training after that many epochs without a better validation loss; 0 never does. `time` is a budget in seconds.
+    """
+
+    data: str | None = None
+    split: int | None = None
+    val: float = 0.15
+    group_pattern: str | None = None
+    allow_leak: bool = False
+    backbone: str = "fast"
+    weights: str | None = None
+    pretrained: bool = True
+    image_size: int | None = None
+    fit: Literal["crop", "squeeze", "letterbox"] | None = None
+    fps: float | None = 8.0
+    num_frames: int = 16
+    take: Literal["mean", "middle", "first"] = "mean"
+    motion: bool = True
+    views: Literal[1, 2] = 1
+    head: str = "transformer"
+    head_options: Mapping[str, Any] = field(default_factory=dict)
+    epochs: int = 60
+    batch_size: int = 32
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    lr: float = 1e-3
+    weight_decay: float = 0.05
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup: float = 0.1
+    label_smoothing: float = 0.1
+    class_weights: bool = False
+    draws: int = 4
+    patience: int = 20
+    save_every: int = 0
+    time: float | None = None
+    seed: int = 0
+    device: str = "auto"
+    precision: Literal["auto", "bf16", "f32"] = "auto"
+    workers: int | None = None
+    bundle: bool = True
+    loggers: Literal["tensorboard"] | None = None
+
+
+HYBRID_TRANSFORMER = Recipe(
+    backbone="densenet121",
+    image_size=128,
+    fit="crop",
+    num_frames=20,
+    take="middle",
+    motion=False,
+    head="transformer",
+    head_options={
+        "width": 0,
+        "layers": 1,
+        "heads": 1,
+        "dense_width": 4,
+        "norm": "post",
+        "norm_eps": 1e-3,
+        "pooling": "max",
+        "position_scale": 0.05,
+        "dropout": 0.0,
+        "attention_dropout": 0.3,
+        "classifier_dropout": 0.5,
+        "standardize": False,
+    },
+    epochs=60,
+    optimizer="adam",
+    weight_decay=0.0,
+    schedule="constant",
+    warmup=0.0,
+    label_smoothing=0.0,
+    draws=0,
+    patience=0,
+)
+"""DenseNet-121 and a post-norm Transformer encoder: the Keras video-classification example's constants (docs/training.md)."""
+
+CONVLSTM = Recipe(
+    backbone="resnet152",
+    image_size=112,
+    fit="squeeze",
+    fps=25.0,
+    num_frames=40,
+    take="middle",
+    motion=False,
+    views=2,
+    head="bilstm",
+    head_options={
+        "latent": 512,
+        "hidden": 1024,
+        "layers": 1,
+        "bidirectional": True,
+        "attention": True,
+        "norm": "batch",
+        "dropout": 0.0,
+        "standardize": False,
+    },
+    epochs=200,
+    batch_size=16,
+    optimizer="adam",
+    lr=1e-5,
+    weight_decay=0.0,
+    schedule="constant",
+    warmup=0.0,
+    label_smoothing=0.0,
+    draws=4,
+    patience=0,
+    save_every=5,
+)
+"""ResNet-152 and a bidirectional LSTM with attention: the PyTorch ConvLSTM action recognition project's constants."""
+
+RECIPES: dict[str, Recipe] = {"default": Recipe(), "hybrid-transformer": HYBRID_TRANSFORMER, "convlstm": CONVLSTM}
+
+
+def resolve(recipe: str | None, config: Path | None, overrides: Mapping[str, Any]) -> Recipe:
+    """The settings of a run: a named recipe or a run's config.json, with the given values put in; None means not given.
+
+    Raises UsageError for what cannot be.
+    """
+    if recipe is not None and recipe not in RECIPES:
+        raise UsageError(f"unknown recipe {recipe!r}; choose one of {', '.join(RECIPES)}")
+    if recipe is not None and config is not None:
+        raise UsageError(f"--recipe {recipe} and --config {config} exclude each other: a config holds all constants")
+    base = read_config(config) if config is not None else RECIPES[recipe or "default"]
+    given = {key: value for key, value in overrides.items() if value is not None}
+    if given.get("fps") == "native":
+        given["fps"] = None
+    if "time" in given:
+        given["time"] = seconds(given["time"])
+    for name in ("data", "weights"):
+        if name in given:
+            given[name] = str(given[name])
+    if given.get("head", base.head) == base.head:
+        given["head_options"] = {**base.head_options, **underscored(given.get("head_options", {}))}
+    else:
+        given["head_options"] = underscored(given.get("head_options", {}))
+    resolved = replace(base, **given)
+    check(resolved)
+    return resolved
+
+
+def underscored(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {key.replace("-", "_"): value for key, value in options.items()}
+
+
+def check(recipe: Recipe) -> None:
+    """Raise UsageError, naming the flag and the value, for numbers that no training can use."""
+    at_least = {
+        "epochs": 1,
+        "batch_size": 1,
+        "num_frames": 1,
+        "draws": 0,
+        "patience": 0,
+        "save_every": 0,
+        "warmup": 0,
+        "weight_decay": 0,
+    }
+    for name, low in at_least.items():
+        if getattr(recipe, name) < low:
+            raise UsageError(f"--{name.replace('_', '-')} {getattr(recipe, name)}: at least {low} is needed")
+    if not recipe.lr > 0:
+        raise UsageError(f"--lr {recipe.lr:g}: the learning rate must be above 0")
+    if not 0 <= recipe.label_smoothing < 1:
+        raise UsageError(f"--label-smoothing {recipe.label_smoothing:g}: at least 0 and below 1")
+
+
+def seconds(text: str | float) -> float:
+    """A time span such as 90, 90s, 10m or 1.5h in seconds."""
+    match = re.fullmatch(r"([\d.]+)\s*([smh]?)", str(text).strip())
+    try:
+        if match:
+            return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+    except ValueError:
+        pass
+    raise UsageError(f"--time {text}: not a time span; write 90s, 10m or 1.5h")
+
+
+def as_config(recipe: Recipe) -> dict[str, Any]:
+    """Plain values for the run folder's config.json."""
+    return asdict(recipe) | {"head_options": dict(recipe.head_options)}
+
+
+def read_config(path: Path) -> Recipe:
+    """Settings from a config.json (or the one in a run folder). Raises UsageError for what is no such file, or has unknown settings."""
+    path = path / "config.json" if path.is_dir() else path
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--config {path}: not readable as JSON ({error})") from None
+    known = {each.name for each in fields(Recipe)}
+    unknown = sorted(set(values) - known) if isinstance(values, dict) else ["(no object)"]
+    if unknown:
+        raise UsageError(f"--config {path}: unknown setting {unknown[0]!r}")
+    return Recipe(**values)

@@ -1,0 +1,283 @@
+"""The thing you keep: labels, sampling, head and backbone in one folder; it names the action in a video."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from gerund.backbones import Backbone, best_device, rebuild_backbone
+from gerund.cache import FeatureCache
+from gerund.errors import GerundError, ModelError, VideoError
+from gerund.features import Extraction, Extractor
+from gerund.heads import Head, build_head
+from gerund.sampling import Sampling, tokens
+from gerund.types import Clip, Features, Prediction
+
+FORMAT = "gerund"
+FORMAT_VERSION = 1
+HEAD_BATCH = 64
+"""Clips a head sees at once in prediction; the last batch is padded, so that an answer never depends on its neighbours."""
+
+
+class Recognizer:
+    """Names the action in videos. `labels` are in the order of the head's outputs."""
+
+    def __init__(
+        self,
+        *,
+        labels: Sequence[str],
+        backbone: Backbone,
+        fps: float | None,
+        sampling: Sampling,
+        head: Head,
+        head_name: str,
+        head_options: dict[str, Any],
+        precision: str = "auto",
+        device: str = "auto",
+        cache: Path | None = None,
+    ) -> None:
+        self.labels = list(labels)
+        self.backbone = backbone
+        self.sampling = sampling
+        self.head, self.head_name, self.head_options = head, head_name, head_options
+        self.device = best_device() if device == "auto" else device
+        self.extractor = Extractor(backbone, fps=fps, cache=FeatureCache(cache), device=self.device, precision=precision)
+        self.head.eval()
+
+    @classmethod
+    def load(cls, model: str | Path, *, device: str = "auto", cache: Path | None = None) -> Recognizer:
+        """The recogniser in a model folder, or the best one of a run folder. Raises ModelError when there is none, or a damaged one."""
+        folder = find_model(Path(model))
+        config = read_config(folder)
+        try:
+            labels = [config["id2label"][str(index)] for index in range(len(config["id2label"]))]
+            sampling = Sampling(**config["sampling"])
+            backbone = rebuild_backbone(config["backbone"], folder / "backbone.safetensors")
+            head = build_head(
+                config["head"]["name"],
+                token_dim=sampling.token_dim(backbone.feature_dim),
+                num_classes=len(labels),
+                num_frames=sampling.num_frames,
+                options=config["head"]["options"],
+            )
+            head.load_state_dict(read_tensors(folder / "model.safetensors", config["model_sha256"]))
+            return cls(
+                labels=labels,
+                backbone=backbone,
+                sampling=sampling,
+                head=head,
+                head_name=config["head"]["name"],
+                head_options=config["head"]["options"],
+                fps=config["features"]["fps"],
+                precision=config["features"]["precision"],
+                device=device,
+                cache=cache,
+            )
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise ModelError(f"{folder / 'config.json'}: does not describe a model ({type(error).__name__}: {error})") from None
+
+    def save(self, folder: Path, *, bundle: bool = True, card: str = "") -> None:
+        """Write the model folder, whole or not at all: safetensors, config.json and a model card.
+
+        `bundle` puts the backbone's weights inside, as a hard link into one store per machine where the file system allows it.
+        """
+        partial = folder.with_name(f".{folder.name}.{os.getpid()}")
+        shutil.rmtree(partial, ignore_errors=True)
+        try:
+            partial.mkdir(parents=True)
+            state = {key: value.detach().cpu().contiguous() for key, value in self.head.state_dict().items()}
+            (partial / "model.safetensors").write_bytes(save(state, {"format": "pt"}))
+            if bundle and self.backbone.module.state_dict():
+                link(stored_weights(self.backbone, self.extractor.cache), partial / "backbone.safetensors")
+            config = self.config() | {"model_sha256": sha256(partial / "model.safetensors")}
+            (partial / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            (partial / "README.md").write_text(card or model_card(self), encoding="utf-8")
+            if folder.exists():
+                shutil.rmtree(folder)
+            partial.rename(folder)
+        except OSError as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise ModelError(f"{folder}: the model cannot be saved ({error.strerror}); choose another place with --out") from None
+
+    def config(self) -> dict[str, Any]:
+        """Everything but the weights, in the shape that Hugging Face tools read."""
+        return {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "id2label": {str(index): label for index, label in enumerate(self.labels)},
+            "label2id": {label: index for index, label in enumerate(self.labels)},
+            "backbone": self.backbone.config,
+            "features": {"fps": self.extractor.spec.fps, "precision": self.extractor.spec.precision},
+            "sampling": asdict(self.sampling),
+            "head": {"name": self.head_name, "options": self.head_options},
+        }
+
+    def predict(self, video: str | Path | Clip) -> Prediction:
+        """The ranked labels of one video or clip; one that cannot be decoded has no scores and says why in `error`."""
+        return self.predict_clips([as_clip(video)])[0]
+
+    def predict_clips(self, clips: Sequence[Clip]) -> list[Prediction]:
+        """Predictions in the order of the clips. The videos are decoded side by side, each once."""
+        extraction = self.extractor.extract(clip.path for clip in clips)
+        scores, errors = self.scores(extraction, clips)
+        return [
+            Prediction(path=clip.path, start=clip.start, end=clip.end, error=errors.get(index), scores=self.ranked(scores[index]))
+            for index, clip in enumerate(clips)
+        ]
+
+    def scores(self, extraction: Extraction, clips: Sequence[Clip]) -> tuple[np.ndarray, dict[int, str]]:
+        """Probabilities (N, K) of clips with known features, NaN rows for those without, and index -> reason for these."""
+        data = np.zeros((len(clips), self.sampling.num_frames, self.sampling.token_dim(self.backbone.feature_dim)), np.float32)
+        valid = np.zeros(data.shape[:2], bool)
+        errors: dict[int, str] = {}
+        for index, clip in enumerate(clips):
+            if clip.path in extraction.failed:
+                errors[index] = extraction.failed[clip.path]
+                continue
+            try:
+                data[index], valid[index] = tokens(extraction.features[clip.path], clip, self.sampling)
+            except GerundError as error:
+                errors[index] = str(error)
+        good = [index for index in range(len(clips)) if index not in errors]
+        scores = np.full((len(clips), len(self.labels)), np.nan)
+        scores[good] = self.probabilities(data[good], valid[good])
+        return scores, errors
+
+    @torch.inference_mode()
+    def probabilities(self, data: np.ndarray, valid: np.ndarray) -> np.ndarray:
+        """Softmax of the head's logits: tokens (N, T, D), valid (N, T) -> (N, K) float64."""
+        parts = []
+        for first in range(0, len(data), HEAD_BATCH):
+            block, mask = data[first : first + HEAD_BATCH], valid[first : first + HEAD_BATCH]
+            pad = HEAD_BATCH - len(block)
+            x = torch.from_numpy(np.pad(block, ((0, pad), (0, 0), (0, 0))))
+            steps = torch.from_numpy(np.pad(mask, ((0, pad), (0, 0)), constant_values=True))
+            parts.append(self.head(x, steps)[: len(block)].double().softmax(1).numpy())
+        return np.concatenate(parts) if parts else np.empty((0, len(self.labels)))
+
+    def segment_scores(self, features: Features, clips: Sequence[Clip]) -> np.ndarray:
+        """Probabilities (N, K) of several spans of one video."""
+        data, valid = zip(*(tokens(features, clip, self.sampling) for clip in clips), strict=True)
+        return self.probabilities(np.stack(data), np.stack(valid))
+
+    def ranked(self, scores: np.ndarray) -> list[tuple[str, float]]:
+        """(label, probability) pairs, highest first; empty for a row of NaN."""
+        if not np.isfinite(scores).all():
+            return []
+        return [(self.labels[index], float(scores[index])) for index in np.argsort(-scores, kind="stable")]
+
+    def __call__(self, inputs: str | Path | Sequence[str | Path], top_k: int | None = 5) -> list[Any]:
+        """The Hugging Face shape: `[{"label", "score"}, ...]` for one video, a list of such lists for a list of videos.
+
+        Raises VideoError when a video cannot be decoded.
+        """
+        videos = [inputs] if isinstance(inputs, str | Path) else inputs
+        predictions = self.predict_clips([as_clip(video) for video in videos])
+        for prediction in predictions:
+            if prediction.error:
+                raise VideoError(prediction.error)
+        answers = [prediction.top(top_k) for prediction in predictions]
+        return answers[0] if isinstance(inputs, str | Path) else answers
+
+
+def as_clip(video: str | Path | Clip) -> Clip:
+    return video if isinstance(video, Clip) else Clip(path=Path(video))
+
+
+def find_model(path: Path) -> Path:
+    """The model folder that a path means: itself, or the `best` in a run folder."""
+    for folder in (path, path / "best"):
+        if (folder / "config.json").is_file() and (folder / "model.safetensors").is_file():
+            return folder
+    if not path.is_dir():
+        raise ModelError(f"{path}: no such model folder")
+    raise ModelError(f"{path}: not a model folder (config.json and model.safetensors are missing, also in {path.name}/best)")
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """A model's config.json, of a format this version of gerund knows."""
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: not readable ({error})") from None
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        raise ModelError(f"{path}: not a gerund model")
+    if config.get("format_version") != FORMAT_VERSION:
+        raise ModelError(
+            f"{path}: format version {config.get('format_version')}, but this gerund reads version {FORMAT_VERSION}; update gerund"
+        )
+    return config
+
+
+def read_tensors(path: Path, expected: str) -> dict[str, torch.Tensor]:
+    """Tensors of a file whose SHA-256 is known. Raises ModelError when it is damaged."""
+    if sha256(path) != expected:
+        raise ModelError(f"{path}: damaged (its SHA-256 is not the one in config.json); copy the model again or train it again")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ModelError(f"{path}: not a readable safetensors file ({error})") from None
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def stored_weights(backbone: Backbone, cache: FeatureCache) -> Path:
+    """The backbone's weights in this machine's store, written once."""
+    path = cache.folder.parent / "weights" / f"{backbone.weights_digest[:32]}.safetensors"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        state = {key: value.detach().cpu().contiguous().clone() for key, value in backbone.module.state_dict().items()}
+        partial.write_bytes(save(state, {"format": "pt"}))
+        partial.replace(path)
+    return path
+
+
+def link(source: Path, target: Path) -> None:
+    """A hard link, or a copy where the file system has none."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def model_card(recognizer: Recognizer, metrics: dict[str, Any] | None = None) -> str:
+    """README.md of a model folder, with the metadata block that model hubs read; `metrics` are those of the test clips."""
+    labels = "\n".join(f"- {label}" for label in recognizer.labels)
+    backbone, sampling, rate = recognizer.backbone, recognizer.sampling, recognizer.extractor.spec.fps
+    result = (
+        f"\n- Test: top-1 {metrics['top1']:.3f}, mean class {metrics['mean_class']:.3f} over {metrics['num_clips']} clips"
+        if metrics
+        else ""
+    )
+    return f"""---
+library_name: gerund
+pipeline_tag: video-classification
+---
+# Action recogniser for {len(recognizer.labels)} classes
+
+{labels}
+
+Use it: `gerund predict THIS_FOLDER video.mp4`, or in Python `gerund.Recognizer.load("THIS_FOLDER")("video.mp4")`.
+
+- Backbone: {backbone.name} (frozen; weights: {backbone.origin}), {backbone.resize.width} x {backbone.resize.height} pixels
+- Frames: {f"{rate:g} per second" if rate else "all"}; {sampling.num_frames} time steps ({sampling.take}{", with motion" if sampling.motion else ""})
+- Head: {recognizer.head_name}, {sum(parameter.numel() for parameter in recognizer.head.parameters()):,} trained parameters{result}
+
+It knows no other actions than these and gives one of them for any video.
+"""

@@ -1,0 +1,76 @@
+"""Run folders: runs/train, runs/train-2 ... and the plain files in them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from gerund.errors import DataError, UsageError
+
+RUNS = Path("runs")
+
+
+def make_run_folder(out: Path | None) -> Path:
+    """The given folder, or the next free one of runs/train, runs/train-2 ... Raises UsageError when the given one is in use."""
+    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"--out {out}: exists and is not empty; choose another folder")
+    try:
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            return out
+        number = 1
+        while True:
+            run = RUNS / ("train" if number == 1 else f"train-{number}")
+            try:
+                run.mkdir(parents=True)
+                return run
+            except FileExistsError:
+                number += 1
+    except OSError as error:
+        where = out or RUNS.absolute()
+        raise DataError(f"{where}: the run folder cannot be made ({error.strerror}); choose one with --out") from None
+
+
+def find_checkpoint(resume: Path) -> Path:
+    """The checkpoint that `--resume` means: a .ckpt file, the last one of a run folder, or for `last` the one of the newest run."""
+    if str(resume) == "last":
+        found = sorted(RUNS.glob("train*/last.ckpt"), key=lambda path: path.stat().st_mtime)
+        if not found:
+            raise UsageError(f"--resume: no run to go on with in {RUNS.absolute()}; name a run folder")
+        return found[-1]
+    path = resume / "last.ckpt" if resume.is_dir() else resume
+    if not path.is_file():
+        raise UsageError(f"--resume {resume}: no checkpoint there (looked for {path})")
+    return path
+
+
+def run_of(checkpoint: Path) -> Path:
+    """The run folder that a checkpoint belongs to. Raises UsageError when its config.json or clips.csv is gone."""
+    for run in (checkpoint.parent, checkpoint.parent.parent):
+        if (run / "config.json").is_file() and (run / "clips.csv").is_file():
+            return run
+    raise UsageError(f"--resume {checkpoint}: config.json and clips.csv of its run are missing beside it")
+
+
+def append_row(path: Path, row: dict[str, Any]) -> None:
+    """Add a row to a CSV; the first one brings the header."""
+    new = not path.exists()
+    with path.open("a", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(row))
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def write_rows(path: Path, header: list[str], rows: Iterable[Iterable[Any]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,144 @@
+"""The steps of training one by one: index a data set, extract its features; and what this machine has to offer."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+from gerund.backbones import best_device, load_backbone, resolve_precision
+from gerund.cache import FeatureCache, default_cache
+from gerund.datasets import load_dataset
+from gerund.features import Extraction, Extractor
+from gerund.manifest import assign_splits, write_manifest
+from gerund.progress import note
+from gerund.recipes import RECIPES
+from gerund.types import Clip
+
+PACKAGES = ("gerund", "torch", "lightning", "timm", "openvino", "av", "numpy", "safetensors", "huggingface-hub")
+
+
+def index(
+    data: str | Path | Sequence[Clip],
+    *,
+    split: int | None = None,
+    val: float = RECIPES["default"].val,
+    group_pattern: str | None = None,
+    allow_leak: bool = False,
+    seed: int = 0,
+    out: Path | None = None,
+) -> list[Clip]:
+    """List the clips of a data set with their labels, groups and splits, as `train` would use them.
+
+    Parameters
+    ----------
+    data
+        A folder with one sub-folder per class, a CSV, or name:path.
+    split
+        Number of the official split.
+    val
+        Share of the training groups used for validation.
+    group_pattern
+        Regular expression for the group in a file's name.
+    allow_leak
+        Accept a given split that has a group on two sides.
+    seed
+        Seed of the split.
+    out
+        CSV manifest to write.
+    """
+    clips, notes = assign_splits(
+        load_dataset(data, split=split, group_pattern=group_pattern, allow_leak=allow_leak), val=val, seed=seed
+    )
+    for line in notes:
+        note(line)
+    if out is not None:
+        write_manifest(clips, out)
+    return clips
+
+
+def extract(
+    data: str | Path | Sequence[Clip],
+    *,
+    split: int | None = None,
+    backbone: str = RECIPES["default"].backbone,
+    weights: Path | None = None,
+    pretrained: bool = True,
+    image_size: int | None = None,
+    fit: Literal["crop", "squeeze", "letterbox"] | None = None,
+    fps: float | Literal["native"] = 8.0,
+    device: str = "auto",
+    precision: Literal["auto", "bf16", "f32"] = "auto",
+    workers: int | None = None,
+    cache: Path | None = None,
+) -> Extraction:
+    """Put the features of all videos of a data set into the cache.
+
+    Parameters
+    ----------
+    data
+        A folder with one sub-folder per class, a CSV, or name:path.
+    split
+        Number of the official split.
+    backbone
+        fast, balanced, best, pixels, pixels:SIZE, or any image model of timm.
+    weights
+        File with the backbone's weights.
+    pretrained
+        Fetch the backbone's published weights; without, it is randomly initialised.
+    image_size
+        Side of the backbone's input in pixels.
+    fit
+        How a frame becomes square: crop, squeeze or letterbox.
+    fps
+        Frames per second that are looked at, or native.
+    device
+        cpu, cuda, mps or auto.
+    precision
+        Of the backbone: bf16, f32 or auto.
+    workers
+        Decoding processes.
+    cache
+        Folder for features.
+    """
+    clips = load_dataset(data, split=split, allow_leak=True)
+    model = load_backbone(backbone, weights=weights, pretrained=pretrained, image_size=image_size, fit=fit)
+    rate = None if fps == "native" else float(fps)
+    extractor = Extractor(model, fps=rate, cache=FeatureCache(cache), device=device, precision=precision, workers=workers)
+    return extractor.extract(clip.path for clip in clips)
+
+
+def info(*, cache: Path | None = None) -> dict[str, Any]:
+    """Versions, devices, decoder, engines and the size of the cache.
+
+    Parameters
+    ----------
+    cache
+        Folder for features.
+    """
+    folder = cache or default_cache()
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    device = best_device()
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+        "device": device,
+        "engine": "OpenVINO" if device == "cpu" else "torch",
+        "precision": resolve_precision("auto", device),
+        "decoder": f"FFmpeg (PyAV {installed('av')})",
+        "cache": str(folder),
+        "cache_files": len(files),
+        "cache_bytes": sum(file.stat().st_size for file in files),
+        "versions": {name: installed(name) for name in PACKAGES},
+    }
+
+
+def installed(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,422 @@
+"""From labelled clips to a run folder with a recogniser in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from gerund import fitting, heads, reporting
+from gerund.backbones import Backbone, load_backbone
+from gerund.cache import FeatureCache
+from gerund.datasets import load_dataset
+from gerund.errors import GerundError, ModelError, TrainingError, UsageError
+from gerund.evaluation import Evaluation, evaluate_clips
+from gerund.features import Extraction, Extractor
+from gerund.fitting import Epoch, token_set
+from gerund.manifest import assign_splits, labels_of, of_split, read_manifest, write_manifest
+from gerund.progress import note
+from gerund.recipes import Recipe, as_config, resolve
+from gerund.recognizer import Recognizer, model_card
+from gerund.runs import append_row, find_checkpoint, make_run_folder, run_of, write_json, write_rows
+from gerund.sampling import Sampling
+from gerund.types import Clip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """A finished run: its folder, its model, metrics as in metrics.json, one row per epoch, and the test evaluation."""
+
+    run: Path
+    model: Path
+    metrics: dict[str, Any]
+    history: list[Epoch]
+    test: Evaluation | None
+
+
+def train(
+    data: str | Path | Sequence[Clip] | None = None,
+    *,
+    split: int | None = None,
+    val: float | None = None,
+    group_pattern: str | None = None,
+    allow_leak: bool | None = None,
+    recipe: str | None = None,
+    config: Path | None = None,
+    resume: Path | None = None,
+    backbone: str | None = None,
+    weights: Path | None = None,
+    pretrained: bool | None = None,
+    image_size: int | None = None,
+    fit: Literal["crop", "squeeze", "letterbox"] | None = None,
+    fps: float | Literal["native"] | None = None,
+    num_frames: int | None = None,
+    take: Literal["mean", "middle", "first"] | None = None,
+    motion: bool | None = None,
+    views: Literal[1, 2] | None = None,
+    head: str | None = None,
+    head_options: dict[str, str | float] | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    optimizer: Literal["adamw", "adam"] | None = None,
+    lr: float | None = None,
+    weight_decay: float | None = None,
+    schedule: Literal["cosine", "constant"] | None = None,
+    warmup: float | None = None,
+    label_smoothing: float | None = None,
+    class_weights: bool | None = None,
+    draws: int | None = None,
+    patience: int | None = None,
+    save_every: int | None = None,
+    time: str | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    precision: Literal["auto", "bf16", "f32"] | None = None,
+    workers: int | None = None,
+    bundle: bool | None = None,
+    loggers: Literal["tensorboard"] | None = None,
+    cache: Path | None = None,
+    out: Path | None = None,
+) -> Training:
+    """Turn labelled clips into a recogniser: index, split by group, extract features once, train a head, evaluate.
+
+    Values that are not given come from the recipe.
+
+    Raises UsageError for settings that cannot be, DataError for data that cannot be used, TrainingError when training fails.
+
+    Parameters
+    ----------
+    data
+        A folder with one sub-folder per class, a CSV, or name:path (ucf101:DIR, toy).
+    split
+        Number of the official split, for data sets that have several.
+    val
+        Share of the training groups used for validation.
+    group_pattern
+        Regular expression whose first bracket, in a file's name, is its group: clips of one group stay on one side.
+    allow_leak
+        Train although the given split has a group on two sides.
+    recipe
+        Named set of constants: default, hybrid-transformer or convlstm.
+    config
+        A run's config.json, to train with the same settings; flags given beside it win.
+    resume
+        A run folder or checkpoint to go on from, to the same weights as if never stopped; `last` is the newest run.
+    backbone
+        fast, balanced, best, pixels, pixels:SIZE, or any image model of timm.
+    weights
+        File with the backbone's weights (safetensors, or a state dict).
+    pretrained
+        Fetch the backbone's published weights; without, it is randomly initialised.
+    image_size
+        Side of the backbone's input in pixels.
+    fit
+        How a frame becomes square: crop, squeeze or letterbox.
+    fps
+        Frames per second that are looked at, or native.
+    num_frames
+        Time steps that the head sees of a clip.
+    take
+        What a time step is made of: the mean of its part of the clip, its middle frame; or the first frames of the clip.
+    motion
+        Join how much the features change within each step.
+    views
+        1, or 2 to train on mirrored frames too.
+    head
+        Network over time: transformer, bilstm, mean or frame. Its options are --head.width 256 and so on.
+    head_options
+        Options of the head, as --head.width 256.
+    epochs
+        Passes over the training clips, at most.
+    batch_size
+        Clips per training step.
+    optimizer
+        adamw or adam.
+    lr
+        Peak learning rate.
+    weight_decay
+        Weight decay.
+    schedule
+        Of the learning rate: cosine or constant.
+    warmup
+        Share of all steps until the peak learning rate is reached.
+    label_smoothing
+        Share of the target spread over all classes.
+    class_weights
+        Weigh rare classes more.
+    draws
+        Jittered versions made of each training clip.
+    patience
+        Epochs without a better validation loss before training stops; 0 never stops.
+    save_every
+        Keep a checkpoint every so many epochs; 0 keeps the last one only.
+    time
+        Budget such as 90s, 10m or 1.5h; training stops after the epoch in which it is used up.
+    seed
+        Seed of splits, initialisation and order.
+    device
+        cpu, cuda, mps or auto.
+    precision
+        Of the backbone: bf16, f32 or auto.
+    workers
+        Decoding processes.
+    bundle
+        Put the backbone's weights into the model folder.
+    loggers
+        tensorboard: write curves for TensorBoard into the run folder.
+    cache
+        Folder for features.
+    out
+        Run folder; the next free runs/train, runs/train-2 ... if not given.
+    """
+    given = {name: value for name, value in locals().items() if name in Recipe.__dataclass_fields__}
+    if resume is not None:
+        return resume_training(find_checkpoint(resume), recipe, config, given, cache, out)
+    settings = resolve(recipe, config, given | {"data": data if isinstance(data, str | Path) else None})
+    heads.head_options(settings.head, settings.head_options)  # a wrong name is told before any work is done
+    if data is None and settings.data is None:
+        raise UsageError("no data; give a folder with one sub-folder per class, a CSV, or name:path")
+    source = data if data is not None else settings.data
+    assert source is not None
+    clips = load_dataset(source, split=settings.split, group_pattern=settings.group_pattern, allow_leak=settings.allow_leak)
+    clips, notes = assign_splits(clips, val=settings.val, seed=settings.seed)
+    for line in notes:
+        note(line)
+    recognizer = untrained(labels_of(clips), settings, cache)
+    extractions = extract_views(recognizer, settings, clips)
+    run = make_run_folder(out)
+    write_manifest(clips, run / "clips.csv")
+    write_json(run / "config.json", as_config(settings))
+    return finish(recognizer, extractions, clips, settings, run, None)
+
+
+def resume_training(
+    checkpoint: Path, recipe: str | None, config: Path | None, given: dict[str, Any], cache: Path | None, out: Path | None
+) -> Training:
+    """Go on with a run in its own folder, on its own clips."""
+    run = run_of(checkpoint)
+    for flag, value in (("--recipe", recipe), ("--config", config), ("--out", out)):
+        if value is not None:
+            raise UsageError(f"{flag} {value}: a resumed run keeps its own; leave it out")
+    settings = resolve(None, run / "config.json", given)
+    clips = read_manifest(run / "clips.csv")
+    recognizer = untrained(labels_of(clips), settings, cache)
+    write_json(run / "config.json", as_config(settings))
+    return finish(recognizer, extract_views(recognizer, settings, clips), clips, settings, run, checkpoint)
+
+
+def finish(
+    recognizer: Recognizer, views: list[Extraction], clips: list[Clip], settings: Recipe, run: Path, checkpoint: Path | None
+) -> Training:
+    """Train in a run folder that holds its settings and clips, evaluate the best model, and write all reports."""
+    try:
+        history = fit_head(recognizer, views, clips, settings, run, checkpoint)
+    except KeyboardInterrupt:
+        kept = f"the best model so far is {run / 'best'}; " if (run / "best").exists() else ""
+        note(f"Interrupted: {kept}go on with: gerund train --resume {run}")
+        raise
+    best = Recognizer.load(run / "best", device=settings.device, cache=recognizer.extractor.cache.folder.parent)
+    evaluations = {side: evaluate_clips(best, chosen) for side in ("val", "test") if (chosen := of_split(clips, side))}
+    metrics = {side: evaluation.metrics for side, evaluation in evaluations.items()}
+    try:
+        write_json(run / "metrics.json", metrics)
+        (run / "best" / "README.md").write_text(model_card(best, metrics.get("test")), encoding="utf-8")
+        write_reports(run, history, clips, evaluations)
+    except OSError as error:
+        raise ModelError(f"{run}: cannot be written ({error.strerror}); the model in {run / 'best'} is intact") from None
+    return Training(run=run, model=run / "best", metrics=metrics, history=history, test=evaluations.get("test"))
+
+
+def untrained(labels: list[str], settings: Recipe, cache: Path | None) -> Recognizer:
+    """A recogniser for these labels whose head has its first weights."""
+    weights = Path(settings.weights) if settings.weights else None
+    backbone = load_backbone(
+        settings.backbone, weights=weights, pretrained=settings.pretrained, image_size=settings.image_size, fit=settings.fit
+    )
+    warn_of_random_weights(backbone)
+    sampling = Sampling(num_frames=settings.num_frames, take=settings.take, motion=settings.motion)
+    torch.manual_seed(settings.seed)
+    head = heads.build_head(
+        settings.head,
+        token_dim=sampling.token_dim(backbone.feature_dim),
+        num_classes=len(labels),
+        num_frames=sampling.num_frames,
+        options=settings.head_options,
+    )
+    recognizer = Recognizer(
+        labels=labels,
+        backbone=backbone,
+        fps=settings.fps,
+        sampling=sampling,
+        head=head,
+        head_name=settings.head,
+        head_options=heads.head_options(settings.head, settings.head_options),
+        precision=settings.precision,
+        device=settings.device,
+        cache=cache,
+    )
+    if settings.workers is not None:
+        recognizer.extractor.workers = settings.workers
+    return recognizer
+
+
+def warn_of_random_weights(backbone: Backbone) -> None:
+    if backbone.origin.startswith("random"):
+        note(
+            f"WARNING: {backbone.name} has RANDOM weights, it has never seen an image. Accuracies will be poor; "
+            "give --weights, or drop --no-pretrained."
+        )
+
+
+def extract_views(recognizer: Recognizer, settings: Recipe, clips: Sequence[Clip]) -> list[Extraction]:
+    """Features of all clips, and with `views` 2 those of the mirrored training clips."""
+    extractor = recognizer.extractor
+    views = [extractor.extract(clip.path for clip in clips)]
+    if settings.views == 2:
+        mirrored = Extractor(
+            recognizer.backbone,
+            fps=settings.fps,
+            cache=FeatureCache(extractor.cache.folder.parent),
+            device=recognizer.device,
+            precision=extractor.spec.precision,
+            view="flip",
+            workers=extractor.workers,
+        )
+        mirrored.compiled = extractor.compiled
+        good = views[0].features
+        views.append(mirrored.extract(clip.path for clip in of_split(clips, "train") if clip.path in good))
+    return views
+
+
+def fit_head(
+    recognizer: Recognizer, views: list[Extraction], clips: Sequence[Clip], settings: Recipe, run: Path, checkpoint: Path | None
+) -> list[Epoch]:
+    """Train the head on the clips whose features are there, and keep the best one by validation loss in `run`/best."""
+    usable = [clip for clip in clips if clip.path in views[0].features]
+    train_clips, val_clips = of_split(usable, "train"), of_split(usable, "val")
+    lost = sorted(set(recognizer.labels) - set(labels_of(train_clips)))
+    if lost:
+        raise TrainingError(f"no training clip of {', '.join(lost)} could be decoded; see the lines above for the reasons")
+    if not val_clips:
+        note("No validation clips: the last epoch is kept, and the curve shows the training clips twice.")
+    train_set = token_set(recognizer, views, train_clips, draws=settings.draws, rng=np.random.default_rng(settings.seed))
+    val_set = token_set(recognizer, views[:1], val_clips or train_clips)
+    note(
+        f"Training {settings.head} on {len(train_clips)} clips, {len(recognizer.labels)} classes, {len(val_clips)} validation clips"
+    )
+    log = scalar_log(run) if settings.loggers else None
+    if checkpoint is not None:
+        forget_later_epochs(run, checkpoint)
+
+    def on_epoch(epoch: Epoch, better: bool) -> None:
+        row = results_row(epoch)
+        append_row(run / "results.csv", row)
+        note(
+            f"epoch {epoch.epoch}/{settings.epochs}  train loss {epoch.train_loss:.3f}  val loss {epoch.val_loss:.3f}  "
+            f"top-1 {epoch.top1:.3f}  {epoch.time:.1f} s{'  best' if better else ''}"
+        )
+        if log is not None:
+            for name in ("train/loss", "val/loss", "metrics/accuracy_top1", "metrics/accuracy_top5", "lr"):
+                log.add_scalar(name, float(row[name]), epoch.epoch)
+            log.flush()
+        if better or not val_clips:
+            recognizer.head.eval()
+            recognizer.save(run / "best", bundle=settings.bundle)
+
+    return fitting.fit(
+        recognizer.head,
+        train_set,
+        val_set,
+        settings,
+        device=recognizer.device,
+        folder=run,
+        on_epoch=on_epoch,
+        checkpoint=checkpoint,
+    )
+
+
+def results_row(epoch: Epoch) -> dict[str, Any]:
+    return {
+        "epoch": epoch.epoch,
+        "time": f"{epoch.time:.2f}",
+        "train/loss": f"{epoch.train_loss:.6g}",
+        "val/loss": f"{epoch.val_loss:.6g}",
+        "metrics/accuracy_top1": f"{epoch.top1:.6g}",
+        "metrics/accuracy_top5": f"{epoch.top5:.6g}",
+        "lr": f"{epoch.lr:.6g}",
+        "train/accuracy_top1": f"{epoch.train_top1:.6g}",
+    }
+
+
+def forget_later_epochs(run: Path, checkpoint: Path) -> None:
+    """Cut results.csv back to the epochs that a checkpoint knows: a killed run may have written one more."""
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    (run / "results.csv").unlink(missing_ok=True)
+    for epoch in state["callbacks"]["Journal"]["history"]:
+        append_row(run / "results.csv", results_row(Epoch(**epoch)))
+
+
+def scalar_log(run: Path) -> Any:
+    """A TensorBoard writer for the run. Raises UsageError when the package is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise UsageError("--loggers tensorboard: the package is not installed; pip install tensorboard") from None
+    return SummaryWriter(str(run / "tensorboard"))
+
+
+def write_reports(run: Path, history: Sequence[Epoch], clips: Sequence[Clip], evaluations: dict[str, Evaluation]) -> None:
+    """predictions.csv, the curves, the confusion matrices and the contact sheets of a run."""
+    header = [
+        "split",
+        "path",
+        "start",
+        "end",
+        "label",
+        "correct",
+        *(f"{what}{k}" for k in range(1, 6) for what in ("label", "score")),
+        "error",
+    ]
+    write_rows(
+        run / "predictions.csv", header, (row for side, each in evaluations.items() for row in prediction_rows(side, each))
+    )
+    reporting.history_plot(run / "history.png", [results_row(epoch) for epoch in history])
+    shown = evaluations.get("test") or evaluations.get("val")
+    if shown is not None:
+        reporting.confusion_plot(run / "confusion_matrix.png", shown.confusion, shown.labels)
+        reporting.confusion_plot(run / "confusion_matrix_normalized.png", shown.confusion, shown.labels, normalized=True)
+    failed = {path for each in evaluations.values() for path in each.failed}
+    examples = reporting.spread([clip for clip in of_split(clips, "train") if str(clip.path) not in failed])
+    try:
+        reporting.contact_sheet(run / "train_clips.jpg", [(clip, clip.label or "", None) for clip in examples])
+        if "val" in evaluations:
+            reporting.contact_sheet(run / "val_predictions.jpg", judged(evaluations["val"]))
+    except GerundError as error:
+        note(f"No contact sheet: {error}")
+
+
+def judged(evaluation: Evaluation) -> list[tuple[Clip, str, bool | None]]:
+    """Some clips with what was answered and whether it was right."""
+    good = [index for index, clip in enumerate(evaluation.clips) if str(clip.path) not in evaluation.failed]
+    chosen = reporting.spread([evaluation.clips[index] for index in good])
+    answers = {evaluation.clips[index]: evaluation.labels[int(evaluation.scores[index].argmax())] for index in good}
+    shares = {evaluation.clips[index]: float(evaluation.scores[index].max()) for index in good}
+    return [(clip, f"{answers[clip]} {100 * shares[clip]:.0f} %", answers[clip] == clip.label) for clip in chosen]
+
+
+def prediction_rows(side: str, evaluation: Evaluation) -> list[list[Any]]:
+    """One row per evaluated clip with its five likeliest labels."""
+    rows = []
+    for clip, scores in zip(evaluation.clips, evaluation.scores, strict=True):
+        failed = not np.isfinite(scores).all()
+        ranked = np.argsort(-scores, kind="stable")[: 0 if failed else 5]
+        answers: list[Any] = [value for index in ranked for value in (evaluation.labels[index], f"{scores[index]:.6f}")]
+        answers += [""] * (10 - len(answers))
+        correct = not failed and answers[0] == clip.label
+        error = evaluation.failed.get(str(clip.path), "") if failed else ""
+        rows.append([side, clip.path, clip.start, "" if clip.end is None else clip.end, clip.label, correct, *answers, error])
+    return rows

@@ -1,0 +1,252 @@
+"""The command line: the same names and defaults as the Python API, one clear line for each error, the right exit code."""
+
+import csv
+import inspect
+import io
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gerund
+from gerund import cli, video
+
+
+def run(*words):
+    """A command in this process: exit code, stdout, stderr."""
+    out, err = io.StringIO(), io.StringIO()
+    stdout, stderr = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = out, err
+    try:
+        code = cli.app.meta([str(word) for word in words])
+    finally:
+        sys.stdout, sys.stderr = stdout, stderr
+    return code, out.getvalue(), err.getvalue()
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """Two classes of six clips: dark and bright ones."""
+    folder = tmp_path_factory.mktemp("cli") / "my clips"
+    rng = np.random.default_rng(0)
+    for label, low in (("falling asleep", 0), ("waking up é", 200)):
+        (folder / label).mkdir(parents=True)
+        for number in range(6):
+            ramp = np.linspace(0, 40, 32).astype(np.uint8)[None, :, None] + low // 2
+            frames = (
+                np.broadcast_to(np.roll(ramp, step * (1 if low else -1), 1) + rng.integers(3), (32, 32, 3)) for step in range(10)
+            )
+            video.write(
+                folder / label / f"clip {number}.mp4", (np.ascontiguousarray(frame, np.uint8) for frame in frames), fps=10
+            )
+    return folder
+
+
+TRAIN = ("--backbone", "pixels:8", "--num-frames", 4, "--epochs", 2, "--head.width", 16, "--head.dense-width", 16)
+
+
+@pytest.fixture(scope="module")
+def model(clips, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "run"
+    code, out, err = run("train", clips, *TRAIN, "--out", folder)
+    assert code == 0, err
+    assert str(folder) in out
+    assert "epoch 2/2" in err
+    return folder
+
+
+@pytest.mark.parametrize("command", sorted(cli.COMMANDS))
+def test_every_command_is_the_api_function_of_that_name(command):
+    function = getattr(gerund, command)
+    target, _ = cli.COMMANDS[command]
+    assert target == f"{function.__module__}:{function.__name__}"
+    arguments = {
+        argument.name: argument
+        for argument in cli.app[command].assemble_argument_collection(parse_docstring=True)
+        if argument.field_info
+    }
+    names = {name for argument in arguments.values() for name in argument.names}
+    for parameter in inspect.signature(function).parameters.values():
+        flag = f"--{cli.flag_name(parameter.name)}"
+        assert flag in names, f"{command} has no {flag}"
+
+
+@pytest.mark.parametrize("command", sorted(cli.COMMANDS))
+def test_every_api_function_has_a_command(command):
+    functions = {name for name in gerund.__all__ if inspect.isfunction(getattr(gerund, name))} - {"load_dataset"}
+    assert functions == set(cli.COMMANDS)
+
+
+@pytest.mark.parametrize("command", sorted(cli.COMMANDS))
+def test_every_argument_is_explained(command):
+    function = getattr(gerund, command)
+    for name in inspect.signature(function).parameters:
+        assert f"\n    {name}\n        " in (function.__doc__ or ""), f"{command}: {name} is not in the docstring"
+
+
+def test_help_needs_no_torch_and_is_quick():
+    code = "import sys; from gerund import cli; cli.app.meta(['--help']); print([n for n in ('torch', 'numpy', 'av') if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_train_evaluate_and_predict_give_json(model, clips):
+    code, out, _ = run("evaluate", model, "--json")
+    assert code == 0
+    assert json.loads(out)["num_clips"] == json.loads((model / "metrics.json").read_text())["test"]["num_clips"]
+    code, out, _ = run("predict", model, clips / "falling asleep", "--json", "--top-k", 1, "--quiet")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert len(lines) == 6
+    assert {line["label"] for line in lines} <= {"falling asleep", "waking up é"}
+    assert all(len(line["scores"]) == 1 and line["error"] is None for line in lines)
+
+
+def test_predict_takes_files_folders_patterns_and_lists(model, clips, tmp_path):
+    one = clips / "falling asleep" / "clip 0.mp4"
+    (tmp_path / "list.txt").write_text(f"{one}\n# a comment\n\n{clips / 'waking up é' / 'clip 1.mp4'}\n", encoding="utf-8")
+    code, out, _ = run(
+        "predict", model, one, clips, clips / "falling asleep" / "clip [12].mp4", tmp_path / "list.txt", "--csv", "--top-k", 1
+    )
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert code == 0
+    assert len(rows) == 1 + 12 + 2 + 2
+    assert rows[0]["path"] == str(one)
+
+
+def test_predict_shows_ranked_percentages(model, clips):
+    code, out, _ = run("predict", model, clips / "falling asleep" / "clip 0.mp4")
+    lines = out.splitlines()
+    assert code == 0
+    assert lines[0].endswith("clip 0.mp4")
+    shares = [float(line.split("%")[0]) for line in lines[1:]]
+    assert shares == sorted(shares, reverse=True)
+    assert sum(shares) == pytest.approx(100, abs=0.02)
+
+
+def test_a_bad_file_among_good_ones_is_exit_code_3(model, clips, tmp_path):
+    bad = tmp_path / "notes.mp4"
+    bad.write_text("these are notes")
+    code, out, err = run("predict", model, bad, clips / "falling asleep" / "clip 0.mp4")
+    assert code == 3
+    assert "clip 0.mp4" in out
+    assert f"{bad}: not readable as video" in err
+
+
+def test_index_writes_a_manifest_that_trains_alike(clips, tmp_path):
+    code, out, err = run("index", clips, "--out", tmp_path / "clips.csv")
+    assert code == 0
+    assert "set aside as test, by group" in err
+    assert "falling asleep" in out
+    code, again, err = run("index", tmp_path / "clips.csv")
+    assert (code, again, err) == (0, out, "")
+
+
+def test_extract_fills_the_cache_once(clips, tmp_path):
+    words = ("extract", clips, "--backbone", "pixels:8", "--cache", tmp_path, "--json")
+    code, out, err = run(*words)
+    assert (code, json.loads(out)) == (0, {"videos": 12, "failed": {}})
+    assert "12/12 videos" in err
+    code, _, err = run(*words)
+    assert (code, err) == (0, "")
+
+
+def test_info_tells_versions_device_and_cache():
+    code, out, _ = run("info", "--json")
+    values = json.loads(out)
+    assert code == 0
+    assert values["versions"]["torch"] != "not installed"
+    assert {"device", "engine", "decoder", "cache_bytes"} <= set(values)
+
+
+def one_line(err):
+    lines = [line for line in err.splitlines() if line.startswith("gerund: ")]
+    assert len(lines) == 1, err
+    assert "Traceback" not in err
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("train", "{tmp}/nowhere"), 1, "nowhere: no such file or folder"),
+        (("train", "{tmp}/empty"), 1, "no clips found"),
+        (("train", "{tmp}/single"), 1, "only one class, 'jump'"),
+        (("train", "{tmp}/lonely"), 1, "class 'run' has clips of one group only"),
+        (("train", "nope:{tmp}"), 2, "unknown data set 'nope'"),
+        (("train", "{tmp}/wrong.csv"), 1, "wrong.csv:1: unknown column 'lable'"),
+        (("train", "{tmp}/late.csv"), 1, "late.csv:3: column 'end': 1 is not after start, 2"),
+        (("train", "{clips}", "--backbone", "nope"), 2, "unknown backbone 'nope'"),
+        (("train", "{clips}", "--head", "nope"), 2, "unknown head 'nope'"),
+        (("train", "{clips}", "--head.nope", "1"), 2, "has no option --head.nope"),
+        (("train", "{clips}", "--nope", "1"), 2, "--nope"),
+        (("train", "{clips}", "--fit", "bend"), 2, "bend"),
+        (
+            ("train", "{clips}", "--weights", "{tmp}/none.safetensors", "--backbone", "test_vit"),
+            1,
+            "none.safetensors: no such file",
+        ),
+        (("train",), 2, "data"),
+        (("nope",), 2, "nope"),
+        (("predict", "{tmp}/empty", "x.mp4"), 1, "x.mp4: no such file"),
+        (("predict", "{tmp}/empty", "{clips}"), 1, "not a model folder"),
+        (("predict", "{model}", "{tmp}/*.avi"), 1, "no file fits this pattern"),
+        (("evaluate", "{model}", "{tmp}/nowhere"), 1, "no such file or folder"),
+    ],
+)
+def test_a_mistake_gives_one_clear_line_and_its_exit_code(words, code, message, clips, model, tmp_path):
+    (tmp_path / "empty").mkdir()
+    source = clips / "falling asleep"
+    for name, count in (("single/jump", 3), ("lonely/jump", 3), ("lonely/run", 1)):
+        (tmp_path / name).mkdir(parents=True)
+        for number in range(count):
+            (tmp_path / name / f"{number}.mp4").symlink_to(source / f"clip {number}.mp4")
+    (tmp_path / "wrong.csv").write_text("path,lable\na.mp4,jump\n")
+    (tmp_path / "late.csv").write_text("path,label,start,end\na.mp4,jump,0,1\na.mp4,jump,2,1\n")
+    places = {"tmp": tmp_path, "clips": clips, "model": model}
+    found, _, err = run(*(str(word).format(**places) for word in words))
+    assert found == code, err
+    assert message in one_line(err)
+
+
+def test_a_class_of_undecodable_clips_is_named(clips, tmp_path):
+    for label in ("jump", "run"):
+        (tmp_path / label).mkdir()
+        for number in range(4):
+            target = tmp_path / label / f"{number}.mp4"
+            if label == "jump":
+                target.write_text("text")
+            else:
+                target.symlink_to(clips / "falling asleep" / f"clip {number}.mp4")
+    code, _, err = run("train", tmp_path, *TRAIN, "--out", tmp_path / "model")
+    assert code == 1
+    assert "no training clip of jump could be decoded" in one_line(err)
+    assert err.count("not readable as video") == 4
+
+
+def test_ctrl_c_ends_with_130(clips, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gerund.steps.load_dataset", interrupted)
+    code, _, err = run("index", clips)
+    assert code == 130
+    assert "interrupted" in one_line(err)
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    code, _, err = run("index", tmp_path / "nowhere", "--debug")
+    assert code == 1
+    assert "Traceback" in err
+
+
+def test_the_installed_command_runs(tmp_path):
+    command = Path(sys.executable).with_name("gerund")
+    started = time.monotonic()
+    done = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == gerund.__version__
+    assert time.monotonic() - started < 60
