@@ -230,6 +230,27 @@ def test_a_crashed_decoder_is_a_failure_with_the_path(
     assert extraction.failed == {path: f"{path}: the decoder crashed (signal 9)" for path in paths}
 
 
+def test_a_video_that_fails_in_its_middle_leaves_no_block(
+    tmp_path: Path, pixels: Backbone, ramp_video: RampVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "BLOCK_ROWS", 10)
+    path = ramp_video(60)
+    whole = video.decode
+
+    def failing(path: Path, *, threads: int = 1) -> Iterator[tuple[float, Any]]:
+        for number, item in enumerate(whole(path, threads=threads)):
+            if number == 15:
+                raise VideoError(f"{path}: no more of it")
+            yield item
+
+    monkeypatch.setattr(video, "decode", failing)
+    made = extractor(pixels, tmp_path, engine=GreyEngine())
+    assert made.extract([path]).failed == {path: f"{path}: no more of it"}
+    assert not list(tmp_path.rglob("*.safetensors"))
+    monkeypatch.setattr(video, "decode", whole)
+    assert len(made.extract([path]).features[path]) == 60
+
+
 def test_a_killed_run_goes_on_after_its_last_block_and_ends_the_same(
     tmp_path: Path, pixels: Backbone, ramp_video: RampVideo, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -108,7 +108,7 @@ def test_the_border_of_a_clip_forgives_the_rounding_of_milliseconds() -> None:
     assert clip_rows(features, clip(1 / 3, 2 / 3)) == slice(1, 2)
 
 
-@pytest.mark.parametrize(("start", "end", "row"), [(1.1, 1.3, 1), (1.6, 1.9, 2), (1.7, 1.71, 2), (0.1, 0.2, 0)])
+@pytest.mark.parametrize(("start", "end", "row"), [(1.1, 1.3, 1), (1.6, 1.9, 2), (1.7, 1.71, 2), (1.2, 1.95, 2), (0.1, 0.2, 0)])
 def test_a_span_between_two_rows_uses_the_nearer_one(start: float, end: float, row: int) -> None:
     assert clip_rows(features_at([0.0, 1.0, 2.0, 3.0]), clip(start, end)) == slice(row, row + 1)
 

@@ -39,7 +39,7 @@ def annotate(clip: Clip, scores: Sequence[tuple[str, float]], out: Path) -> None
     factor = max(1, -(-LEAST_WIDTH // first.shape[1]))
     below = answer_panel(first.shape[1] * factor, scores[:ROWS])
     palette = shared_palette(clip.path, below) if out.suffix.lower() == ".gif" else None
-    colours = None if palette is None else np.array(palette.getpalette(), np.uint8).reshape(-1, 3)
+    colours = None if palette is None else np.resize(np.array(palette.getpalette(), np.uint8), (256, 3))
     convert = video.FrameConverter(None)
     with video.Writer(out, palette=colours) as writer:
         for seconds, frame in video.decode(clip.path):

@@ -1,0 +1,121 @@
+"""The named recipes hold exactly the constants of the two projects they come from."""
+
+import json
+
+import pytest
+
+from gerund.errors import UsageError
+from gerund.heads import build_head
+from gerund.recipes import CONVLSTM, HYBRID_TRANSFORMER, RECIPES, as_config, read_config, resolve, seconds
+
+
+def head_of(recipe, feature_dim, num_classes):
+    return build_head(
+        recipe.head,
+        token_dim=feature_dim * (2 if recipe.motion else 1),
+        num_classes=num_classes,
+        num_frames=recipe.num_frames,
+        options=recipe.head_options,
+    )
+
+
+def count(head):
+    return sum(parameter.numel() for parameter in head.parameters())
+
+
+def test_the_hybrid_transformer_has_the_keras_models_parameter_count():
+    assert count(head_of(HYBRID_TRANSFORMER, 1024, 5)) == 4_237_321
+
+
+def test_the_convlstm_has_the_pytorch_models_parameter_count():
+    latent, hidden, classes = 512, 1024, 101
+    project = 2048 * latent + latent + 2 * latent
+    lstm = 2 * (4 * hidden * latent + 4 * hidden * hidden + 8 * hidden)  # two directions, weights and two biases of four gates
+    attention = 2 * hidden + 1
+    output = 2 * hidden * hidden + hidden + 2 * hidden + hidden * classes + classes
+    assert count(head_of(CONVLSTM, 2048, classes)) == project + lstm + attention + output
+
+
+def test_batch_norms_of_the_convlstm_have_momentum_one_hundredth():
+    from torch import nn
+
+    norms = [module for module in head_of(CONVLSTM, 64, 5).modules() if isinstance(module, nn.BatchNorm1d)]
+    assert [norm.momentum for norm in norms] == [0.01, 0.01]
+
+
+@pytest.mark.parametrize(
+    ("name", "constants"),
+    [
+        (
+            "hybrid-transformer",
+            {
+                "backbone": "densenet121",
+                "image_size": 128,
+                "fit": "crop",
+                "num_frames": 20,
+                "fps": 8.0,
+                "lr": 1e-3,
+                "batch_size": 32,
+                "val": 0.15,
+            },
+        ),
+        (
+            "convlstm",
+            {
+                "backbone": "resnet152",
+                "image_size": 112,
+                "fit": "squeeze",
+                "num_frames": 40,
+                "fps": 25.0,
+                "lr": 1e-5,
+                "batch_size": 16,
+            }
+            | {"epochs": 200, "views": 2, "save_every": 5, "optimizer": "adam"},
+        ),
+    ],
+)
+def test_recipes_hold_the_originals_constants(name, constants):
+    values = as_config(RECIPES[name])
+    assert {key: values[key] for key in constants} == constants
+
+
+def test_every_constant_can_be_overridden():
+    recipe = resolve("convlstm", None, {"fps": "native", "take": "first", "head_options": {"latent": "64"}, "time": "1.5h"})
+    assert (recipe.fps, recipe.take, recipe.time) == (None, "first", 5400)
+    assert recipe.head_options["latent"] == "64"
+    assert recipe.head_options["hidden"] == 1024
+
+
+def test_another_head_drops_the_recipes_head_options():
+    assert resolve("convlstm", None, {"head": "mean"}).head_options == {}
+
+
+def test_a_config_gives_the_same_settings_and_flags_win(tmp_path):
+    recipe = resolve("hybrid-transformer", None, {"seed": 7, "lr": 0.5})
+    (tmp_path / "config.json").write_text(json.dumps(as_config(recipe)))
+    assert read_config(tmp_path / "config.json") == read_config(tmp_path) == recipe
+    again = resolve(None, tmp_path / "config.json", {"seed": 0, "head_options": {"dense-width": 8}})
+    assert (again.seed, again.lr, again.head_options["dense_width"], again.head_options["pooling"]) == (0, 0.5, 8, "max")
+
+
+def test_a_wrong_config_is_named(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text('{"lrr": 1}')
+    with pytest.raises(UsageError, match="unknown setting 'lrr'"):
+        resolve(None, path, {})
+    path.write_text("[")
+    with pytest.raises(UsageError, match="not readable as JSON"):
+        resolve(None, path, {})
+    with pytest.raises(UsageError, match="exclude each other"):
+        resolve("default", path, {})
+
+
+@pytest.mark.parametrize(("text", "value"), [("90", 90), ("90s", 90), ("10m", 600), ("1.5h", 5400), (30.0, 30)])
+def test_time_spans_are_read(text, value):
+    assert seconds(text) == value
+
+
+@pytest.mark.parametrize("text", ["soon", "10 days", "1..5h", ""])
+def test_a_wrong_time_span_is_named(text):
+    with pytest.raises(UsageError, match="not a time span"):
+        seconds(text)

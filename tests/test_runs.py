@@ -1,0 +1,264 @@
+"""A training run can be trusted: stopped, killed, resumed, repeated, and read afterwards."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import gerund
+from gerund import cli, fitting, video
+from gerund.errors import ModelError, TrainingError, UsageError
+from gerund.runs import find_checkpoint, make_run_folder
+
+OPTIONS = {"backbone": "pixels:8", "num_frames": 4, "epochs": 6, "head_options": {"width": 16, "dense_width": 16}}
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """Two classes of ten clips: a dot that goes up, a dot that goes down."""
+    folder = tmp_path_factory.mktemp("runs") / "clips"
+    rng = np.random.default_rng(0)
+    for label, direction in (("going up", -1), ("going down", 1)):
+        (folder / label).mkdir(parents=True)
+        for number in range(10):
+            pictures = []
+            column = rng.integers(4, 24)
+            for step in range(12):
+                picture = np.full((32, 32, 3), 20 + rng.integers(10), np.uint8)
+                row = 14 + direction * (step - 6)
+                picture[row : row + 6, column : column + 6] = 230
+                pictures.append(picture)
+            video.write(folder / label / f"{number}.mp4", pictures, fps=8)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(clips, tmp_path_factory):
+    return gerund.train(clips, **OPTIONS, save_every=2, out=tmp_path_factory.mktemp("whole"))
+
+
+def last_weights(run):
+    return torch.load(run / "last.ckpt", map_location="cpu", weights_only=True)["state_dict"]
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+def without_times(path):
+    return [{key: value for key, value in row.items() if key != "time"} for row in csv.DictReader(path.open())]
+
+
+@pytest.mark.parametrize("checkpoint", ["epochs/0002.ckpt", "epochs/0004.ckpt"])
+def test_resumed_from_any_checkpoint_equals_uninterrupted(clips, whole, tmp_path, checkpoint):
+    done = gerund.train(clips, **OPTIONS, save_every=2, out=tmp_path / "run")
+    for later in ("last.ckpt", "metrics.json"):
+        (done.run / later).unlink()
+    resumed = gerund.train(resume=done.run / checkpoint)
+    assert same(last_weights(resumed.run), last_weights(whole.run))
+    assert same(gerund.Recognizer.load(resumed.run).head.state_dict(), gerund.Recognizer.load(whole.run).head.state_dict())
+    assert without_times(resumed.run / "results.csv") == without_times(whole.run / "results.csv")
+    assert resumed.metrics == whole.metrics
+
+
+def test_killed_and_resumed_equals_uninterrupted(clips, whole, tmp_path):
+    run = tmp_path / "run"
+    words = ["--backbone", "pixels:8", "--num-frames", "4", "--epochs", "6", "--head.width", "16", "--head.dense-width", "16"]
+    command = [
+        sys.executable,
+        "-c",
+        "from gerund.cli import main; main()",
+        "train",
+        str(clips),
+        *words,
+        "--save-every",
+        "2",
+        "--out",
+        str(run),
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if line.startswith("epoch 3/"):
+            os.kill(process.pid, signal.SIGKILL)
+            break
+    process.wait()
+    process.stderr.close()
+    assert process.returncode == -signal.SIGKILL
+    assert not (run / "metrics.json").exists()
+    resumed = gerund.train(resume=run)
+    assert same(last_weights(run), last_weights(whole.run))
+    assert resumed.metrics == whole.metrics
+
+
+def test_ctrl_c_keeps_the_best_and_says_how_to_go_on(clips, whole, tmp_path, monkeypatch, capsys):
+    def interrupt(self, trainer, module):
+        original(self, trainer, module)
+        if trainer.current_epoch == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0)  # the handler runs here
+
+    original = fitting.Journal.on_train_epoch_end
+    monkeypatch.setattr(fitting.Journal, "on_train_epoch_end", interrupt)
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        gerund.train(clips, **OPTIONS, save_every=2, out=run)
+    assert f"the best model so far is {run / 'best'}; go on with: gerund train --resume {run}" in capsys.readouterr().err
+    assert gerund.Recognizer.load(run).labels == ["going down", "going up"]
+    monkeypatch.undo()
+    assert same(last_weights(gerund.train(resume=run).run), last_weights(whole.run))
+
+
+def test_resume_without_a_value_takes_the_newest_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="no run to go on with"):
+        find_checkpoint(Path("last"))
+    for number, name in enumerate(("train", "train-2")):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        path = tmp_path / "runs" / name / "last.ckpt"
+        path.touch()
+        os.utime(path, (1000 - number, 1000 - number))
+    assert find_checkpoint(Path("last")) == Path("runs/train/last.ckpt")
+    assert cli.modern(["train", "--resume"]) == ["train", "--resume", "last"]
+    assert cli.modern(["train", "--resume", "--epochs", "3"]) == ["train", "--resume", "last", "--epochs", "3"]
+    assert cli.modern(["train", "--resume", "x"]) == ["train", "--resume", "x"]
+
+
+def test_flags_of_the_originals_are_understood():
+    words = ["train", "d", "--num-epochs", "3", "--sequence-length=40", "--img-dim", "112", "--latent-dim", "512"]
+    assert cli.modern(words) == ["train", "d", "--epochs", "3", "--num-frames=40", "--image-size", "112", "--head.latent", "512"]
+
+
+def test_a_run_cannot_be_resumed_into_something_else(whole, tmp_path):
+    for change in ({"out": tmp_path}, {"recipe": "default"}):
+        with pytest.raises(UsageError, match="a resumed run keeps its own"):
+            gerund.train(resume=whole.run, **change)
+    with pytest.raises(UsageError, match="no checkpoint there"):
+        gerund.train(resume=tmp_path)
+    (tmp_path / "last.ckpt").touch()
+    with pytest.raises(UsageError, match=r"config\.json and clips\.csv of its run are missing"):
+        gerund.train(resume=tmp_path)
+
+
+def test_a_config_repeats_a_run(whole, tmp_path):
+    again = gerund.train(config=whole.run / "config.json", out=tmp_path / "again")
+    assert same(last_weights(again.run), last_weights(whole.run))
+
+
+def test_the_time_budget_ends_training_after_an_epoch(clips, tmp_path, capsys):
+    done = gerund.train(clips, **OPTIONS | {"epochs": 500}, time="0s", out=tmp_path / "run")
+    assert len(done.history) == 1
+    assert "The time of 0 s is up" in capsys.readouterr().err
+
+
+def test_patience_ends_training(clips, tmp_path):
+    done = gerund.train(clips, **OPTIONS | {"epochs": 300, "lr": 1e-9}, schedule="constant", patience=2, out=tmp_path / "run")
+    best = min(done.history, key=lambda epoch: epoch.val_loss)
+    assert len(done.history) == best.epoch + 2 < 300
+
+
+def test_class_weights_make_rare_classes_heavier():
+    tokens = fitting.TokenSet(torch.zeros(1, 4, 1, 1), torch.ones(1, 4, 1), torch.tensor([0, 0, 0, 1]))
+    weights = fitting.balanced_weights(tokens)
+    assert weights.tolist() == pytest.approx([2 / 3, 2])
+    assert weights[tokens.targets].mean() == pytest.approx(1)
+
+
+def test_a_run_folder_has_all_its_files(whole):
+    names = {path.name for path in whole.run.iterdir()}
+    assert names == {
+        *("best", "epochs", "clips.csv", "config.json", "last.ckpt", "metrics.json", "results.csv", "predictions.csv"),
+        *("history.png", "confusion_matrix.png", "confusion_matrix_normalized.png", "train_clips.jpg", "val_predictions.jpg"),
+    }
+    header = (whole.run / "results.csv").read_text().splitlines()[0]
+    assert header == "epoch,time,train/loss,val/loss,metrics/accuracy_top1,metrics/accuracy_top5,lr,train/accuracy_top1"
+    for picture in whole.run.glob("*.png"):
+        assert min(Image.open(picture).size) > 300
+
+
+def test_predictions_csv_agrees_with_the_metrics(whole):
+    rows = list(csv.DictReader((whole.run / "predictions.csv").open()))
+    for split in ("val", "test"):
+        right = [row["label1"] == row["label"] for row in rows if row["split"] == split]
+        assert len(right) == whole.metrics[split]["num_clips"]
+        assert np.mean(right) == pytest.approx(whole.metrics[split]["top1"])
+    assert all(float(row["score1"]) >= float(row["score2"]) for row in rows)
+
+
+def test_training_state_holds_no_pickled_code(whole):
+    state = torch.load(whole.run / "last.ckpt", map_location="cpu", weights_only=True)
+    assert state["epoch"] == 5  # counted from 0
+
+
+def test_a_loss_that_is_not_finite_ends_training_with_one_line(clips, tmp_path, monkeypatch):
+    monkeypatch.setattr(fitting.HeadModule, "loss", lambda self, logits, targets: logits.sum() * float("nan"))
+    with pytest.raises(TrainingError, match="the loss is not finite in epoch 1; try a lower --lr"):
+        gerund.train(clips, **OPTIONS, out=tmp_path / "run")
+
+
+def test_a_full_disk_ends_training_with_one_line_and_keeps_what_was_there(clips, tmp_path, monkeypatch):
+    def full(self, path, *_, **__):
+        if self.current_epoch >= 2:
+            raise OSError(28, "No space left on device")
+        original(self, path)
+
+    import lightning
+
+    original = lightning.Trainer.save_checkpoint
+    monkeypatch.setattr(lightning.Trainer, "save_checkpoint", full)
+    with pytest.raises(ModelError, match="cannot be written \\(No space left on device\\)"):
+        gerund.train(clips, **OPTIONS, out=tmp_path / "run")
+    assert gerund.Recognizer.load(tmp_path / "run").labels
+    assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["epoch"] == 1  # counted from 0
+
+
+def test_a_run_folder_removed_in_mid_training_is_one_clear_line(clips, tmp_path, monkeypatch):
+    import shutil
+
+    def remove(self, trainer, module):
+        if trainer.current_epoch == 1:
+            shutil.rmtree(self.folder)
+            self.folder.write_text("in the way")
+        original(self, trainer, module)
+
+    original = fitting.Journal.on_train_epoch_end
+    monkeypatch.setattr(fitting.Journal, "on_train_epoch_end", remove)
+    with pytest.raises(ModelError, match="cannot be (written|saved)"):
+        gerund.train(clips, **OPTIONS, out=tmp_path / "run")
+
+
+def test_a_run_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="exists and is not empty"):
+        make_run_folder(tmp_path / "file")
+    with pytest.raises(gerund.GerundError, match="the run folder cannot be made"):
+        make_run_folder(tmp_path / "file" / "below")
+
+
+def test_tensorboard_is_asked_for_by_name(clips, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(UsageError, match="pip install"):
+        gerund.train(clips, **OPTIONS, loggers="tensorboard", out=tmp_path / "run")
+
+
+@pytest.mark.parametrize("head", ["bilstm", "mean", "frame"])
+def test_other_heads_train_on_mirrored_views_too(clips, head, tmp_path):
+    done = gerund.train(clips, backbone="pixels:8", num_frames=4, epochs=3, head=head, views=2, out=tmp_path / "run")
+    assert json.loads((done.run / "config.json").read_text())["views"] == 2
+    assert len(gerund.Recognizer.load(done.run)(done.test.clips[0].path)) == 2
+
+
+@pytest.mark.gpu
+def test_a_model_trained_on_a_gpu_loads_on_a_cpu(clips, tmp_path):
+    done = gerund.train(clips, **OPTIONS, out=tmp_path / "run")
+    recognizer = gerund.Recognizer.load(done.run, device="cpu")
+    assert recognizer.device == "cpu"
+    assert recognizer.predict(done.test.clips[0]).label in recognizer.labels
