@@ -177,7 +177,7 @@ def test_weights_bring_their_own_preprocessing_and_options_change_it() -> None:
     assert (plain.resize.height, plain.resize.width) == tuple(config.input_size[1:])
     assert plain.resize.interpolation == config.interpolation
     assert (plain.mean, plain.std) == (tuple(config.mean), tuple(config.std))
-    assert plain.resize.fit == "crop"
+    assert plain.resize.fit == "squeeze"
     changed = load_backbone("timm:test_resnet", pretrained=False, image_size=48, fit="letterbox")
     assert (changed.resize.height, changed.resize.width, changed.resize.fit) == (48, 48, "letterbox")
     assert changed.name == "test_resnet"

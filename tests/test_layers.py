@@ -23,7 +23,7 @@ LAYERS = {
     2.5: "decoding",
     2: "video backbones heads cache",
     1: "sampling manifest metrics recipes runs drawing drawing runs",
-    0: "errors types progress",
+    0: "errors types progress places",
 }
 LAYER_OF = {room: layer for layer, rooms in LAYERS.items() for room in rooms.split()}
 

@@ -231,7 +231,7 @@ def test_a_run_folder_removed_in_mid_training_is_one_clear_line(clips, tmp_path,
 
     original = fitting.Journal.on_train_epoch_end
     monkeypatch.setattr(fitting.Journal, "on_train_epoch_end", remove)
-    with pytest.raises(ModelError, match="cannot be (written|saved)"):
+    with pytest.raises(ModelError, match=r"cannot be (written|saved)"):
         gerund.train(clips, **OPTIONS, out=tmp_path / "run")
 
 

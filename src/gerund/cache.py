@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from gerund.errors import CacheError
+from gerund.places import default_cache
 from gerund.types import Features, FeatureSpec
 
 BLOCK_ROWS = 4096
@@ -28,11 +29,6 @@ WHOLE_FILE = 16 * 2**20
 SAMPLES = 64
 SAMPLE_BYTES = 64 * 2**10
 DIGEST_LENGTH = 32
-
-
-def default_cache() -> Path:
-    """Where features, weights and compiled models are kept: $GERUND_CACHE, or `.cache/gerund` in the home folder."""
-    return Path(os.environ.get("GERUND_CACHE") or Path.home() / ".cache" / "gerund")
 
 
 @dataclass(frozen=True)
@@ -129,10 +125,8 @@ class FeatureCache:
         """32 hexadecimal digits of a video's content: the whole file up to 16 MB, beyond that its size and spaced samples."""
         if path.is_dir():
             files = sorted(entry for entry in path.iterdir() if entry.is_file())
-            lines = "frames\n" + "".join(
-                f"{entry.name} {self.video_digest(entry)}\n" for entry in files
-            )  # their names tell their order
-            return hashlib.sha256(lines.encode(errors="surrogateescape")).hexdigest()[:DIGEST_LENGTH]
+            lines = ["frames", *(f"{entry.name} {self.video_digest(entry)}" for entry in files)]  # names tell the order
+            return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()[:DIGEST_LENGTH]
         status = path.stat()
         key = f"{status.st_dev}:{status.st_ino}:{status.st_size}:{status.st_mtime_ns}"
         if key not in self.known_digests:

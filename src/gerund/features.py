@@ -87,7 +87,9 @@ class Extractor:
                     if features is not None:
                         found.features[path] = features
                     else:
-                        found.failed[path] = failed[digest].replace(str(same[0]), str(path))
+                        found.failed[path] = failed.get(digest, f"{same[0]}: its features have vanished from the cache").replace(
+                            str(same[0]), str(path)
+                        )
                         note(f"Skipped {found.failed[path]}")
         return found
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gerund.backbones import best_device, load_backbone, resolve_precision
-from gerund.cache import FeatureCache, default_cache
+from gerund.cache import FeatureCache
 from gerund.datasets import load_dataset
 from gerund.features import Extraction, Extractor
 from gerund.manifest import assign_splits, write_manifest
+from gerund.places import default_cache
 from gerund.progress import note
 from gerund.recipes import RECIPES
 from gerund.types import Clip

@@ -40,6 +40,7 @@ def load_backbone(
 ) -> Backbone:
     """A backbone by preset (fast, balanced, best), by source (`pixels`, `pixels:48`, `timm:NAME`) or by timm name.
 
+    Frames are squeezed into the square input unless `fit` says otherwise: nothing at the sides is lost (docs/log.md has the figures).
     `weights` is a local file; otherwise `pretrained` fetches the published weights, once. `image_size` in pixels and `fit` override
     what the weights were made for. Raises UsageError for an unknown name, BackboneError for weights that are missing or do not fit.
     """

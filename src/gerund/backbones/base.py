@@ -66,4 +66,4 @@ def resize_of(config: Mapping[str, Any], image_size: int | None, fit: Fit | None
     """The one input shape of a backbone, from a timm data config, with the user's overrides."""
     height, width = (image_size, image_size) if image_size else config["input_size"][-2:]
     bilinear = config["interpolation"] == "bilinear"
-    return Resize(height=height, width=width, fit=fit or "crop", interpolation="bilinear" if bilinear else "bicubic")
+    return Resize(height=height, width=width, fit=fit or "squeeze", interpolation="bilinear" if bilinear else "bicubic")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +12,7 @@ import torch
 
 from gerund.backbones.base import Backbone
 from gerund.errors import UsageError
+from gerund.places import default_cache
 
 BATCH_SIZE = 16
 PRECISIONS = ("auto", "bf16", "f32")
@@ -62,8 +61,7 @@ def core() -> Any:
     import openvino as ov
 
     runtime = ov.Core()
-    base = Path(os.environ.get("GERUND_CACHE") or Path.home() / ".cache" / "gerund")
-    runtime.set_property({"CACHE_DIR": str(base / "openvino")})
+    runtime.set_property({"CACHE_DIR": str(default_cache() / "openvino")})
     return runtime
 
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from gerund.cache import default_cache
 from gerund.datasets import csv_file, folder, toy, ucf101
 from gerund.errors import DataError, UsageError
 from gerund.manifest import leaking_groups
+from gerund.places import default_cache
 from gerund.types import Clip
 
 __all__ = ["DATASETS", "load_dataset"]

@@ -25,7 +25,11 @@ def load(path: Path, *, split: int | None = None) -> list[Clip]:
     if not path.is_dir():
         raise DataError(f"{path}: not a folder; give a folder with one sub-folder per class, or a .csv")
     below = folders(path)
-    if below and all(folder.name.lower() in SPLIT_FOLDERS for folder in below):
+    named = [folder.name for folder in below if folder.name.lower() in SPLIT_FOLDERS]
+    if len(named) > 1 and len(named) < len(below):
+        other = next(folder.name for folder in below if folder.name not in named)
+        raise DataError(f"{path}: {' and '.join(named)} look like splits, but {other} beside them does not; move it elsewhere")
+    if named and len(named) == len(below):
         clips = [clip for folder in below for clip in class_clips(folder, SPLIT_FOLDERS[folder.name.lower()])]
     else:
         clips = class_clips(path, None)
