@@ -163,14 +163,14 @@ def test_a_broken_file_in_a_pool_is_named_and_the_next_ones_are_read(tmp_path: P
 def test_a_file_that_trips_the_decoder_library_costs_one_video_in_process_too(
     ramp_video: RampVideo, monkeypatch: pytest.MonkeyPatch, failure: Exception
 ) -> None:
-    original = video.decode
+    original = video.frames
 
-    def tripping(path: Path, *, threads: int = 1) -> Any:
+    def tripping(path: Path, **options: Any) -> Any:
         if path.stem == "bad":
             raise failure
-        return original(path, threads=threads)
+        return original(path, **options)
 
-    monkeypatch.setattr(video, "decode", tripping)
+    monkeypatch.setattr(video, "frames", tripping)
     jobs = [Job(index=0, path=ramp_video(3, name="bad")), Job(index=1, path=ramp_video(3, name="good"))]
     rows, ends = collect(decode_here(jobs, READING))
     assert "bad.mp4: " in str(ends[0])

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
+import re
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +20,14 @@ from gerund import cache, decoding, features, video
 from gerund.backbones import Backbone, load_backbone
 from gerund.cache import FeatureCache
 from gerund.errors import CacheError, UsageError, VideoError
-from gerund.features import Extractor, features_of
+from gerund.features import Extractor
+from gerund.types import Features
 
 RampVideo = Callable[..., Path]
+
+
+def features_of(path: Path, made_by: Extractor) -> Features:
+    return made_by.extract([path]).features[path]
 
 
 @pytest.fixture(scope="module")
@@ -123,13 +133,13 @@ def test_features_do_not_depend_on_what_is_extracted_beside_them(tmp_path: Path,
 def counting(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The videos that are decoded in this process from now on."""
     opened: list[Path] = []
-    original = video.decode
+    original = video.frames
 
-    def decode(path: Path, *, threads: int = 1) -> Iterator[tuple[float, Any]]:
+    def decode(path: Path, **options: Any) -> Iterator[tuple[float, Any]]:
         opened.append(path)
-        return original(path, threads=threads)
+        return original(path, **options)
 
-    monkeypatch.setattr(video, "decode", decode)
+    monkeypatch.setattr(video, "frames", decode)
     return opened
 
 
@@ -149,7 +159,7 @@ def test_what_is_in_the_cache_is_not_decoded_again(
 ) -> None:
     paths = [ramp_video(10 + number, name=f"v{number}") for number in range(4)]
     before = extractor(pixels, tmp_path, engine=GreyEngine()).extract(paths)
-    monkeypatch.setattr(video, "decode", lambda *_, **__: pytest.fail("decoded again"))
+    monkeypatch.setattr(video, "frames", lambda *_, **__: pytest.fail("decoded again"))
     monkeypatch.setattr(features, "DecodePool", lambda *_: pytest.fail("decoded again"))
     monkeypatch.setattr(features, "compile_engine", lambda *_, **__: pytest.fail("compiled for nothing"))
     first = paths[0]
@@ -206,8 +216,9 @@ def test_a_broken_file_alone_is_named_with_its_reason(tmp_path: Path, pixels: Ba
     (tmp_path / "letter").write_text("Dear Sir or Madam")
     (tmp_path / "empty folder").mkdir()
     words = {"letter": "not readable as video", "empty folder": "a folder without frame images", "missing": "No such file"}
-    with pytest.raises(VideoError, match=f"{broken}: {words[broken]}"):
-        features_of(tmp_path / broken, extractor(pixels, tmp_path, engine=GreyEngine()))
+    path = tmp_path / broken
+    failed = extractor(pixels, tmp_path, engine=GreyEngine()).extract([path]).failed
+    assert failed[path].startswith(f"{path}: {words[broken]}")
 
 
 def test_a_crashed_decoder_is_a_failure_with_the_path(
@@ -235,20 +246,20 @@ def test_a_video_that_fails_in_its_middle_leaves_no_block(
 ) -> None:
     monkeypatch.setattr(cache, "BLOCK_ROWS", 10)
     path = ramp_video(60)
-    whole = video.decode
+    whole = video.frames
 
-    def failing(path: Path, *, threads: int = 1) -> Iterator[tuple[float, Any]]:
-        for number, item in enumerate(whole(path, threads=threads)):
+    def failing(path: Path, **options: Any) -> Iterator[tuple[float, Any]]:
+        for number, item in enumerate(whole(path, **options)):
             if number == 15:
                 raise VideoError(f"{path}: no more of it")
             yield item
 
-    monkeypatch.setattr(video, "decode", failing)
+    monkeypatch.setattr(video, "frames", failing)
     made = extractor(pixels, tmp_path, engine=GreyEngine())
     assert made.extract([path]).failed == {path: f"{path}: no more of it"}
     assert not list(tmp_path.rglob("*.safetensors"))
-    monkeypatch.setattr(video, "decode", whole)
-    assert len(made.extract([path]).features[path]) == 60
+    monkeypatch.setattr(video, "frames", whole)
+    assert len(made.extract([path], retry_failed=True).features[path]) == 60
 
 
 def test_a_killed_run_goes_on_after_its_last_block_and_ends_the_same(
@@ -347,3 +358,120 @@ def test_real_clips_have_a_row_for_each_eighth_of_a_second(real_data: Path, tmp_
     for clip in clips:
         duration = video.probe(clip).duration or 0
         assert len(extraction.features[clip]) == pytest.approx(duration * 8, abs=2)  # an XviD stream may skip a beat at its start
+
+
+# Several processes, killed processes, failures
+
+
+EXTRACT = """
+import sys
+from pathlib import Path
+from gerund.backbones import load_backbone
+from gerund.cache import FeatureCache
+from gerund.features import Extractor
+folder = Path(sys.argv[1])
+paths = sorted(folder.glob("*.mp4"))
+made = Extractor(load_backbone("pixels:8"), fps=8, cache=FeatureCache(folder / "cache"), workers=1).extract(paths)
+print(len(made.features), flush=True)
+"""
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", EXTRACT, str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def blocks(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (folder / "cache").rglob("*.safetensors")}
+
+
+def test_two_processes_share_the_work_and_do_no_video_twice(tmp_path: Path, ramp_video: RampVideo) -> None:
+    for number in range(24):
+        ramp_video(60 + number, name=f"clip {number}")
+    processes = [start(tmp_path) for _ in range(2)]
+    outputs = [process.communicate(timeout=120) for process in processes]
+    assert [out.strip() for out, _ in outputs] == ["24", "24"], outputs
+    assert len(blocks(tmp_path)) == 24
+    written = [int(match) for _, err in outputs for match in re.findall(r"Extracting features: (\d+)/24", err)]
+    assert written
+    assert not list((tmp_path / "cache").rglob(".*"))  # no lock, no temporary file
+
+
+def test_killed_at_any_moment_and_resumed_gives_the_cache_of_an_uninterrupted_run(tmp_path: Path, ramp_video: RampVideo) -> None:
+    for number in range(12):
+        ramp_video(80 + number, name=f"clip {number}")
+    start(tmp_path).communicate(timeout=120)
+    expected = blocks(tmp_path)
+    assert len(expected) == 12
+    for wanted in (1, 5, 9):
+        shutil.rmtree(tmp_path / "cache")
+        process = start(tmp_path)
+        while len(blocks(tmp_path)) < wanted and process.poll() is None:
+            pass
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        before = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.safetensors")}
+        out, err = start(tmp_path).communicate(timeout=120)
+        assert out.strip() == "12", err
+        assert blocks(tmp_path) == expected
+        assert all(path.stat().st_mtime_ns == written for path, written in before.items())
+
+
+def test_what_failed_is_tried_again_only_on_request(
+    tmp_path: Path, pixels: Backbone, ramp_video: RampVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = ramp_video(30)
+    with monkeypatch.context() as patch:
+        patch.setattr(video, "frames", lambda *_, **__: (_ for _ in ()).throw(VideoError(f"{path}: a bad day")))
+        assert extractor(pixels, tmp_path).extract([path]).failed == {path: f"{path}: a bad day"}
+    assert extractor(pixels, tmp_path).extract([path]).failed == {path: f"{path}: a bad day"}
+    assert path in extractor(pixels, tmp_path).extract([path], retry_failed=True).features
+    assert extractor(pixels, tmp_path).extract([path]).failed == {}
+
+
+def test_a_full_disk_is_one_clear_error_and_what_was_made_stays(
+    tmp_path: Path, pixels: Backbone, ramp_video: RampVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [ramp_video(40 + number, name=str(number)) for number in range(4)]
+    kept = extractor(pixels, tmp_path).extract(paths[:1])
+    original = Path.write_bytes
+
+    def full(self: Path, data: bytes) -> int:
+        if ".safetensors" in self.name:
+            raise OSError(28, "No space left on device")
+        return original(self, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(CacheError, match="No space left on device"):
+            extractor(pixels, tmp_path).extract(paths)
+    again = extractor(pixels, tmp_path).extract(paths)
+    assert len(again.features) == 4
+    assert np.array_equal(rows_of(again, paths[0]), rows_of(kept, paths[0]))
+
+
+def test_the_cache_is_listed_verified_and_pruned(tmp_path: Path, pixels: Backbone, ramp_video: RampVideo) -> None:
+    made = extractor(pixels, tmp_path)
+    made.extract([ramp_video(30, name="a"), ramp_video(31, name="b")])
+    listing = made.cache.listing()[made.spec.digest]
+    assert (listing["videos"], listing["backbone"], listing["fps"]) == (2, pixels.fingerprint, made.spec.fps)
+    assert made.cache.verify() == {"checked": 2, "removed": []}
+    block = next(made.cache.folder.rglob("*.safetensors"))
+    data = bytearray(block.read_bytes())
+    data[-1] ^= 1
+    block.write_bytes(data)
+    found = made.cache.verify()
+    assert found["checked"] == 2
+    assert len(found["removed"]) == 1
+    assert not block.exists()
+    leftover = made.cache.folder / made.spec.digest / ".half-written"
+    leftover.touch()
+    os.utime(leftover, (0, 0))
+    assert made.cache.prune(None)["removed"] == 1
+    assert made.cache.prune(0.0)["removed"] == 1
+    assert made.cache.listing()[made.spec.digest]["videos"] == 0

@@ -10,7 +10,18 @@ import numpy as np
 import pytest
 
 from gerund.errors import ClipError, UsageError
-from gerund.sampling import Sampling, at_rate, clip_rows, part_edges, picked_rows, tokens
+from gerund.sampling import (
+    PACKET_REFERENCE,
+    PACKET_UNUSED,
+    PACKET_WANTED,
+    Sampling,
+    at_rate,
+    clip_rows,
+    packet_needs,
+    part_edges,
+    picked_rows,
+    tokens,
+)
 from gerund.types import Clip, Features
 
 
@@ -232,3 +243,31 @@ def test_a_clip_needs_a_time_step_and_a_known_take() -> None:
 def test_a_token_is_twice_as_wide_with_motion() -> None:
     assert Sampling(motion=True).token_dim(7) == 14
     assert Sampling(motion=False).token_dim(7) == 7
+
+
+def test_packets_that_nobody_asked_for_are_found_as_by_hand() -> None:
+    keys = np.zeros(60, bool)
+    keys[[0, 20, 40]] = True
+    pts = np.arange(60)
+    needs = packet_needs(pts, keys, np.array([3, 41]))
+    by_hand = (
+        [PACKET_REFERENCE] * 3 + [PACKET_WANTED] + [PACKET_UNUSED] * 36 + [PACKET_REFERENCE, PACKET_WANTED] + [PACKET_UNUSED] * 18
+    )
+    assert needs.tolist() == by_hand
+
+
+def test_a_short_gap_is_decoded_rather_than_jumped_over() -> None:
+    keys = np.zeros(30, bool)
+    keys[[0, 10, 20]] = True
+    needs = packet_needs(np.arange(30), keys, np.array([0, 10, 20]))
+    assert (needs[:20] != PACKET_UNUSED).all()
+
+
+def test_a_frame_shown_before_its_key_frame_needs_the_group_before() -> None:
+    pts = np.concatenate([np.arange(30), [32, 30, 31], np.arange(33, 60)])
+    keys = np.zeros(60, bool)
+    keys[[0, 30]] = True
+    needs = packet_needs(pts, keys, np.array([31]))
+    assert needs[32] == PACKET_WANTED
+    assert (needs[:32] == PACKET_REFERENCE).all()
+    assert (needs[33:] == PACKET_UNUSED).all()

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from gerund.evaluation import Evaluation, evaluate
     from gerund.predicting import predict
     from gerund.recognizer import Recognizer
-    from gerund.steps import extract, index, info
+    from gerund.steps import extract, index, info, manage_cache
     from gerund.training import Training, train
     from gerund.types import Clip, Features, FeatureSpec, Frames, Prediction, Segment
 
@@ -20,7 +20,7 @@ HOMES = {
     "gerund.evaluation": ("Evaluation", "evaluate"),
     "gerund.predicting": ("predict",),
     "gerund.recognizer": ("Recognizer",),
-    "gerund.steps": ("extract", "index", "info"),
+    "gerund.steps": ("extract", "index", "info", "manage_cache"),
     "gerund.training": ("Training", "train"),
     "gerund.types": ("Clip", "FeatureSpec", "Features", "Frames", "Prediction", "Segment"),
 }
@@ -41,6 +41,7 @@ __all__ = [
     "index",
     "info",
     "load_dataset",
+    "manage_cache",
     "predict",
     "train",
 ]

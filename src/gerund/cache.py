@@ -11,24 +11,29 @@ import hashlib
 import json
 import os
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from gerund.errors import CacheError
 from gerund.places import default_cache
-from gerund.types import Features, FeatureSpec
+from gerund.types import EXTRACTOR_VERSION, Features, FeatureSpec
 
 BLOCK_ROWS = 4096
 WHOLE_FILE = 16 * 2**20
 SAMPLES = 64
 SAMPLE_BYTES = 64 * 2**10
 DIGEST_LENGTH = 32
+LEFTOVER_AGE = 3600.0
+"""Seconds after which a temporary or lock file belongs to nobody."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,10 @@ class FeatureCache:
             "data": np.ascontiguousarray(data, np.float16),
             "pts": np.ascontiguousarray(pts, np.float64),
         }
-        metadata = {"checksum": checksum(tensors, last), "last": str(last).lower(), "spec": json.dumps(asdict(spec))}
+        label = {"checksum": checksum(tensors, last), "last": last, "spec": asdict(spec)}
+        metadata = {
+            "gerund": json.dumps(label)
+        }  # one key, since safetensors writes several in any order: equal runs, equal bytes
         temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -107,9 +115,79 @@ class FeatureCache:
         except OSError as error:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
-            raise CacheError(
-                f"{path.parent}: features cannot be stored ({error.strerror}); choose another place with --cache"
-            ) from None
+            raise cannot_store(path.parent, error) from None
+
+    def claim(self, spec: FeatureSpec, video: str) -> FileLock | None:
+        """The right to make a video's features, or None while another process has it; it ends with the process that holds it."""
+        folder = self.folder / spec.digest
+        lock = FileLock(folder / f".{video}.lock", timeout=0, thread_local=False)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except Timeout:
+            return None
+        except OSError as error:
+            raise cannot_store(folder, error) from None
+        return lock
+
+    def failures(self, spec: FeatureSpec) -> dict[str, str]:
+        """Videos that could not be read when last tried: digest -> reason."""
+        try:
+            lines = self.failures_path(spec).read_text(encoding="utf-8").splitlines()
+        except OSError:
+            return {}
+        return {video: reason for video, _, reason in (line.partition(" ") for line in lines) if len(video) == DIGEST_LENGTH}
+
+    def record_failure(self, spec: FeatureSpec, video: str, reason: str) -> None:
+        with contextlib.suppress(OSError), self.failures_path(spec).open("a", encoding="utf-8") as file:
+            file.write(f"{video} {' '.join(reason.split())}\n")
+
+    def forget_failures(self, spec: FeatureSpec) -> None:
+        self.failures_path(spec).unlink(missing_ok=True)
+
+    def failures_path(self, spec: FeatureSpec) -> Path:
+        return self.folder / spec.digest / "failures.txt"
+
+    def listing(self) -> dict[str, Any]:
+        """What the cache holds, by spec digest: backbone, rate, videos, bytes, failures."""
+        found = {}
+        for folder in sorted(path for path in self.folder.glob("*") if path.is_dir()):
+            blocks = list(folder.glob("*.safetensors"))
+            spec = block_spec(blocks[0]) if blocks else {}
+            found[folder.name] = {
+                "backbone": spec.get("backbone"),
+                "fps": spec.get("fps"),
+                "view": spec.get("view"),
+                "videos": len({path.name[:DIGEST_LENGTH] for path in blocks}),
+                "bytes": sum(path.stat().st_size for path in blocks),
+            }
+        return found
+
+    def verify(self) -> dict[str, Any]:
+        """Read every block and remove those whose checksum does not fit; returns how many were checked and which went."""
+        blocks, removed = sorted(self.folder.glob("*/*.safetensors")), []
+        for path in blocks:
+            try:
+                read_block(path)
+            except CacheError as error:
+                removed.append(str(error))
+                path.unlink(missing_ok=True)
+        return {"checked": len(blocks), "removed": removed}
+
+    def prune(self, older_than: float | None) -> dict[str, Any]:
+        """Remove leftovers, features of other extractor versions, and blocks not written for `older_than` days."""
+        oldest = 0.0 if older_than is None else time.time() - older_than * 86_400
+        recent = time.time() - LEFTOVER_AGE
+        gone = [path for path in self.folder.glob("*/.*") if path.stat().st_mtime < recent]
+        gone += [
+            path
+            for path in self.folder.glob("*/*.safetensors")
+            if path.stat().st_mtime < oldest or block_spec(path).get("version") != EXTRACTOR_VERSION
+        ]
+        freed = sum(path.stat().st_size for path in gone)
+        for path in gone:
+            path.unlink(missing_ok=True)
+        return {"removed": len(gone), "bytes": freed}
 
     @cached_property
     def known_digests(self) -> dict[str, str]:
@@ -138,18 +216,37 @@ class FeatureCache:
         return self.known_digests[key]
 
 
+def cannot_store(folder: Path, error: OSError) -> CacheError:
+    return CacheError(f"{folder}: features cannot be stored ({error.strerror}); choose another place with --cache")
+
+
+def block_label(block: Any) -> dict[str, Any]:
+    """Checksum, last and spec of an open block."""
+    label = json.loads((block.metadata() or {}).get("gerund", "{}"))
+    return label if isinstance(label, dict) else {}
+
+
+def block_spec(path: Path) -> dict[str, Any]:
+    """The spec that a block was made under; empty when the file is damaged."""
+    try:
+        with safe_open(path, framework="np") as block:
+            return block_label(block).get("spec", {})
+    except (SafetensorError, OSError, ValueError):
+        return {}
+
+
 def read_block(path: Path) -> tuple[np.ndarray, np.ndarray, bool]:
     """Data (n, D), pts (n,) and whether the block is the last. Raises FileNotFoundError, or CacheError when it is damaged."""
     if not path.is_file():
         raise FileNotFoundError(path)
     try:
         with safe_open(path, framework="np") as block:
-            metadata = block.metadata() or {}
+            label = block_label(block)
             tensors: dict[str, np.ndarray] = {"data": block.get_tensor("data"), "pts": block.get_tensor("pts")}
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise CacheError(f"{path}: damaged cache block ({error})") from None
-    last = metadata.get("last") == "true"
-    if metadata.get("checksum") != checksum(tensors, last):
+    last = label.get("last") is True
+    if label.get("checksum") != checksum(tensors, last):
         raise CacheError(f"{path}: damaged cache block (its checksum does not fit)")
     return tensors["data"], tensors["pts"], last
 
@@ -182,8 +279,10 @@ def sample_offsets(size: int) -> Iterator[int]:
 class BlockWriter:
     """Collects the rows of one video and stores each block as soon as it is full; `close` stores the last one."""
 
-    def __init__(self, cache: FeatureCache, spec: FeatureSpec, video: str, *, blocks_done: int = 0) -> None:
-        self.cache, self.spec, self.video = cache, spec, video
+    def __init__(
+        self, cache: FeatureCache, spec: FeatureSpec, video: str, *, blocks_done: int = 0, claim: FileLock | None = None
+    ) -> None:
+        self.cache, self.spec, self.video, self.claim = cache, spec, video, claim
         self.index = blocks_done
         self.data: list[np.ndarray] = []
         self.pts: list[np.ndarray] = []
@@ -202,6 +301,15 @@ class BlockWriter:
 
     def close(self) -> None:
         self.store(last=True)
+        self.release()
+
+    def release(self) -> None:
+        """Give the claim back. The lock file goes only once the video is done or given up, so that nobody does it twice."""
+        if self.claim is not None:
+            with contextlib.suppress(OSError):
+                Path(self.claim.lock_file).unlink(missing_ok=True)
+            self.claim.release()
+            self.claim = None
 
     def store(self, *, last: bool) -> None:
         self.cache.write_block(self.spec, self.video, self.index, np.concatenate(self.data), np.concatenate(self.pts), last=last)

@@ -31,6 +31,7 @@ COMMANDS = {
     "predict": ("gerund.predicting:predict", "Name the action in videos."),
     "index": ("gerund.steps:index", "List clips, labels, groups and splits; write them as a CSV."),
     "extract": ("gerund.steps:extract", "Put the features of videos into the cache."),
+    "cache": ("gerund.steps:manage_cache", "List, check or tidy the feature cache: ls, verify, prune."),
     "info": ("gerund.steps:info", "Show versions, devices, decoder, engines and the cache."),
 }
 

@@ -26,7 +26,6 @@ import numpy as np
 
 from gerund import video
 from gerund.errors import CacheError, GerundError
-from gerund.sampling import at_rate
 from gerund.types import Resize
 
 SLOT_FRAMES = 32
@@ -75,16 +74,12 @@ class Reading:
     flip: bool = False
 
 
-def frames_of(job: Job, reading: Reading, tick: Callable[[], None] = lambda: None) -> Iterator[tuple[float, np.ndarray]]:
-    """The wanted frames of a video with their pts, from number `job.skip` on; `tick` is called for every decoded frame."""
+def frames_of(
+    job: Job, reading: Reading, *, threads: int = 1, tick: Callable[[], None] = lambda: None
+) -> Iterator[tuple[float, np.ndarray]]:
+    """The wanted frames of a video with their pts, from number `job.skip` on; `tick` is called for every packet."""
     convert = video.FrameConverter(reading.resize)
-
-    def ticking() -> Iterator[tuple[float, Any]]:
-        for item in video.decode(job.path):
-            tick()
-            yield item
-
-    for number, (pts, frame) in enumerate(at_rate(ticking(), reading.fps)):
+    for number, (pts, frame) in enumerate(video.frames(job.path, fps=reading.fps, threads=threads, tick=tick)):
         if number >= job.skip:
             picture = convert(frame)
             yield pts, picture[:, ::-1] if reading.flip else picture
@@ -94,7 +89,7 @@ def decode_here(jobs: Iterable[Job], reading: Reading) -> Iterator[Decoded | Fin
     """Decode in this process: quicker to start, for one or two videos."""
     for job in jobs:
         try:
-            for pts, picture in frames_of(job, reading):
+            for pts, picture in frames_of(job, reading, threads=0):
                 yield Decoded(index=job.index, frames=picture[None], pts=np.array([pts]), release=lambda: None)
             yield Finished(index=job.index)
         except UNREADABLE as failure:
@@ -114,7 +109,7 @@ class Worker:
     """One decoding process and the memory it shares with this one."""
 
     def __init__(self, reading: Reading, reports: queue.SimpleQueue[tuple[Worker, dict[str, Any]]]) -> None:
-        shape = (SLOTS, SLOT_FRAMES, reading.resize.height, reading.resize.width, 3)
+        shape = (SLOTS, SLOT_FRAMES, 3, reading.resize.height, reading.resize.width)
         self.memory = shared_memory(math.prod(shape))
         self.slots = np.memmap(self.memory, np.uint8, "r+", shape=shape)
         self.jobs: deque[Job] = deque()
@@ -207,11 +202,14 @@ class DecodePool:
 
     def run(self, jobs: Iterable[Job]) -> Iterator[Decoded | Finished]:
         """Decode all jobs; frames of one job come in order, those of several jobs interleaved."""
-        todo = deque(jobs)
-        while todo or any(worker.jobs for worker in self.workers):
+        todo = iter(jobs)
+        again: deque[Job] = deque()
+        while True:
             for worker in self.workers:
-                while todo and len(worker.jobs) < self.AHEAD:
-                    worker.give(todo.popleft())
+                while len(worker.jobs) < self.AHEAD and (job := again.popleft() if again else next(todo, None)):
+                    worker.give(job)
+            if not any(worker.jobs for worker in self.workers):
+                return
             try:
                 worker, report = self.reports.get(timeout=ALIVE_EVERY)
             except queue.Empty:
@@ -222,7 +220,7 @@ class DecodePool:
             if report["kind"] == "exited":
                 if worker.jobs:
                     yield Finished(index=worker.jobs.popleft().index, error=self.cause_of_death(worker))
-                todo.extendleft(reversed(worker.jobs))
+                again.extend(worker.jobs)
                 worker.end()
                 self.workers[self.workers.index(worker)] = Worker(self.reading, self.reports)
             elif report["kind"] == "frames":
@@ -235,7 +233,7 @@ class DecodePool:
         slot = report["slot"]
         return Decoded(
             index=report["index"],
-            frames=worker.slots[slot, : len(report["pts"])],
+            frames=worker.slots[slot, : len(report["pts"])].transpose(0, 2, 3, 1),
             pts=np.array(report["pts"]),
             release=lambda: worker.tell({"kind": "slot", "slot": slot}),
         )
@@ -282,10 +280,10 @@ class WorkerSide:
     def work(self, job: Job) -> None:
         pts: list[float] = []
         slot = -1
-        for time_stamp, picture in frames_of(job, self.reading, self.tick):
+        for time_stamp, picture in frames_of(job, self.reading, tick=self.tick):
             if not pts:
                 slot = self.free_slot()
-            self.slots[slot, len(pts)] = picture
+            self.slots[slot, len(pts)] = picture.transpose(2, 0, 1)
             pts.append(time_stamp)
             if len(pts) == self.slots.shape[1]:
                 self.report({"kind": "frames", "index": job.index, "slot": slot, "pts": pts})

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +16,12 @@ import numpy as np
 from gerund.backbones import Backbone, Engine, best_device, compile_engine, resolve_precision
 from gerund.cache import BlockWriter, FeatureCache
 from gerund.decoding import Decoded, DecodePool, Finished, Job, Reading, decode_here
-from gerund.errors import UsageError, VideoError
+from gerund.errors import UsageError
 from gerund.progress import Bar, note, progress
 from gerund.types import Features, FeatureSpec
 
+POLL = 0.2
+"""Seconds between two looks at what other processes are making."""
 FEW_VIDEOS = 2
 """Up to this many videos are decoded in this process; starting workers would take longer."""
 
@@ -64,15 +68,19 @@ class Extractor:
             self.compiled = compile_engine(self.backbone, device=self.device, precision=self.spec.precision)
         return self.compiled
 
-    def extract(self, paths: Iterable[Path]) -> Extraction:
-        """Features of every video, from the cache or made now. A video that cannot be decoded is listed in `failed`, with why."""
+    def extract(self, paths: Iterable[Path], *, retry_failed: bool = False) -> Extraction:
+        """Features of every video, from the cache or made now. A video that cannot be decoded is listed in `failed`, with why.
+
+        What failed before is not tried again unless `retry_failed`. Several processes may share a cache: each video is made once.
+        Raises CacheError when features cannot be stored.
+        """
         found = Extraction()
         missing: dict[str, list[Path]] = {}
         for path in dict.fromkeys(paths):
             try:
                 digest = self.cache.video_digest(path)
             except OSError as error:
-                found.failed[path] = f"{path}: {error.strerror or error}"
+                self.fail(found, path, f"{path}: {error.strerror or error}")
                 continue
             features = self.cache.get(self.spec, digest)
             if features is None:
@@ -80,39 +88,77 @@ class Extractor:
             else:
                 found.features[path] = features
         if missing:
-            failed = self.fill(missing)
+            if retry_failed:
+                self.cache.forget_failures(self.spec)
+            failed = self.cache.failures(self.spec)
+            if known := sum(digest in failed for digest in missing):
+                note(f"{known} videos failed before and are not tried again; gerund extract DATA --retry-failed does")
+            for digest, reason in (
+                failed | self.fill_all([digest for digest in missing if digest not in failed], missing)
+            ).items():
+                for path in missing.pop(digest, []):
+                    self.fail(found, path, f"{path}: {reason}")
             for digest, same in missing.items():
                 features = self.cache.get(self.spec, digest)
                 for path in same:
                     if features is not None:
                         found.features[path] = features
                     else:
-                        found.failed[path] = failed.get(digest, f"{same[0]}: its features have vanished from the cache").replace(
-                            str(same[0]), str(path)
-                        )
-                        note(f"Skipped {found.failed[path]}")
+                        self.fail(found, path, f"{path}: its features have vanished from the cache")
         return found
 
-    def fill(self, missing: dict[str, list[Path]]) -> dict[str, str]:
-        """Make the features of videos, given as digest -> paths of that content; returns digest -> reason for those that failed."""
-        digests = sorted(
-            missing, key=lambda digest: -size_of(missing[digest][0])
-        )  # the longest first, so that none is left alone
-        writers: list[BlockWriter] = []
-        jobs = []
-        for index, digest in enumerate(digests):
-            rows, pts, _ = self.cache.stored(self.spec, digest)
-            blocks = len(rows.blocks) if rows else 0
-            writers.append(BlockWriter(self.cache, self.spec, digest, blocks_done=blocks))
-            jobs.append(Job(index=index, path=missing[digest][0], skip=len(pts)))
+    def fail(self, found: Extraction, path: Path, reason: str) -> None:
+        found.failed[path] = reason
+        note(f"Skipped {reason}")
+
+    def fill_all(self, digests: Sequence[str], paths: Mapping[str, Sequence[Path]]) -> dict[str, str]:
+        """Make the features of videos, and wait for those that another process is making; digest -> reason of those that failed."""
         failed: dict[str, str] = {}
-        engine = self.engine  # compiled before the clock of the progress starts
-        reading = Reading(fps=self.spec.fps, resize=self.backbone.resize, flip=self.spec.view == "flip")
-        with progress("Extracting features", len(jobs), "videos") as bar, decoded(jobs, reading, self.workers) as events:
-            for index, error in run_batches(events, engine, writers, bar):
-                path = str(jobs[index].path)
-                failed[digests[index]] = error if error.startswith(path) else f"{path}: {error}"
+        waiting = sorted(digests, key=lambda digest: -size_of(paths[digest][0]))  # the longest first, so that none is left alone
+        while waiting:
+            done, errors = self.fill(waiting, paths)
+            failed |= errors
+            waiting = [digest for digest in waiting if digest not in done]
+            if waiting:
+                time.sleep(POLL)
+                failed |= {digest: reason for digest, reason in self.cache.failures(self.spec).items() if digest in waiting}
+                waiting = [digest for digest in waiting if digest not in failed and self.cache.get(self.spec, digest) is None]
         return failed
+
+    def fill(self, digests: Sequence[str], paths: Mapping[str, Sequence[Path]]) -> tuple[set[str], dict[str, str]]:
+        """Make the features of all videos that no other process has claimed; returns the digests done, and why some failed."""
+        engine = self.engine  # compiled before the clock of the progress starts
+        writers: dict[int, BlockWriter] = {}
+        failed: dict[str, str] = {}
+        reading = Reading(fps=self.spec.fps, resize=self.backbone.resize, flip=self.spec.view == "flip")
+        with progress("Extracting features", len(digests), "videos") as bar:
+
+            def claimed() -> Iterator[Job]:
+                """Claims a video when a decoder is free for it, no sooner."""
+                for index, digest in enumerate(digests):
+                    claim = self.cache.claim(self.spec, digest)
+                    if claim is None:
+                        continue
+                    rows, pts, complete = self.cache.stored(self.spec, digest)
+                    blocks = len(rows.blocks) if rows else 0
+                    writers[index] = BlockWriter(self.cache, self.spec, digest, blocks_done=blocks, claim=claim)
+                    if complete:
+                        writers[index].release()
+                        bar.advance()
+                    else:
+                        yield Job(index=index, path=paths[digest][0], skip=len(pts))
+
+            try:
+                with decoded(claimed(), len(digests), reading, self.workers) as events:
+                    for index, error in run_batches(events, engine, writers, bar):
+                        path = str(paths[digests[index]][0])
+                        failed[digests[index]] = error.removeprefix(f"{path}: ")
+                        self.cache.record_failure(self.spec, digests[index], failed[digests[index]])
+                        writers[index].release()
+            finally:
+                for writer in writers.values():
+                    writer.release()
+        return {digests[index] for index in writers}, failed
 
 
 def size_of(path: Path) -> int:
@@ -120,17 +166,17 @@ def size_of(path: Path) -> int:
 
 
 @contextmanager
-def decoded(jobs: Sequence[Job], reading: Reading, workers: int) -> Iterator[Iterator[Decoded | Finished]]:
+def decoded(jobs: Iterable[Job], count: int, reading: Reading, workers: int) -> Iterator[Iterator[Decoded | Finished]]:
     """Decode in this process for a few videos, in a pool for many."""
-    if len(jobs) <= FEW_VIDEOS:
+    if count <= FEW_VIDEOS:
         yield decode_here(jobs, reading)
     else:
-        with DecodePool(reading, min(workers, len(jobs))) as pool:
+        with DecodePool(reading, min(workers, count)) as pool:
             yield pool.run(jobs)
 
 
 def run_batches(
-    events: Iterable[Decoded | Finished], engine: Engine, writers: Sequence[BlockWriter], bar: Bar
+    events: Iterable[Decoded | Finished], engine: Engine, writers: Mapping[int, BlockWriter], bar: Bar
 ) -> Iterator[tuple[int, str]]:
     """Pack frames of all videos into full batches, run them, and store each video's rows; yields (index, reason) of failures."""
     packer = Packer(engine, writers)
@@ -153,7 +199,7 @@ def run_batches(
 class Packer:
     """Fills batches of one fixed size across videos and hands the rows back to each video's writer."""
 
-    def __init__(self, engine: Engine, writers: Sequence[BlockWriter]) -> None:
+    def __init__(self, engine: Engine, writers: Mapping[int, BlockWriter]) -> None:
         self.engine = engine
         self.writers = writers
         self.batch: np.ndarray | None = None
@@ -161,10 +207,10 @@ class Packer:
         self.filled = 0
         self.sent = self.received = 0
         self.arrived: dict[int, tuple[np.ndarray, Sequence[tuple[int, np.ndarray]]]] = {}
-        self.waiting = [0] * len(writers)
-        self.finished = [False] * len(writers)
-        self.dropped = [False] * len(writers)
-        self.last_pts = [0.0] * len(writers)
+        self.waiting: Counter[int] = Counter()
+        self.finished: set[int] = set()
+        self.dropped: set[int] = set()
+        self.last_pts: dict[int, float] = {}
         self.failures: dict[int, str] = {}
         self.failure: Exception | None = None
         self.lock = threading.Lock()
@@ -174,7 +220,8 @@ class Packer:
         self.last_pts[event.index] = float(pts[-1])
         while len(frames):
             if self.batch is None:
-                self.batch = np.zeros((self.engine.batch_size, *frames.shape[1:]), np.uint8)
+                height, width = frames.shape[1:3]
+                self.batch = np.zeros((self.engine.batch_size, 3, height, width), np.uint8).transpose(0, 2, 3, 1)
             room = len(self.batch) - self.filled
             part = frames[:room]
             self.batch[self.filled : self.filled + len(part)] = part
@@ -209,10 +256,10 @@ class Packer:
 
     def store(self, index: int, data: np.ndarray, pts: np.ndarray) -> None:
         self.waiting[index] -= len(pts)
-        if self.dropped[index]:
+        if index in self.dropped:
             return
         if not np.isfinite(data).all():
-            self.dropped[index] = True
+            self.dropped.add(index)
             self.failures[index] = "the backbone gave features that are not finite; try --precision f32"
             return
         limit = np.finfo(np.float16).max
@@ -221,19 +268,19 @@ class Packer:
 
     def finish(self, index: int) -> None:
         with self.lock:
-            self.finished[index] = True
+            self.finished.add(index)
             self.close_if_complete(index)
 
     def close_if_complete(self, index: int) -> None:
-        if self.finished[index] and not self.waiting[index] and not self.dropped[index]:
+        if index in self.finished and not self.waiting[index] and index not in self.dropped:
             self.writers[index].close()
 
     def discard(self, index: int) -> None:
         with self.lock:
-            self.dropped[index] = True
+            self.dropped.add(index)
 
     def seconds(self, index: int) -> float:
-        return self.last_pts[index]
+        return self.last_pts.get(index, 0.0)
 
     def flush(self) -> None:
         """Run what is left, its tail padded with whatever the batch held before, and wait for everything."""
@@ -245,11 +292,3 @@ class Packer:
     def raise_failure(self) -> None:
         if self.failure:
             raise self.failure
-
-
-def features_of(path: Path, extractor: Extractor) -> Features:
-    """The features of one video. Raises VideoError when it has none."""
-    extraction = extractor.extract([path])
-    if path in extraction.failed:
-        raise VideoError(extraction.failed[path])
-    return extraction.features[path]

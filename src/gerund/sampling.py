@@ -67,6 +67,36 @@ def wanted_between(start: float, end: float, fps: float) -> bool:
     return math.ceil((start - TIME_SLACK) * fps) < (end - TIME_SLACK) * fps
 
 
+PACKET_UNUSED, PACKET_REFERENCE, PACKET_WANTED = 0, 1, 2
+LEAST_GAP = 16
+"""Packets in a row that must be unused before they are left out: starting anew at the next key frame has a price."""
+
+
+def packet_needs(pts: np.ndarray, keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """What each packet of a video stream is needed for, when only the frames at the `wanted` pts are asked for: (N,) uint8.
+
+    `pts` (N,) and `keys` (N,) bool are in decoding order. PACKET_WANTED: its frame is asked for. PACKET_REFERENCE: others may be built
+    on it; if they are not, a decoder may skip it. PACKET_UNUSED: it stands after the last wanted frame of its group of pictures.
+    A frame shown before its own key frame may be built on the group before, which is then needed too.
+    """
+    count = len(pts)
+    places = np.flatnonzero(np.isin(pts, wanted))
+    starts = np.flatnonzero(keys)
+    group = np.searchsorted(starts, places, side="right") - 1
+    group = np.maximum(group - (pts[places] < pts[starts[group]]), 0)
+    covered = np.zeros(count + 1, np.int64)
+    np.add.at(covered, starts[group], 1)
+    np.add.at(covered, places + 1, -1)
+    used = np.cumsum(covered[:-1]) > 0
+    edges = np.flatnonzero(np.diff(np.concatenate([[True], used, [True]]).astype(np.int8)))
+    for first, end in zip(edges[::2], edges[1::2], strict=True):
+        if end - first < LEAST_GAP:
+            used[first:end] = True
+    needs = np.where(used, PACKET_REFERENCE, PACKET_UNUSED).astype(np.uint8)
+    needs[places] = PACKET_WANTED
+    return needs
+
+
 def clip_rows(features: Features, clip: Clip) -> slice:
     """The rows of a video whose time lies in the clip's span; the nearest row when none does.
 

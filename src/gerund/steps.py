@@ -12,6 +12,7 @@ from typing import Any, Literal
 from gerund.backbones import best_device, load_backbone, resolve_precision
 from gerund.cache import FeatureCache
 from gerund.datasets import load_dataset
+from gerund.errors import UsageError
 from gerund.features import Extraction, Extractor
 from gerund.manifest import assign_splits, write_manifest
 from gerund.places import default_cache
@@ -74,6 +75,7 @@ def extract(
     device: str = "auto",
     precision: Literal["auto", "bf16", "f32"] = "auto",
     workers: int | None = None,
+    retry_failed: bool = False,
     cache: Path | None = None,
 ) -> Extraction:
     """Put the features of all videos of a data set into the cache.
@@ -102,6 +104,8 @@ def extract(
         Of the backbone: bf16, f32 or auto.
     workers
         Decoding processes.
+    retry_failed
+        Try videos again that could not be read the last time.
     cache
         Folder for features.
     """
@@ -109,7 +113,30 @@ def extract(
     model = load_backbone(backbone, weights=weights, pretrained=pretrained, image_size=image_size, fit=fit)
     rate = None if fps == "native" else float(fps)
     extractor = Extractor(model, fps=rate, cache=FeatureCache(cache), device=device, precision=precision, workers=workers)
-    return extractor.extract(clip.path for clip in clips)
+    return extractor.extract((clip.path for clip in clips), retry_failed=retry_failed)
+
+
+def manage_cache(
+    action: Literal["ls", "verify", "prune"] = "ls", *, older_than: float | None = None, cache: Path | None = None
+) -> dict[str, Any]:
+    """List, check or tidy the feature cache.
+
+    Parameters
+    ----------
+    action
+        ls: what is there, by spec; verify: check every block's checksum and remove damaged ones (made again when needed);
+        prune: remove leftovers of killed runs, features of other extractor versions, and with older_than what is old.
+    older_than
+        Days since a feature file was last written, for prune.
+    cache
+        Folder for features.
+    """
+    if older_than is not None and action != "prune":
+        raise UsageError("--older-than: only prune removes what is old")
+    store = FeatureCache(cache)
+    if action == "verify":
+        return store.verify()
+    return store.prune(older_than) if action == "prune" else store.listing()
 
 
 def info(*, cache: Path | None = None) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,7 +18,7 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from gerund.errors import VideoError
-from gerund.sampling import at_rate
+from gerund.sampling import PACKET_REFERENCE, PACKET_UNUSED, at_rate, packet_needs
 from gerund.types import Frames, Resize
 
 VIDEO_SUFFIXES = frozenset(
@@ -27,6 +28,11 @@ VIDEO_SUFFIXES = frozenset(
 IMAGE_SUFFIXES = frozenset(".bmp .jpeg .jpg .png .tif .tiff .webp".split())
 FRAME_FOLDER_FPS = 25.0
 """Frames per second of a folder of images, which carries no times of its own."""
+
+SKIPPABLE = ("h264", "hevc")
+"""Codecs whose packets are looked at before decoding: their frames are dear, and many are no reference for others."""
+LEAST_SKIPPED = 1.5
+"""Frames per wanted frame from which on looking ahead pays."""
 
 av.logging.set_level(None)
 
@@ -113,7 +119,7 @@ def read(
     convert = FrameConverter(resize)
     data: list[np.ndarray] = []
     pts: list[float] = []
-    for time, frame in at_rate(decode(path, threads=threads), fps):
+    for time, frame in frames(path, fps=fps, threads=threads):
         picture = convert(frame)
         if data and (len(data) == block or picture.shape != data[0].shape):
             yield Frames(np.stack(data), np.array(pts))
@@ -124,20 +130,114 @@ def read(
         yield Frames(np.stack(data), np.array(pts))
 
 
+def frames(
+    path: Path, *, fps: float | None = None, threads: int = 1, tick: Callable[[], None] = lambda: None
+) -> Iterator[tuple[float, av.VideoFrame]]:
+    """The frames that are wanted at a rate, with their times: those of `at_rate(decode(path), fps)`, but without decoding the rest
+    where the codec allows it. `tick` is called for every packet, so that somebody may know that all is well.
+    """
+    plan = plan_of(path, fps) if fps is not None and path.is_file() else None
+    found = False
+    if plan is not None:
+        for item in decode_planned(path, plan, threads=threads, tick=tick):
+            found = True
+            yield item
+    if not found:
+        yield from at_rate(decode(path, threads=threads, tick=tick), fps)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What each packet of a stream is needed for (`sampling.packet_needs`), and the time of each wanted frame by its pts."""
+
+    needs: np.ndarray
+    times: dict[int, float]
+
+
+def plan_of(path: Path, fps: float) -> Plan | None:
+    """Read the packets' headers of a video (no decoding) and plan what to skip; None where skipping is not safe or does not pay."""
+    try:
+        with opened(path) as (container, stream):
+            rate = stream.average_rate or stream.guessed_rate
+            if stream.codec_context.name not in SKIPPABLE or not rate or fps * LEAST_SKIPPED > rate:
+                return None
+            pts, keys = array("q"), bytearray()
+            for packet in container.demux(stream):
+                if packet.size == 0:
+                    continue
+                if packet.pts is None or packet.is_corrupt or packet.is_discard:
+                    return None
+                pts.append(packet.pts)
+                keys.append(packet.is_keyframe)
+            scale = stream.time_base
+    except VideoError:
+        return None  # the decoder is asked the same and says what is wrong
+    stamps, first = np.array(pts), np.frombuffer(bytes(keys), bool)
+    order = np.sort(stamps)
+    if len(order) < 2 or not first[0] or stamps[0] != order[0] or not np.diff(order).all():
+        return None
+    origin = float(order[0] * scale)
+    times = {int(stamp): time for time, stamp in at_rate(((float(int(each) * scale) - origin, each) for each in order), fps)}
+    return Plan(packet_needs(stamps, first, np.fromiter(times, np.int64)), times)
+
+
+def decode_planned(path: Path, plan: Plan, *, threads: int, tick: Callable[[], None]) -> Iterator[tuple[float, av.VideoFrame]]:
+    """Decode what a plan needs. Frames are the same, pixel by pixel, as when everything is decoded."""
+    with opened(path) as (container, stream):
+        context = use_threads(stream.codec_context, threads)
+        gap = False
+
+        def wanted(packet: Any) -> Iterator[tuple[float, av.VideoFrame]]:
+            try:
+                decoded = context.decode(packet)
+            except av.FFmpegError:
+                return
+            yield from ((plan.times[frame.pts], frame) for frame in decoded if frame.pts in plan.times)
+
+        for packet, need in zip((packet for packet in container.demux(stream) if packet.size), plan.needs, strict=False):
+            tick()
+            if need == PACKET_UNUSED:
+                gap = True
+                continue
+            if gap:
+                yield from wanted(None)
+                context.flush_buffers()
+                gap = False
+            context.skip_frame = "NONREF" if need == PACKET_REFERENCE else "DEFAULT"
+            yield from wanted(packet)
+        yield from wanted(None)
+
+
+def use_threads(context: Any, threads: int) -> Any:
+    context.thread_count = threads
+    context.thread_type = "AUTO" if threads != 1 else "NONE"
+    return context
+
+
 def frame_at(path: Path, seconds: float, resize: Resize | None = None) -> np.ndarray:
     """The picture (H, W, 3) uint8 on screen at a time; the last one for times beyond the end."""
     convert = FrameConverter(resize)
     shown = None
-    for time, frame in decode(path):
+    for time, frame in from_keyframe(path, seconds) if path.is_file() else decode(path):
         if shown is not None and time > seconds:
             break
         shown = frame
-    assert shown is not None
+    if shown is None:
+        raise VideoError(f"{path}: no frame could be decoded; is the file complete?")
     return convert(shown)
 
 
-def decode(path: Path, *, threads: int = 1) -> Iterator[tuple[float, av.VideoFrame]]:
-    """Every frame of a video with its time in seconds from the first one, strictly rising.
+def from_keyframe(path: Path, seconds: float) -> Iterator[tuple[float, av.VideoFrame]]:
+    """Frames from the last key frame before a time on, without decoding what comes before."""
+    with opened(path) as (container, stream):
+        origin = float((stream.start_time or 0) * stream.time_base)
+        container.seek(round((seconds + origin) * av.time_base))
+        for frame in container.decode(stream):
+            yield (frame.time or 0.0) - origin, frame
+
+
+def decode(path: Path, *, threads: int = 1, tick: Callable[[], None] = lambda: None) -> Iterator[tuple[float, av.VideoFrame]]:
+    """Every frame of a video with its time in seconds from the first one, strictly rising; `tick` is called for every packet.
 
     A missing or backward time stamp becomes the one before it plus the usual frame duration.
     """
@@ -147,19 +247,19 @@ def decode(path: Path, *, threads: int = 1) -> Iterator[tuple[float, av.VideoFra
                 yield from ((index / FRAME_FOLDER_FPS, frame) for frame in container.decode(stream))
         return
     with opened(path) as (container, stream):
-        stream.codec_context.thread_count = threads
-        stream.codec_context.thread_type = "AUTO" if threads != 1 else "NONE"
+        use_threads(stream.codec_context, threads)
         usual = 1 / float(stream.average_rate or stream.guessed_rate or 25)
         origin: float | None = None
         last = -math.inf
         damaged = 0
         for packet in container.demux(stream):
+            tick()
             try:
-                frames = packet.decode()
+                decoded = packet.decode()
             except av.FFmpegError:
                 damaged += 1
                 continue
-            for frame in frames:
+            for frame in decoded:
                 if origin is None:
                     origin = frame.time or 0.0
                 time = last + usual if frame.time is None else frame.time - origin
@@ -205,9 +305,19 @@ class FrameConverter:
         interpolation = Interpolation[self.resize.interpolation.upper()] if self.resize else Interpolation.BICUBIC
         if turned:
             height, width = width, height
-        scaled = self.scaler.reformat(frame, width=width, height=height, format="rgb24", interpolation=interpolation, threads=1)
-        picture = np.rot90(scaled.to_ndarray(), round(frame.rotation / 90))
-        return np.ascontiguousarray(picture if self.resize is None else fitted(picture, self.resize))
+        kind = "rgb24" if self.resize is None else "gbrp"
+        scaled = self.scaler.reformat(frame, width=width, height=height, format=kind, interpolation=interpolation, threads=1)
+        if self.resize is None:
+            return np.ascontiguousarray(np.rot90(scaled.to_ndarray(), round(frame.rotation / 90)))
+        return fitted(np.rot90(planar_rgb(scaled), round(frame.rotation / 90)), self.resize)
+
+
+def planar_rgb(frame: av.VideoFrame) -> np.ndarray:
+    """A gbrp frame as (H, W, 3), a view of planes (3, H, W) in memory: what networks read, and half the price of interleaved RGB."""
+    picture = np.empty((3, frame.height, frame.width), np.uint8)
+    for channel, plane in enumerate((frame.planes[2], frame.planes[0], frame.planes[1])):
+        picture[channel] = np.asarray(memoryview(plane)).reshape(-1, plane.line_size)[: frame.height, : frame.width]
+    return picture.transpose(1, 2, 0)
 
 
 def scaled_size(size: tuple[int, int], resize: Resize | None) -> tuple[int, int]:
@@ -229,7 +339,7 @@ def fitted(picture: np.ndarray, resize: Resize) -> np.ndarray:
     """Cut the middle out of a scaled picture, or put it in the middle of a black one."""
     height, width = picture.shape[:2]
     if resize.fit == "letterbox":
-        canvas = np.zeros((resize.height, resize.width, 3), np.uint8)
+        canvas = np.zeros((3, resize.height, resize.width), np.uint8).transpose(1, 2, 0)
         top, left = (resize.height - height) // 2, (resize.width - width) // 2
         canvas[top : top + height, left : left + width] = picture
         return canvas

@@ -24,7 +24,10 @@ class Engine(Protocol):
     batch_size: int
 
     def submit(self, batch: np.ndarray, done: Callable[[np.ndarray], None]) -> None:
-        """Start one batch (batch_size, H, W, 3) uint8; `done` gets the features (batch_size, D) float32, maybe in another thread."""
+        """Start one batch (batch_size, H, W, 3) uint8, best a view of planes; `done` gets the features (batch_size, D) float32.
+
+        `done` may be called from another thread, and not in the order of submission.
+        """
 
     def drain(self) -> None:
         """Wait until every submitted batch is done."""
@@ -66,7 +69,7 @@ def core() -> Any:
 
 
 class OpenVinoEngine:
-    """The torch module converted once, with uint8 NHWC input and the normalisation folded into the graph."""
+    """The torch module converted once, with uint8 input and the normalisation folded into the graph."""
 
     def __init__(self, backbone: Backbone, *, precision: str, batch_size: int) -> None:
         import openvino as ov
@@ -78,14 +81,14 @@ class OpenVinoEngine:
         self.queue.set_callback(lambda request, done: done(request.get_output_tensor(0).data.copy()))
 
     def submit(self, batch: np.ndarray, done: Callable[[np.ndarray], None]) -> None:
-        self.queue.start_async({0: batch}, done)
+        self.queue.start_async({0: np.ascontiguousarray(batch.transpose(0, 3, 1, 2))}, done)
 
     def drain(self) -> None:
         self.queue.wait_all()
 
 
 def openvino_graph(backbone: Backbone, batch_size: int) -> Any:
-    """The network as an OpenVINO model: uint8 (batch, H, W, 3) in, float32 (batch, D) out."""
+    """The network as an OpenVINO model: uint8 (batch, 3, H, W) in, float32 (batch, D) out."""
     import openvino as ov
     from openvino.preprocess import PrePostProcessor
 
@@ -94,7 +97,7 @@ def openvino_graph(backbone: Backbone, batch_size: int) -> Any:
         warnings.simplefilter("ignore")  # the converter uses torch's tracer, which torch has deprecated
         graph = ov.convert_model(backbone.module, example_input=torch.zeros(shape), input=[ov.PartialShape(list(shape))])
     steps = PrePostProcessor(graph)
-    steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
+    steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NCHW"))
     steps.input().model().set_layout(ov.Layout("NCHW"))
     scale = steps.input().preprocess().convert_element_type(ov.Type.f32)
     scale.mean([255 * value for value in backbone.mean]).scale([255 * value for value in backbone.std])
@@ -114,7 +117,7 @@ class TorchEngine:
 
     @torch.inference_mode()
     def submit(self, batch: np.ndarray, done: Callable[[np.ndarray], None]) -> None:
-        frames = torch.from_numpy(batch).to(self.device).permute(0, 3, 1, 2)
+        frames = torch.from_numpy(np.ascontiguousarray(batch.transpose(0, 3, 1, 2))).to(self.device)
         frames = ((frames.float() - self.mean) / self.std).to(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             features = self.module(frames)
