@@ -351,7 +351,7 @@ def test_a_download_that_fails_half_way_says_the_same_with_its_reason(monkeypatc
 
 
 def test_the_hub_is_asked_only_for_weights_that_are_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timm_models, "try_to_load_from_cache", lambda repository, file: None)
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda repository, file: None)
     monkeypatch.setattr(timm_models.urllib.request, "urlopen", offline)
     assert not timm_models.cached_or_reachable("mobilenetv2_100")
 
@@ -361,7 +361,7 @@ def test_the_hub_is_asked_only_for_weights_that_are_not_here(monkeypatch: pytest
     monkeypatch.setattr(timm_models.urllib.request, "urlopen", refused)
     assert timm_models.cached_or_reachable("mobilenetv2_100")  # it answered
     monkeypatch.setattr(timm_models.urllib.request, "urlopen", lambda *_, **__: pytest.fail("asked the hub"))
-    monkeypatch.setattr(timm_models, "try_to_load_from_cache", lambda repository, file: f"/cache/{file}")
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda repository, file: f"/cache/{file}")
     assert timm_models.cached_or_reachable("mobilenetv2_100")
 
 

@@ -31,6 +31,8 @@ from gerund.types import Resize
 SLOT_FRAMES = 32
 SLOTS = 4
 ALIVE_EVERY = 5.0
+MEMORY_LIMIT = 8 * 2**30
+"""Bytes of address space for a decoding process; an 8K video needs about 2 GB."""
 SILENCE_LIMIT = 120.0
 """Seconds without a word from a worker before it is taken for hung; a healthy one reports every ALIVE_EVERY seconds."""
 
@@ -266,6 +268,7 @@ class WorkerSide:
         self.spoken = time.monotonic()
 
     def serve(self) -> None:
+        limit_memory()
         while True:
             while not self.jobs:
                 self.hear()
@@ -314,6 +317,16 @@ class WorkerSide:
     def tick(self) -> None:
         if time.monotonic() - self.spoken > ALIVE_EVERY:
             self.report({"kind": "alive"})
+
+
+def limit_memory() -> None:
+    """Let a file that asks for absurd amounts of memory fail instead of taking the machine with it (where the system can)."""
+    try:
+        import resource
+    except ImportError:
+        return  # Windows
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ class Recognizer:
             partial.mkdir(parents=True)
             state = {key: value.detach().cpu().contiguous() for key, value in self.head.state_dict().items()}
             (partial / "model.safetensors").write_bytes(save(state, {"format": "pt"}))
-            if bundle and self.backbone.module.state_dict():
+            if bundle and not self.backbone.name.startswith("pixels"):
                 link(stored_weights(self.backbone, self.extractor.cache), partial / "backbone.safetensors")
             config = self.config() | {"model_sha256": sha256(partial / "model.safetensors")}
             (partial / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gerund.backbones import pixels, timm_models
-from gerund.backbones.base import Backbone
+from gerund.backbones.base import Backbone, weights_digest
 from gerund.backbones.engines import Engine, best_device, compile_engine, resolve_precision
 from gerund.errors import BackboneError, UsageError
 from gerund.types import FITS, Fit, Resize
@@ -61,19 +61,26 @@ def rebuild_backbone(config: Mapping[str, Any], weights: Path) -> Backbone:
     Without the bundled file the weights come from where they came from at first. Raises BackboneError when they are not the same.
     """
     resize = Resize(**config["resize"])
-    bundled = weights.is_file()
-    if not bundled and config["origin"].endswith((".safetensors", ".pth", ".pt", ".bin")):
-        raise BackboneError(
-            f"{weights}: missing, and the model was trained with weights from a file ({config['origin']}); put them there"
-        )
-    backbone = load_backbone(
-        config["name"],
-        weights=weights if bundled else None,
-        pretrained=config["origin"] == "pretrained",
-        image_size=None if config["name"].startswith("pixels") else resize.height,
+    shape = {"resize": resize, "mean": tuple(config["mean"]), "std": tuple(config["std"]), "origin": config["origin"]}
+    if not weights.is_file():
+        if config["origin"].endswith((".safetensors", ".pth", ".pt", ".bin")):
+            raise BackboneError(
+                f"{weights}: missing, and the model was trained with weights from a file ({config['origin']}); put them there"
+            )
+        size = None if config["name"].startswith("pixels") else resize.height
+        backbone = load_backbone(config["name"], pretrained=config["origin"] == "pretrained", image_size=size)
+        check_digest(backbone.weights_digest, config, backbone.name)
+        return replace(backbone, **shape)
+    check_digest(weights_digest(timm_models.read_weights(weights)), config, str(weights))
+    return Backbone(
+        name=config["name"],
+        build=lambda: timm_models.rebuild(config["name"], resize.height, weights),
+        feature_dim=config["feature_dim"],
+        digest=config["weights_digest"],
+        **shape,
     )
-    if backbone.weights_digest != config["weights_digest"]:
-        raise BackboneError(
-            f"{weights if bundled else backbone.name}: not the weights that the model was trained with; is the file damaged?"
-        )
-    return replace(backbone, resize=resize, mean=tuple(config["mean"]), std=tuple(config["std"]), origin=config["origin"])
+
+
+def check_digest(found: str, config: Mapping[str, Any], source: str) -> None:
+    if found != config["weights_digest"]:
+        raise BackboneError(f"{source}: not the weights that the model was trained with; is the file damaged?")

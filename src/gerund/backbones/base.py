@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -19,28 +19,27 @@ from gerund.types import Fit, Resize
 class Backbone:
     """A frozen image network. `module` maps normalised frames (N, 3, H, W) float32 to features (N, `feature_dim`).
 
-    `mean` and `std` are per channel, for pixel values in 0..1. `origin` says where the weights come from.
+    It is made by `build` when first asked for: prediction with a compiled copy at hand never needs it. `mean` and `std` are per
+    channel, for pixel values in 0..1. `origin` says where the weights come from; `digest` is theirs where it is known beforehand.
     """
 
     name: str
-    module: nn.Module
+    build: Callable[[], nn.Module]
     resize: Resize
     mean: tuple[float, ...]
     std: tuple[float, ...]
     feature_dim: int
     origin: str
+    digest: str | None = None
 
-    def __post_init__(self) -> None:
-        self.module.eval().requires_grad_(False)
+    @cached_property
+    def module(self) -> nn.Module:
+        return self.build().eval().requires_grad_(False)
 
     @cached_property
     def weights_digest(self) -> str:
-        """SHA-256 over all parameters and buffers, in the order of their names."""
-        digest = hashlib.sha256()
-        for key, tensor in sorted(self.module.state_dict().items()):
-            digest.update(f"{key}{tuple(tensor.shape)}{tensor.dtype}".encode())
-            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+        """SHA-256 of all parameters and buffers."""
+        return self.digest or weights_digest(self.module.state_dict())
 
     @cached_property
     def fingerprint(self) -> str:
@@ -60,6 +59,15 @@ class Backbone:
             "origin": self.origin,
             "weights_digest": self.weights_digest,
         }
+
+
+def weights_digest(state: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 over tensors, with names, shapes and types, in the order of their names."""
+    digest = hashlib.sha256()
+    for key, tensor in sorted(state.items()):
+        digest.update(f"{key}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def resize_of(config: Mapping[str, Any], image_size: int | None, fit: Fit | None) -> Resize:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 import warnings
+from collections import deque
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +18,7 @@ from gerund.errors import UsageError
 from gerund.places import default_cache
 
 BATCH_SIZE = 16
+GPU_BATCH_SIZE = 128
 PRECISIONS = ("auto", "bf16", "f32")
 
 
@@ -51,11 +55,11 @@ def resolve_precision(precision: str, device: str) -> str:
     return "bf16" if device != "cuda" or torch.cuda.is_bf16_supported() else "f32"
 
 
-def compile_engine(backbone: Backbone, *, device: str, precision: str, batch_size: int = BATCH_SIZE) -> Engine:
+def compile_engine(backbone: Backbone, *, device: str, precision: str, batch_size: int | None = None) -> Engine:
     """Compile a backbone for a device (`cpu`, `cuda`, `cuda:1`, `mps`) in a resolved precision (`bf16` or `f32`)."""
     if device == "cpu":
-        return OpenVinoEngine(backbone, precision=precision, batch_size=batch_size)
-    return TorchEngine(backbone, device=device, precision=precision, batch_size=batch_size)
+        return OpenVinoEngine(backbone, precision=precision, batch_size=batch_size or BATCH_SIZE)
+    return TorchEngine(backbone, device=device, precision=precision, batch_size=batch_size or GPU_BATCH_SIZE)
 
 
 @cache
@@ -76,7 +80,7 @@ class OpenVinoEngine:
 
         self.batch_size = batch_size
         hints = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "THROUGHPUT"}
-        compiled = core().compile_model(openvino_graph(backbone, batch_size), "CPU", hints)
+        compiled = core().compile_model(converted(backbone, batch_size), "CPU", hints)
         self.queue = ov.AsyncInferQueue(compiled)
         self.queue.set_callback(lambda request, done: done(request.get_output_tensor(0).data.copy()))
 
@@ -85,6 +89,21 @@ class OpenVinoEngine:
 
     def drain(self) -> None:
         self.queue.wait_all()
+
+
+def converted(backbone: Backbone, batch_size: int) -> Path:
+    """The network in OpenVINO's own format, made once per machine: converting needs torch and timm, loading does not."""
+    import openvino as ov
+
+    path = default_cache() / "openvino" / f"{backbone.fingerprint.replace(':', '-')}-{batch_size}-{ov.get_version()[:12]}.xml"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            partial = Path(folder) / path.name
+            ov.save_model(openvino_graph(backbone, batch_size), partial, compress_to_fp16=False)
+            partial.with_suffix(".bin").replace(path.with_suffix(".bin"))
+            partial.replace(path)
+    return path
 
 
 def openvino_graph(backbone: Backbone, batch_size: int) -> Any:
@@ -105,23 +124,42 @@ def openvino_graph(backbone: Backbone, batch_size: int) -> Any:
 
 
 class TorchEngine:
-    """Eager torch in channels_last, autocast where asked for."""
+    """Torch in channels_last, autocast where asked for. On CUDA the copies of one batch overlap with the arithmetic of another."""
+
+    IN_FLIGHT = 3
+    """Batches that are queued on the device before the first answer is waited for."""
 
     def __init__(self, backbone: Backbone, *, device: str, precision: str, batch_size: int) -> None:
         self.batch_size = batch_size
         self.device = torch.device(device)
-        self.module = backbone.module.to(self.device).to(memory_format=torch.channels_last)
+        self.cuda = self.device.type == "cuda"
+        self.module = backbone.build().eval().requires_grad_(False).to(self.device).to(memory_format=torch.channels_last)
         self.bf16 = precision == "bf16"
         self.mean = 255 * torch.tensor(backbone.mean, device=self.device).view(1, 3, 1, 1)
         self.std = 255 * torch.tensor(backbone.std, device=self.device).view(1, 3, 1, 1)
+        self.waiting: deque[tuple[torch.Tensor, Any, Callable[[np.ndarray], None]]] = deque()
 
     @torch.inference_mode()
     def submit(self, batch: np.ndarray, done: Callable[[np.ndarray], None]) -> None:
-        frames = torch.from_numpy(np.ascontiguousarray(batch.transpose(0, 3, 1, 2))).to(self.device)
-        frames = ((frames.float() - self.mean) / self.std).to(memory_format=torch.channels_last)
+        planes = torch.from_numpy(np.ascontiguousarray(batch.transpose(0, 3, 1, 2)))
+        planes = planes.pin_memory().to(self.device, non_blocking=True) if self.cuda else planes.to(self.device, copy=True)
+        frames = ((planes.float() - self.mean) / self.std).to(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             features = self.module(frames)
-        done(features.float().cpu().numpy())
+        answer = features.float().to("cpu", non_blocking=self.cuda)
+        event = torch.cuda.Event() if self.cuda else None
+        if event is not None:
+            event.record()
+        self.waiting.append((answer, event, done))
+        while len(self.waiting) >= self.IN_FLIGHT:
+            self.finish_one()
+
+    def finish_one(self) -> None:
+        answer, event, done = self.waiting.popleft()
+        if event is not None:
+            event.synchronize()
+        done(answer.numpy())
 
     def drain(self) -> None:
-        """Nothing waits: `submit` returns when its batch is done."""
+        while self.waiting:
+            self.finish_one()

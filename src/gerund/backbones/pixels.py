@@ -33,7 +33,7 @@ def load(size: str, *, weights: Path | None, pretrained: bool, image_size: int |
     side = int(size) if size else image_size or DEFAULT_SIZE
     return Backbone(
         name=f"pixels:{side}",
-        module=GreyPixels(),
+        build=GreyPixels,
         resize=Resize(height=side, width=side, fit=fit or "squeeze", interpolation="area"),
         mean=(0.0, 0.0, 0.0),
         std=(1.0, 1.0, 1.0),

@@ -7,12 +7,9 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
-from huggingface_hub import constants, try_to_load_from_cache
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from timm.data import resolve_model_data_config
 from torch import nn
 
 from gerund.backbones.base import Backbone, resize_of
@@ -24,6 +21,9 @@ RANDOM_SEED = 0
 
 def load(name: str, *, weights: Path | None, pretrained: bool, image_size: int | None, fit: Fit | None) -> Backbone:
     """A timm model with its classifier removed; see `gerund.backbones.load_backbone`."""
+    import timm  # seconds to import, and not needed to predict
+    from timm.data import resolve_model_data_config
+
     if not timm.is_model(name):
         close = timm.list_models(f"*{name.split('.')[0].split('_')[0]}*")[:5]
         hint = f"did you mean {', '.join(close)}?" if close else "timm.list_models() has all names"
@@ -38,7 +38,7 @@ def load(name: str, *, weights: Path | None, pretrained: bool, image_size: int |
     config = resolve_model_data_config(module)
     return Backbone(
         name=name,
-        module=module,
+        build=lambda: module,
         resize=resize_of(config, image_size, fit),
         mean=tuple(config["mean"]),
         std=tuple(config["std"]),
@@ -49,6 +49,8 @@ def load(name: str, *, weights: Path | None, pretrained: bool, image_size: int |
 
 def create(name: str, image_size: int | None, *, pretrained: bool = False) -> Any:
     """The bare network, equally initialised in every process; models of fixed size are built for `image_size`."""
+    import timm
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(RANDOM_SEED)
         try:
@@ -72,6 +74,9 @@ def create_pretrained(name: str, image_size: int | None) -> Any:
 
 def cached_or_reachable(name: str) -> bool:
     """Whether fetching can work at all; the hub's client would try for most of a minute before it says no."""
+    import timm
+    from huggingface_hub import constants, try_to_load_from_cache
+
     config = timm.get_pretrained_cfg(name)
     repository = config.hf_hub_id if config else None
     files = ("model.safetensors", "pytorch_model.bin")
@@ -125,3 +130,10 @@ def load_weights(module: nn.Module, state: dict[str, torch.Tensor], source: Path
     if extra:
         raise BackboneError(f"{source}: {len(extra)} weights are not part of {name}, first {extra[0]}; another model?")
     module.load_state_dict({key: value for key, value in state.items() if key in own}, strict=False)
+
+
+def rebuild(name: str, image_size: int, weights: Path) -> nn.Module:
+    """The network of a model folder with the weights bundled there."""
+    module = create(name, image_size)
+    load_weights(module, read_weights(weights), weights, name)
+    return module
