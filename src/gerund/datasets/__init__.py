@@ -25,6 +25,7 @@ from gerund.datasets import (
     ucf101,
     via,
 )
+from gerund.datasets.background import with_background
 from gerund.errors import DataError, UsageError
 from gerund.manifest import leaking_groups
 from gerund.types import Clip
@@ -64,15 +65,18 @@ def load_dataset(
     split: int | None = None,
     group_pattern: str | None = None,
     allow_leak: bool = False,
+    background: bool = False,
 ) -> list[Clip]:
     """Clips of a folder, a CSV, or `name:path` (one of DATASETS); a list of clips is taken as it is.
 
     `split` is the number of an official split. `group_pattern` is a regular expression whose first bracket (or whole match) in a
-    file's name is its group. Raises DataError for what
+    file's name is its group. `background` adds clips of unlabelled time as the class `background`. Raises DataError for what
     cannot be used, and for a given split that parts a group unless `allow_leak`.
     """
     clips = list(data) if not isinstance(data, str | Path) else load_by_name(str(data), split)
     clips = [with_group(clip, group_pattern) for clip in clips]
+    if background:
+        clips = with_background(clips)
     leaks = leaking_groups(clips)
     if leaks and not allow_leak:
         group, sides = next(iter(leaks.items()))
