@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from gerund.evaluation import Evaluation, evaluate
     from gerund.predicting import predict
     from gerund.recognizer import Recognizer
+    from gerund.splitting import split
     from gerund.steps import extract, index, info
     from gerund.training import Training, train
     from gerund.types import Clip, Features, FeatureSpec, Frames, Prediction, Segment
@@ -20,6 +21,7 @@ HOMES = {
     "gerund.evaluation": ("Evaluation", "evaluate"),
     "gerund.predicting": ("predict",),
     "gerund.recognizer": ("Recognizer",),
+    "gerund.splitting": ("split",),
     "gerund.steps": ("extract", "index", "info"),
     "gerund.training": ("Training", "train"),
     "gerund.types": ("Clip", "FeatureSpec", "Features", "Frames", "Prediction", "Segment"),
@@ -42,6 +44,7 @@ __all__ = [
     "info",
     "load_dataset",
     "predict",
+    "split",
     "train",
 ]
 __version__ = version("gerund")
