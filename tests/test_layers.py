@@ -16,7 +16,7 @@ SOURCE = Path(gerund.__file__).parent
 
 LAYERS = {
     7: "cli serving",
-    6: "training comparing pretraining doctor distributed steps splitting",
+    6: "training comparing pretraining doctor distributed steps splitting downloading",
     5: "evaluation timeline watching exporting predicting fitting",
     4: "recognizer",
     3: "features datasets reporting rendering",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gerund.datasets import load_dataset
+    from gerund.downloading import download
     from gerund.errors import GerundError
     from gerund.evaluation import Evaluation, evaluate
     from gerund.predicting import predict
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 HOMES = {
     "gerund.datasets": ("load_dataset",),
+    "gerund.downloading": ("download",),
     "gerund.errors": ("GerundError",),
     "gerund.evaluation": ("Evaluation", "evaluate"),
     "gerund.predicting": ("predict",),
@@ -38,6 +40,7 @@ __all__ = [
     "Recognizer",
     "Segment",
     "Training",
+    "download",
     "evaluate",
     "extract",
     "index",

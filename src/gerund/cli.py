@@ -16,6 +16,7 @@ from gerund import progress
 from gerund.errors import GerundError
 
 if TYPE_CHECKING:
+    from gerund.downloading import Download
     from gerund.evaluation import Evaluation
     from gerund.features import Extraction
     from gerund.splitting import Splitting
@@ -34,6 +35,7 @@ COMMANDS = {
     "index": ("gerund.steps:index", "List clips, labels, groups and splits; write them as a CSV."),
     "split": ("gerund.splitting:split", "Give clips a split, or folds, without parting a group."),
     "extract": ("gerund.steps:extract", "Put the features of videos into the cache."),
+    "download": ("gerund.downloading:download", "Fetch a published data set, going on where it broke."),
     "info": ("gerund.steps:info", "Show versions, devices, decoder, engines and the cache."),
 }
 
@@ -247,6 +249,14 @@ def show_splitting(splitting: Splitting, style: str) -> int:
     return 0
 
 
+def show_download(download: Download, style: str) -> int:
+    if style == "json":
+        print_json({"data": download.data, "folders": [str(folder) for folder in download.folders]})
+    else:
+        print(f"Next: gerund train {download.data}")
+    return 0
+
+
 def show_extraction(extraction: Extraction, style: str) -> int:
     failures = {str(path): reason for path, reason in extraction.failed.items()}
     if style == "json":
@@ -304,4 +314,5 @@ SHOW: dict[str, Callable[[Any, str], int]] = {
     "index": show_clips,
     "split": show_splitting,
     "extract": show_extraction,
+    "download": show_download,
 }
