@@ -15,6 +15,8 @@ from gerund.progress import note
 from gerund.types import Clip
 
 VAL, TEST = 0.15, 0.2
+ALL = "\0all"
+"""Counted like one more class, so that small misses of the classes do not add up on one side."""
 PASSES = 10
 """How often the groups are gone through, at most, to move one to a side where it fits better."""
 
@@ -128,11 +130,11 @@ def check_folds(clips: Sequence[Clip], keys: Sequence[str], folds: int | None) -
 
 def divide(clips: Sequence[Clip], keys: Sequence[str], asked: Mapping[str, float], seed: int) -> list[str]:
     """The side of every clip. Large groups are placed first, each where the classes' shares then miss `asked` least."""
-    totals = Counter(clip.label for clip in clips)
+    totals = Counter(label for clip in clips for label in (clip.label, ALL))
     sizes: dict[str, Counter[str | None]] = defaultdict(Counter)
     fixed: dict[str, str] = {}
     for clip, key in zip(clips, keys, strict=True):
-        sizes[key][clip.label] += 1
+        sizes[key].update((clip.label, ALL))
         if clip.split is not None:
             fixed[key] = clip.split
     held = {side: Counter[str | None]() for side in (*asked, *SPLITS)}
