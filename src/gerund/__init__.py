@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from gerund.downloading import download
     from gerund.errors import GerundError
     from gerund.evaluation import Evaluation, evaluate
+    from gerund.frame_folders import frames
     from gerund.predicting import predict
     from gerund.recognizer import Recognizer
     from gerund.splitting import split
@@ -21,6 +22,7 @@ HOMES = {
     "gerund.downloading": ("download",),
     "gerund.errors": ("GerundError",),
     "gerund.evaluation": ("Evaluation", "evaluate"),
+    "gerund.frame_folders": ("frames",),
     "gerund.predicting": ("predict",),
     "gerund.recognizer": ("Recognizer",),
     "gerund.splitting": ("split",),
@@ -43,6 +45,7 @@ __all__ = [
     "download",
     "evaluate",
     "extract",
+    "frames",
     "index",
     "info",
     "load_dataset",

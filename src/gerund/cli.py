@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gerund.downloading import Download
     from gerund.evaluation import Evaluation
     from gerund.features import Extraction
+    from gerund.frame_folders import FrameFolders
     from gerund.splitting import Splitting
     from gerund.training import Training
     from gerund.types import Clip, Prediction
@@ -35,6 +36,7 @@ COMMANDS = {
     "index": ("gerund.steps:index", "List clips, labels, groups and splits; write them as a CSV."),
     "split": ("gerund.splitting:split", "Give clips a split, or folds, without parting a group."),
     "extract": ("gerund.steps:extract", "Put the features of videos into the cache."),
+    "frames": ("gerund.frame_folders:frames", "Write the frames of clips as folders of JPEG images."),
     "download": ("gerund.downloading:download", "Fetch a published data set, going on where it broke."),
     "info": ("gerund.steps:info", "Show versions, devices, decoder, engines and the cache."),
 }
@@ -249,6 +251,15 @@ def show_splitting(splitting: Splitting, style: str) -> int:
     return 0
 
 
+def show_frames(folders: FrameFolders, style: str) -> int:
+    if style == "json":
+        print_json({**dataclasses.asdict(folders), "manifest": str(folders.manifest)})
+    else:
+        print(f"{folders.written} folders written, {folders.kept} were there already, {len(folders.failed)} failed")
+        print(f"Next: gerund train {folders.manifest}")
+    return SOME_FAILED if folders.failed else 0
+
+
 def show_download(download: Download, style: str) -> int:
     if style == "json":
         print_json({"data": download.data, "folders": [str(folder) for folder in download.folders]})
@@ -314,5 +325,6 @@ SHOW: dict[str, Callable[[Any, str], int]] = {
     "index": show_clips,
     "split": show_splitting,
     "extract": show_extraction,
+    "frames": show_frames,
     "download": show_download,
 }
