@@ -13,6 +13,7 @@ import gerund
 from gerund.errors import DataError, UsageError
 from gerund.manifest import TEST_SHARE, assign_splits, group_hash, group_of, leaking_groups, read_manifest, write_manifest
 from gerund.types import Clip
+from layouts import make_elan
 
 
 def clip(number: int, label: str, group: str | None, split: str | None = None) -> Clip:
@@ -130,6 +131,18 @@ def test_what_is_split_already_stays_in_every_fold() -> None:
         assert [each.split for each in manifest[-3:]] == ["test", "test", "val"]
 
 
+def test_splits_that_are_there_are_forgotten_only_when_asked() -> None:
+    clips = even(10)
+    leaking = [replace(each, split=("train", "test")[number % 2]) for number, each in enumerate(clips)]
+    assert gerund.split(leaking, anew=True).manifests == gerund.split(clips).manifests
+
+
+def test_unlabelled_time_goes_where_its_video_goes(tmp_path: Path) -> None:
+    done = gerund.split(make_elan(tmp_path), background=True, val=0, test=0.5).manifests[0]
+    assert {each.label for each in done} == {"winken é", "jump up", "background"}
+    assert sorted(sides(done).values()) == ["test", "train"]
+
+
 def test_another_seed_splits_differently_and_order_does_not_matter() -> None:
     clips = even(20)
     first, again, other = (
@@ -172,7 +185,9 @@ def test_what_cannot_be_split_says_why(tmp_path: Path) -> None:
             gerund.split(clips, **options)
     with pytest.raises(DataError, match="--folds 10: there are only 9 groups to share out"):
         gerund.split(clips, folds=10)
-    with pytest.raises(DataError, match="every clip has a split already; to split anew, empty the column 'split'"):
+    with pytest.raises(
+        DataError, match="every clip has a split already; --anew forgets them all, or empty the column 'split' of some"
+    ):
         gerund.split([replace(each, split="train") for each in clips])
     with pytest.raises(DataError, match="the given split leaks"):
         gerund.split([replace(clips[0], split="train"), replace(clips[1], split="test"), *clips[2:]])

@@ -51,7 +51,9 @@ def split(
     folds: int | None = None,
     val: float | None = None,
     test: float | None = None,
+    anew: bool = False,
     group_pattern: str | None = None,
+    background: bool = False,
     seed: int = 0,
     out: Path | None = None,
 ) -> Splitting:
@@ -74,15 +76,21 @@ def split(
         Share of all clips for validation; 0.15 if not given. Training carves it itself out of a fold.
     test
         Share of all clips for testing; 0.2 if not given.
+    anew
+        Forget the splits that clips have.
     group_pattern
         Regular expression for the group in a file's name.
+    background
+        Add clips of unlabelled time as the class background.
     seed
         Seed of the split.
     out
         CSV manifest to write; with folds, the number is added to its name.
     """
     asked = shares_asked(folds, val, test)
-    clips = load_dataset(data, group_pattern=group_pattern, allow_leak=by == "clip")
+    clips = load_dataset(data, group_pattern=group_pattern, allow_leak=anew or by == "clip", background=background)
+    if anew:
+        clips = [replace(clip, split=None) for clip in clips]
     keys = [group_of(clip) if by == "group" else f"{clip.path} {clip.start}" for clip in clips]
     check_folds(clips, keys, folds)
     sides = divide(clips, keys, asked, seed)
@@ -123,7 +131,7 @@ def check_folds(clips: Sequence[Clip], keys: Sequence[str], folds: int | None) -
     """Refuse what has no clip left to split, or fewer groups than folds."""
     free = {key for clip, key in zip(clips, keys, strict=True) if clip.split is None}
     if not free:
-        raise DataError("every clip has a split already; to split anew, empty the column 'split'")
+        raise DataError("every clip has a split already; --anew forgets them all, or empty the column 'split' of some")
     if folds and len(free) < folds:
         raise DataError(f"--folds {folds}: there are only {len(free)} groups to share out")
 
