@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -162,6 +163,50 @@ def test_extract_fills_the_cache_once(clips, tmp_path):
     assert (code, err) == (0, "")
 
 
+def test_split_writes_folds_and_shows_how_far_off_they_are(clips, tmp_path):
+    run("index", clips, "--out", tmp_path / "all.csv")
+    rows = list(csv.DictReader((tmp_path / "all.csv").open(encoding="utf-8")))
+    with (tmp_path / "clips.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, ["path", "label"], extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    code, out, _ = run("split", tmp_path / "clips.csv", "--by", "group", "--folds", 3)
+    assert code == 0
+    assert [line.split()[:6] for line in out.splitlines()[1:4]] == [
+        ["fold", f"{n}", "33.33", "%", "33.33", "%"] for n in (1, 2, 3)
+    ]
+    assert f"Written: {tmp_path / 'clips-fold3.csv'}" in out
+    code, out, _ = run("split", tmp_path / "clips.csv", "--val", 0.25, "--test", 0.25, "--seed", 3, "--json")
+    values = json.loads(out)
+    assert (code, values["files"]) == (0, [str(tmp_path / "clips-split.csv")])
+    assert [share["clips"] for share in values["shares"]] == [6, 3, 3]
+
+
+def test_frames_writes_folders_and_lists_what_failed(clips, tmp_path):
+    source = clips / "falling asleep" / "clip 0.mp4"
+    (tmp_path / "bad.mp4").write_text("text")
+    (tmp_path / "clips.csv").write_text(f"path,label\n{source},a\nbad.mp4,b\n", encoding="utf-8")
+    code, out, err = run("frames", tmp_path / "clips.csv", "--out", tmp_path / "out", "--fps", 5, "--size", 16)
+    assert code == 3
+    assert "1 folders written, 0 were there already, 1 failed" in out
+    assert "bad.mp4: not readable as video" in err
+    assert "train on these with --fps native" in err
+    code, out, _ = run("frames", tmp_path / "clips.csv", "--out", tmp_path / "out", "--fps", 5, "--size", 16, "--json")
+    values = json.loads(out)
+    assert (code, values["written"], values["kept"], len(values["failed"])) == (3, 0, 1, 1)
+
+
+def test_download_takes_archives_at_hand(tmp_path):
+    with zipfile.ZipFile(tmp_path / "ucf101_top5.zip", "w") as file:
+        for side in ("train", "test"):
+            file.writestr(f"{side}.csv", f"video_name,tag\nv_Punch_g01_{side[0]}_c01.avi,Punch\n")
+    words = ("download", "ucf101-top5", tmp_path / "data set", "--from", tmp_path / "ucf101_top5.zip")
+    code, out, _ = run(*words)
+    assert (code, out) == (0, f"Next: gerund train ucf101-top5:{tmp_path / 'data set'}\n")
+    code, out, _ = run(*words, "--json")
+    assert json.loads(out) == {"data": f"ucf101-top5:{tmp_path / 'data set'}", "folders": []}
+
+
 def test_info_tells_versions_device_and_cache():
     code, out, _ = run("info", "--json")
     values = json.loads(out)
@@ -203,6 +248,11 @@ def one_line(err):
         (("predict", "{tmp}/empty", "{clips}"), 1, "not a model folder"),
         (("predict", "{model}", "{tmp}/*.avi"), 1, "no file fits this pattern"),
         (("evaluate", "{model}", "{tmp}/nowhere"), 1, "no such file or folder"),
+        (("split", "{clips}", "--folds", "1"), 2, "--folds 1: at least 2 are needed"),
+        (("split", "{clips}", "--by", "luck"), 2, "luck"),
+        (("frames", "{clips}"), 2, "--out"),
+        (("download", "imagenet", "{tmp}"), 2, "unknown data set 'imagenet'"),
+        (("download", "hmdb51", "{tmp}", "--from", "{tmp}/late.csv"), 2, "late.csv: no such file, or not one of"),
     ],
 )
 def test_a_mistake_gives_one_clear_line_and_its_exit_code(words, code, message, clips, model, tmp_path):

@@ -4,91 +4,19 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
-from gerund.datasets import load_dataset
+from gerund.datasets import DATASETS, load_dataset
 from gerund.errors import DataError, UsageError
-from gerund.manifest import group_of, labels_of, leaking_groups, of_split
+from gerund.manifest import group_of, labels_of, leaking_groups, of_split, write_manifest
 from gerund.types import Clip
-
-Maker = Callable[[Path], str]
-
-
-def touch(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch()
-    return path
+from layouts import MAKERS, make_csv, make_folder, touch, write_ucf101
 
 
-def images(folder: Path, count: int = 2) -> Path:
-    folder.mkdir(parents=True)
-    for number in range(count):
-        Image.new("RGB", (8, 8)).save(folder / f"frame{number}.jpg")
-    return folder
-
-
-def make_folder(path: Path) -> str:
-    touch(path / "Zähne putzen" / "Zoë, früh.mp4")
-    touch(path / "Zähne putzen" / "2.AVI")
-    touch(path / "jumping jack" / "a b" / "deep.mkv")
-    images(path / "jumping jack" / "frames of é")
-    touch(path / "jumping jack" / "notes.txt")
-    touch(path / "jumping jack" / ".hidden.mp4")
-    touch(path / ".cache" / "x.mp4")
-    return str(path)
-
-
-def make_split_folder(path: Path) -> str:
-    for split in ("train", "val", "test"):
-        for label in ("waving", "running fast"):
-            touch(path / split / label / f"{split} {label}.mp4")
-    return f"folder:{path}"
-
-
-def make_csv(path: Path) -> str:
-    rows = ["path,label,start,end,split,group"]
-    for number, split in enumerate(("train", "train", "val", "test")):
-        touch(path / "vidéos" / f"clip {number}.mp4")
-        rows += [
-            f"vidéos/clip {number}.mp4,{label},{start},{start + 2},{split},p{number}"
-            for label, start in (("wave", 0), ("jump", 2))
-        ]
-    (path / "clips.csv").write_text("\n".join(rows), encoding="utf-8")
-    return str(path / "clips.csv")
-
-
-def write_ucf101(path: Path, classes: tuple[str, ...] = ("BabyCrawling", "HandstandPushups")) -> None:
-    """Groups 1 and 2 are tested in split 1, 3 and 4 in split 2, 5 and 6 in split 3; two clips of each of seven groups."""
-    lists = path / "ucfTrainTestlist"
-    lists.mkdir(parents=True)
-    train: dict[int, list[str]] = {1: [], 2: [], 3: []}
-    test: dict[int, list[str]] = {1: [], 2: [], 3: []}
-    for number, name in enumerate(classes, 1):
-        for group in range(1, 8):
-            for clip in (1, 2):
-                inner = name.replace("HandstandPushups", "HandStandPushups")
-                video = f"{name}/v_{inner}_g{group:02d}_c{clip:02d}.avi"
-                touch(path / "UCF-101" / video)
-                for split in (1, 2, 3):
-                    if group in (2 * split - 1, 2 * split):
-                        test[split].append(video)
-                    else:
-                        train[split].append(f"{video} {number}")
-    for split in (1, 2, 3):
-        (lists / f"trainlist{split:02d}.txt").write_bytes("\r\n".join([*train[split], ""]).encode())
-        (lists / f"testlist{split:02d}.txt").write_bytes("\r\n".join([*test[split], ""]).encode())
-
-
-def make_ucf101(path: Path) -> str:
-    write_ucf101(path)
-    return f"ucf101:{path}"
-
-
-@pytest.fixture(params=[make_folder, make_split_folder, make_csv, make_ucf101])
+@pytest.fixture(params=[maker for makers in MAKERS.values() for maker in makers])
 def dataset(request: pytest.FixtureRequest, tmp_path: Path) -> list[Clip]:
     folder = tmp_path / "mein Datensatz é"
     folder.mkdir()
@@ -96,6 +24,10 @@ def dataset(request: pytest.FixtureRequest, tmp_path: Path) -> list[Clip]:
 
 
 # --- contracts
+
+
+def test_every_data_set_has_an_example() -> None:
+    assert {*MAKERS, "toy"} == set(DATASETS)
 
 
 def test_every_path_exists_and_every_label_is_a_name(dataset: list[Clip]) -> None:
@@ -107,15 +39,24 @@ def test_every_path_exists_and_every_label_is_a_name(dataset: list[Clip]) -> Non
 
 def test_no_group_is_on_two_sides_of_a_split(dataset: list[Clip]) -> None:
     assert leaking_groups(dataset) == {}
-    assert {clip.split for clip in dataset} in ({None}, {"train", "test"}, {"train", "val", "test"})
+    assert {clip.split for clip in dataset} in ({None}, {"train", "val"}, {"train", "test"}, {"train", "val", "test"})
 
 
 def test_no_clip_is_listed_twice(dataset: list[Clip]) -> None:
-    assert len({(clip.path, clip.start) for clip in dataset}) == len(dataset)
+    assert len({(clip.path, clip.label, clip.start) for clip in dataset}) == len(dataset)
+
+
+def test_spans_are_seconds_inside_the_video(dataset: list[Clip]) -> None:
+    assert all(0 <= clip.start < (clip.end or 10) <= 10 for clip in dataset)
 
 
 def test_a_list_of_clips_is_taken_as_it_is(dataset: list[Clip]) -> None:
     assert load_dataset(dataset) == dataset
+
+
+def test_a_manifest_of_it_reads_back_alike(dataset: list[Clip], tmp_path: Path) -> None:
+    write_manifest(dataset, tmp_path / "clips.csv")
+    assert load_dataset(tmp_path / "clips.csv") == [replace(clip, path=clip.path.absolute()) for clip in dataset]
 
 
 # --- folder
@@ -259,7 +200,9 @@ def test_a_name_without_a_group_is_refused(tmp_path: Path) -> None:
     write_ucf101(tmp_path)
     touch(tmp_path / "UCF-101" / "BabyCrawling" / "mine.avi")
     (tmp_path / "ucfTrainTestlist" / "testlist01.txt").write_text("BabyCrawling/mine.avi\n")
-    with pytest.raises(DataError, match=r"mine\.avi: not a UCF-101 name \(v_Class_gNN_cNN\.avi\), so its group is unknown"):
+    with pytest.raises(
+        DataError, match=r"testlist01\.txt:1: .*mine\.avi is not a UCF-101 name \(v_Class_gNN_cNN\.avi\), so its group is unknown"
+    ):
         load_dataset(f"ucf101:{tmp_path}")
 
 

@@ -16,13 +16,13 @@ SOURCE = Path(gerund.__file__).parent
 
 LAYERS = {
     7: "cli serving",
-    6: "training comparing pretraining doctor distributed steps",
+    6: "training comparing pretraining doctor distributed steps splitting downloading frame_folders",
     5: "evaluation timeline watching exporting predicting fitting",
     4: "recognizer",
-    3: "features datasets reporting rendering",
+    3: "features datasets reporting rendering stills",
     2.5: "decoding",
     2: "video backbones heads cache",
-    1: "sampling manifest metrics recipes runs drawing drawing runs",
+    1: "sampling manifest metrics recipes runs drawing unpacking",
     0: "errors types progress places",
 }
 LAYER_OF = {room: layer for layer, rooms in LAYERS.items() for room in rooms.split()}

@@ -6,20 +6,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gerund.datasets import load_dataset
+    from gerund.downloading import download
     from gerund.errors import GerundError
     from gerund.evaluation import Evaluation, evaluate
+    from gerund.frame_folders import frames
     from gerund.predicting import predict
     from gerund.recognizer import Recognizer
+    from gerund.splitting import split
     from gerund.steps import extract, index, info, manage_cache
     from gerund.training import Training, train
     from gerund.types import Clip, Features, FeatureSpec, Frames, Prediction, Segment
 
 HOMES = {
     "gerund.datasets": ("load_dataset",),
+    "gerund.downloading": ("download",),
     "gerund.errors": ("GerundError",),
     "gerund.evaluation": ("Evaluation", "evaluate"),
+    "gerund.frame_folders": ("frames",),
     "gerund.predicting": ("predict",),
     "gerund.recognizer": ("Recognizer",),
+    "gerund.splitting": ("split",),
     "gerund.steps": ("extract", "index", "info", "manage_cache"),
     "gerund.training": ("Training", "train"),
     "gerund.types": ("Clip", "FeatureSpec", "Features", "Frames", "Prediction", "Segment"),
@@ -36,13 +42,16 @@ __all__ = [
     "Recognizer",
     "Segment",
     "Training",
+    "download",
     "evaluate",
     "extract",
+    "frames",
     "index",
     "info",
     "load_dataset",
     "manage_cache",
     "predict",
+    "split",
     "train",
 ]
 __version__ = version("gerund")

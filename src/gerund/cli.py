@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import sys
 import traceback
@@ -15,8 +16,11 @@ from gerund import progress
 from gerund.errors import GerundError
 
 if TYPE_CHECKING:
+    from gerund.downloading import Download
     from gerund.evaluation import Evaluation
     from gerund.features import Extraction
+    from gerund.frame_folders import FrameFolders
+    from gerund.splitting import Splitting
     from gerund.training import Training
     from gerund.types import Clip, Prediction
 
@@ -30,8 +34,11 @@ COMMANDS = {
     "evaluate": ("gerund.evaluation:evaluate", "Measure a model on labelled clips."),
     "predict": ("gerund.predicting:predict", "Name the action in videos."),
     "index": ("gerund.steps:index", "List clips, labels, groups and splits; write them as a CSV."),
+    "split": ("gerund.splitting:split", "Give clips a split, or folds, without parting a group."),
     "extract": ("gerund.steps:extract", "Put the features of videos into the cache."),
     "cache": ("gerund.steps:manage_cache", "List, check or tidy the feature cache: ls, verify, prune."),
+    "frames": ("gerund.frame_folders:frames", "Write the frames of clips as folders of JPEG images."),
+    "download": ("gerund.downloading:download", "Fetch a published data set, going on where it broke."),
     "info": ("gerund.steps:info", "Show versions, devices, decoder, engines and the cache."),
 }
 
@@ -218,6 +225,50 @@ def show_clips(clips: list[Clip], style: str) -> int:
     return 0
 
 
+def show_splitting(splitting: Splitting, style: str) -> int:
+    if style == "json":
+        shares = [dataclasses.asdict(share) for share in splitting.shares]
+        print_json({"files": [str(file) for file in splitting.files], "shares": shares})
+        return 0
+    header = ("split", "asked", "got", "furthest off", "got", "clips", "groups")
+    rows = [
+        (
+            f"fold {share.fold}" if share.fold else share.split,
+            percent(share.asked),
+            percent(share.got),
+            share.worst_class,
+            percent(share.worst_got),
+            str(share.clips),
+            str(share.groups),
+        )
+        for share in splitting.shares
+    ]
+    if style == "csv":
+        print_csv(list(header), rows)
+        return 0
+    print_table(header, rows)
+    for file in splitting.files:
+        print(f"Written: {file}")
+    return 0
+
+
+def show_frames(folders: FrameFolders, style: str) -> int:
+    if style == "json":
+        print_json({**dataclasses.asdict(folders), "manifest": str(folders.manifest)})
+    else:
+        print(f"{folders.written} folders written, {folders.kept} were there already, {len(folders.failed)} failed")
+        print(f"Next: gerund train {folders.manifest}")
+    return SOME_FAILED if folders.failed else 0
+
+
+def show_download(download: Download, style: str) -> int:
+    if style == "json":
+        print_json({"data": download.data, "folders": [str(folder) for folder in download.folders]})
+    else:
+        print(f"Next: gerund train {download.data}")
+    return 0
+
+
 def show_extraction(extraction: Extraction, style: str) -> int:
     failures = {str(path): reason for path, reason in extraction.failed.items()}
     if style == "json":
@@ -273,5 +324,8 @@ SHOW: dict[str, Callable[[Any, str], int]] = {
     "evaluate": show_evaluation,
     "predict": show_predictions,
     "index": show_clips,
+    "split": show_splitting,
     "extract": show_extraction,
+    "frames": show_frames,
+    "download": show_download,
 }

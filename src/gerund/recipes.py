@@ -26,6 +26,7 @@ class Recipe:
     val: float = 0.15
     group_pattern: str | None = None
     allow_leak: bool = False
+    background: bool = False
     backbone: str = "fast"
     weights: str | None = None
     pretrained: bool = True

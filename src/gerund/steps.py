@@ -30,6 +30,7 @@ def index(
     val: float = RECIPES["default"].val,
     group_pattern: str | None = None,
     allow_leak: bool = False,
+    background: bool = False,
     seed: int = 0,
     out: Path | None = None,
 ) -> list[Clip]:
@@ -47,14 +48,15 @@ def index(
         Regular expression for the group in a file's name.
     allow_leak
         Accept a given split that has a group on two sides.
+    background
+        Add clips of unlabelled time as the class background.
     seed
         Seed of the split.
     out
         CSV manifest to write.
     """
-    clips, notes = assign_splits(
-        load_dataset(data, split=split, group_pattern=group_pattern, allow_leak=allow_leak), val=val, seed=seed
-    )
+    clips = load_dataset(data, split=split, group_pattern=group_pattern, allow_leak=allow_leak, background=background)
+    clips, notes = assign_splits(clips, val=val, seed=seed)
     for line in notes:
         note(line)
     if out is not None:
@@ -66,6 +68,7 @@ def extract(
     data: str | Path | Sequence[Clip],
     *,
     split: int | None = None,
+    background: bool = False,
     backbone: str = RECIPES["default"].backbone,
     weights: Path | None = None,
     pretrained: bool = True,
@@ -86,6 +89,8 @@ def extract(
         A folder with one sub-folder per class, a CSV, or name:path.
     split
         Number of the official split.
+    background
+        As for train; features are of whole videos, so it changes none of them.
     backbone
         fast, balanced, best, pixels, pixels:SIZE, or any image model of timm.
     weights
@@ -109,7 +114,7 @@ def extract(
     cache
         Folder for features.
     """
-    clips = load_dataset(data, split=split, allow_leak=True)
+    clips = load_dataset(data, split=split, allow_leak=True, background=background)
     model = load_backbone(backbone, weights=weights, pretrained=pretrained, image_size=image_size, fit=fit)
     rate = None if fps == "native" else float(fps)
     extractor = Extractor(model, fps=rate, cache=FeatureCache(cache), device=device, precision=precision, workers=workers)

@@ -45,6 +45,7 @@ def train(
     val: float | None = None,
     group_pattern: str | None = None,
     allow_leak: bool | None = None,
+    background: bool | None = None,
     recipe: str | None = None,
     config: Path | None = None,
     resume: Path | None = None,
@@ -100,6 +101,8 @@ def train(
         Regular expression whose first bracket, in a file's name, is its group: clips of one group stay on one side.
     allow_leak
         Train although the given split has a group on two sides.
+    background
+        Add clips of unlabelled time as the class background.
     recipe
         Named set of constants: default, hybrid-transformer or convlstm.
     config
@@ -182,7 +185,13 @@ def train(
         raise UsageError("no data; give a folder with one sub-folder per class, a CSV, or name:path")
     source = data if data is not None else settings.data
     assert source is not None
-    clips = load_dataset(source, split=settings.split, group_pattern=settings.group_pattern, allow_leak=settings.allow_leak)
+    clips = load_dataset(
+        source,
+        split=settings.split,
+        group_pattern=settings.group_pattern,
+        allow_leak=settings.allow_leak,
+        background=settings.background,
+    )
     clips, notes = assign_splits(clips, val=settings.val, seed=settings.seed)
     for line in notes:
         note(line)

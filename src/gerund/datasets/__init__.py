@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from gerund.datasets import csv_file, folder, toy, ucf101
+from gerund.datasets import (
+    activitynet,
+    boris,
+    csv_file,
+    cvat,
+    elan,
+    folder,
+    frames,
+    hmdb51,
+    kinetics,
+    labelstudio,
+    ssv2,
+    text_list,
+    toy,
+    ucf101,
+    via,
+)
+from gerund.datasets.background import with_background
 from gerund.errors import DataError, UsageError
 from gerund.manifest import leaking_groups
 from gerund.places import default_cache
@@ -15,22 +32,51 @@ from gerund.types import Clip
 
 __all__ = ["DATASETS", "load_dataset"]
 
-DATASETS = {"folder": folder.load, "csv": csv_file.load, "ucf101": ucf101.load, "toy": toy.load}
+DATASETS: dict[str, Callable[..., list[Clip]]] = {
+    "folder": folder.load,
+    "csv": csv_file.load,
+    "ucf101": ucf101.load,
+    "ucf101-top5": ucf101.load_top5,
+    "hmdb51": hmdb51.load,
+    "kinetics": kinetics.load,
+    "ssv2": ssv2.load,
+    "activitynet": activitynet.load,
+    "list": text_list.load,
+    "frames": frames.load,
+    "via": via.load,
+    "elan": elan.load,
+    "boris": boris.load,
+    "cvat": cvat.load,
+    "labelstudio": labelstudio.load,
+    "toy": toy.load,
+}
+SPLIT_NUMBERS = ("ucf101", "ucf101-top5", "hmdb51")
+"""Data sets with several official splits."""
+CLASS_MAPS = ("list", "frames")
+"""Data sets whose labels may be numbers; `name:path::file` gives their class map."""
 
 GROUP_PATTERNS = (r"^(v_.+_g\d+)_c\d+",)
 """File names that tell their group without being asked: UCF-101's v_Class_gNN_cNN."""
 
 
 def load_dataset(
-    data: str | Path | Sequence[Clip], *, split: int | None = None, group_pattern: str | None = None, allow_leak: bool = False
+    data: str | Path | Sequence[Clip],
+    *,
+    split: int | None = None,
+    group_pattern: str | None = None,
+    allow_leak: bool = False,
+    background: bool = False,
 ) -> list[Clip]:
     """Clips of a folder, a CSV, or `name:path` (one of DATASETS); a list of clips is taken as it is.
 
     `split` is the number of an official split. `group_pattern` is a regular expression whose first bracket (or whole match) in a
-    file's name is its group. Raises DataError for what cannot be used, and for a given split that parts a group unless `allow_leak`.
+    file's name is its group. `background` adds clips of unlabelled time as the class `background`. Raises DataError for what
+    cannot be used, and for a given split that parts a group unless `allow_leak`.
     """
     clips = list(data) if not isinstance(data, str | Path) else load_by_name(str(data), split)
     clips = [with_group(clip, group_pattern) for clip in clips]
+    if background:
+        clips = with_background(clips)
     leaks = leaking_groups(clips)
     if leaks and not allow_leak:
         group, sides = next(iter(leaks.items()))
@@ -49,12 +95,15 @@ def load_by_name(data: str, split: int | None) -> list[Clip]:
         name, rest = ("csv" if data.lower().endswith(".csv") else "folder"), data
     if name not in DATASETS:
         raise UsageError(f"unknown data set {name!r} in {data!r}; choose one of {', '.join(DATASETS)}, or give a folder or a CSV")
+    rest, _, classes = rest.partition("::") if name in CLASS_MAPS else (rest, "", "")
     path = Path(rest).expanduser()
-    if name != "toy" and not path.exists():
-        raise DataError(f"{path}: no such file or folder")
-    if split is not None and name in ("folder", "csv", "toy"):
+    for each in (path, Path(classes).expanduser()) if classes else (path,):
+        if name != "toy" and not each.exists():
+            raise DataError(f"{each}: no such file or folder")
+    if split is not None and name not in SPLIT_NUMBERS:
         raise UsageError(f"--split {split}: {name} data has no numbered splits; leave the option out")
-    return DATASETS[name](path, split=split)
+    options = {"classes": Path(classes).expanduser()} if classes else {}
+    return DATASETS[name](path, split=split, **options)
 
 
 def with_group(clip: Clip, pattern: str | None) -> Clip:

@@ -1,14 +1,22 @@
-"""`ucf101`: UCF-101 (Soomro et al. 2012, arXiv:1212.0402) in its own layout, with its official train/test lists."""
+"""`ucf101`: UCF-101 (Soomro et al. 2012, arXiv:1212.0402) in its own layout, with its official train/test lists.
+
+`ucf101-top5`: five of its classes, the sample of the Keras video classification examples.
+"""
 
 from __future__ import annotations
 
+import csv
+import io
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
+from gerund.datasets.files import read_text
 from gerund.errors import DataError, UsageError
 from gerund.types import Clip
 
 SPLITS = (1, 2, 3)
+TOP5 = frozenset("CricketShot PlayingCello Punch ShavingBeard TennisSwing".split())
 NAME = re.compile(r"(v_.+_g\d+)_c\d+$")
 
 
@@ -24,11 +32,52 @@ def load(path: Path, *, split: int | None = None) -> list[Clip]:
     for folder in (videos, lists):
         if not folder.is_dir():
             raise DataError(f"{folder}: missing; {path} must hold the folders UCF-101 and ucfTrainTestlist as published")
-    clips = [
-        Clip(path=videos / name, label=name.parts[0], split=side, group=group_of(name))
+    return complete(
+        Clip(path=videos / name, label=name.parts[0], split=side, group=group)
         for side in ("train", "test")
-        for name in listed(lists / f"{side}list{split:02d}.txt")
-    ]
+        for name, group in listed(lists / f"{side}list{split:02d}.txt")
+    )
+
+
+def load_top5(path: Path, *, split: int | None = None) -> list[Clip]:
+    """Clips of the classes TOP5: of the sample as published (train, test, train.csv, test.csv), or of the whole UCF-101.
+
+    The sample is official split 1: 594 clips to train on, 224 to test.
+    """
+    sample = next((folder for folder in (path, path / "ucf101_top5") if (folder / "train.csv").is_file()), None)
+    if sample is None:
+        return [clip for clip in load(path, split=split) if clip.label in TOP5]
+    if split not in (None, 1):
+        raise UsageError(f"--split {split}: the sample {sample} is split 1; the others need the whole UCF-101")
+    return complete(
+        Clip(path=sample / side / name, label=label, split=side, group=group_of(Path(name), str(sample / f"{side}.csv")))
+        for side in ("train", "test")
+        for name, label in sample_rows(sample / f"{side}.csv")
+    )
+
+
+def sample_rows(path: Path) -> list[tuple[str, str]]:
+    """(file name, label) of a CSV with the columns video_name and tag."""
+    if not path.is_file():
+        raise DataError(f"{path}: missing; it is part of the published sample")
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
+    if not {"video_name", "tag"} <= set(reader.fieldnames or ()):
+        raise DataError(
+            f"{path}:1: expected the columns video_name and tag, found {', '.join(reader.fieldnames or ()) or 'nothing'}"
+        )
+    rows = []
+    for row in reader:
+        if not row["video_name"] or row["tag"] not in TOP5:
+            raise DataError(
+                f"{path}:{reader.line_num}: {row['tag']!r} is not one of {', '.join(sorted(TOP5))}, or the name is empty"
+            )
+        rows.append((row["video_name"], row["tag"]))
+    return rows
+
+
+def complete(listed: Iterable[Clip]) -> list[Clip]:
+    """The clips, all of which must be there."""
+    clips = list(listed)
     missing = [clip.path for clip in clips if not clip.path.exists()]
     if missing:
         raise DataError(
@@ -37,16 +86,20 @@ def load(path: Path, *, split: int | None = None) -> list[Clip]:
     return clips
 
 
-def listed(path: Path) -> list[Path]:
-    """The files that a list names, with or without the class number behind (train lists have it, test lists do not)."""
+def listed(path: Path) -> list[tuple[Path, str]]:
+    """The files that a list names, with their groups; train lists have a class number behind each, test lists do not."""
     if not path.is_file():
         raise DataError(f"{path}: missing; it is part of the published ucfTrainTestlist")
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [Path(*line.split()[0].split("/")) for line in lines if line.strip()]
+    names = [
+        (i, Path(*line.split()[0].split("/"))) for i, line in enumerate(read_text(path).splitlines(), start=1) if line.strip()
+    ]
+    if not names:
+        raise DataError(f"{path}: the list is empty")
+    return [(name, group_of(name, f"{path}:{i}")) for i, name in names]
 
 
-def group_of(name: Path) -> str:
+def group_of(name: Path, where: str) -> str:
     match = NAME.match(name.stem)
     if not match:
-        raise DataError(f"{name}: not a UCF-101 name (v_Class_gNN_cNN.avi), so its group is unknown")
+        raise DataError(f"{where}: {name} is not a UCF-101 name (v_Class_gNN_cNN.avi), so its group is unknown")
     return match[1]

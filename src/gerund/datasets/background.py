@@ -1,0 +1,67 @@
+"""Unlabelled time as a class of its own, for who wants to find actions in long videos."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+from gerund.errors import VideoError
+from gerund.progress import note
+from gerund.types import Clip
+from gerund.video import probe
+
+BACKGROUND = "background"
+SHORTEST = 0.5
+"""Seconds; a shorter gap between two labelled spans is their edge, not background."""
+
+
+def with_background(clips: Sequence[Clip]) -> list[Clip]:
+    """The clips, and one of class `background` for every unlabelled span of their videos, with the split and group of the video.
+
+    A long span is cut into equal parts, none longer than the longest labelled clip, so that the classes look alike in time.
+    """
+    longest = max((clip.end - clip.start for clip in clips if clip.end is not None), default=0.0)
+    by_video: dict[Path, list[Clip]] = defaultdict(list)
+    for clip in clips:
+        by_video[clip.path].append(clip)
+    added = []
+    for path, own in by_video.items():
+        if not any(clip.start == 0 and clip.end is None for clip in own):
+            for start, end in gaps(own, length_of(path)):
+                added += [replace(own[0], label=BACKGROUND, start=a, end=b) for a, b in parts(start, end, longest)]
+    if not added:
+        note("--background: no unlabelled time; every video is labelled as a whole.")
+    return [*clips, *added]
+
+
+def length_of(path: Path) -> float | None:
+    """Seconds of a video as its header tells; None, with a note, when it does not."""
+    try:
+        duration = probe(path).duration
+    except VideoError as error:
+        note(f"--background: {error}; nothing is added after its last label.")
+        return None
+    if duration is None:
+        note(f"--background: {path} does not tell its length; nothing is added after its last label.")
+    return duration
+
+
+def gaps(clips: Sequence[Clip], length: float | None) -> Iterator[tuple[float, float]]:
+    """Spans between 0 and `length` that no clip covers, SHORTEST seconds or more."""
+    covered = 0.0
+    for clip in sorted(clips, key=lambda clip: clip.start):
+        if clip.start - covered >= SHORTEST:
+            yield covered, clip.start
+        covered = max(covered, float("inf") if clip.end is None else clip.end)
+    if length is not None and length - covered >= SHORTEST:
+        yield covered, length
+
+
+def parts(start: float, end: float, longest: float) -> list[tuple[float, float]]:
+    """A span cut into equal parts of at most `longest` seconds; 0 cuts nothing."""
+    count = -int(-(end - start) // longest) if longest else 1
+    edges = [round(start + (end - start) * i / count, 3) for i in range(count + 1)]
+    return list(pairwise(edges))

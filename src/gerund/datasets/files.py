@@ -1,0 +1,164 @@
+"""What adapters share: text, JSON and XML read with errors that name file and line, and the videos they speak of found."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from gerund.errors import DataError
+from gerund.progress import note
+from gerund.types import Clip
+from gerund.video import VIDEO_SUFFIXES, is_video
+
+ACTION_NAMES = frozenset("action actions activity activities behavior behaviour behaviors behaviours label labels class".split())
+"""Where a tool offers several tiers or attributes, one with such a name holds the classes."""
+
+KINDS = {dict: "an object", list: "a list", str: "a text", str | int: "a text or a number"}
+
+
+def read_text(path: Path) -> str:
+    """A UTF-8 text, with or without a byte order mark. Raises DataError with the line that is not UTF-8."""
+    try:
+        data = path.read_bytes()
+        return data.decode("utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path}: not readable ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{path}:{line}: not UTF-8 text (byte {data[error.start]:#x}); save it as UTF-8") from None
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}:{error.lineno}: not JSON ({error.msg})") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not JSON that can be read ({error})") from None
+
+
+class PlainTree(ET.TreeBuilder):
+    """Elements only. Refusing a document type refuses every entity, the ones that grow without end included; xml.etree itself
+    never fetches external ones."""
+
+    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
+        raise DataError("it declares a document type; annotation tools write none")
+
+
+def read_xml(path: Path, root: str) -> ET.Element:
+    """The root element of an XML file, which must be called `root`."""
+    try:
+        tree = ET.fromstring(path.read_bytes(), parser=ET.XMLParser(target=PlainTree()))
+    except OSError as error:
+        raise DataError(f"{path}: not readable ({error.strerror})") from None
+    except ET.ParseError as error:
+        raise DataError(f"{path}:{error.position[0]}: not XML ({error})") from None
+    except (LookupError, ValueError, DataError) as error:
+        raise DataError(f"{path}: not XML that can be read ({error})") from None
+    if tree.tag != root:
+        raise DataError(f"{path}: the root element is <{tree.tag}>, not <{root}>")
+    return tree
+
+
+def field(values: Any, name: str, kind: Any, where: object) -> Any:
+    """`values[name]`, checked to be of a kind; `where` begins the error."""
+    if not isinstance(values, dict):
+        raise DataError(f"{where}: expected an object with the field {name!r}, found {str(values)[:40]!r}")
+    if name not in values:
+        raise DataError(f"{where}: field {name!r} is missing")
+    if not isinstance(values[name], kind) or isinstance(values[name], bool):
+        raise DataError(f"{where}: field {name!r} is {str(values[name])[:40]!r}, not {KINDS[kind]}")
+    return values[name]
+
+
+def attribute(element: ET.Element, name: str, where: object) -> str:
+    value = element.get(name)
+    if value is None:
+        raise DataError(f"{where}: <{element.tag}> without the attribute {name!r}")
+    return value
+
+
+def number(value: Any, where: object) -> float:
+    """A finite number, 0 or more; seconds or frames."""
+    try:
+        found = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        found = math.nan
+    if not (math.isfinite(found) and found >= 0):
+        raise DataError(f"{where}: {str(value)[:40]!r} is not a number of at least 0")
+    return found
+
+
+def labelled(path: Path, label: Any, start: float, end: float | None, where: object) -> Clip:
+    """A clip whose label is a name and whose span is not empty."""
+    if not isinstance(label, str) or not label.strip():
+        raise DataError(f"{where}: the label is {label!r}, not a name")
+    if end is not None and end <= start:
+        raise DataError(f"{where}: the end, {end:g} s, is not after the start, {start:g} s")
+    return Clip(path=path, label=label.strip(), start=start, end=end)
+
+
+def annotation_files(path: Path, *suffixes: str) -> list[Path]:
+    """The file itself, or all files of a folder with one of these suffixes, in order of their names."""
+    if not path.is_dir():
+        return [path]
+    found = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in suffixes and not entry.name.startswith("."))
+    if not found:
+        raise DataError(f"{path}: no {' or '.join(suffixes)} file in this folder")
+    return found
+
+
+def local_path(name: str) -> PurePosixPath:
+    """The path in what a tool wrote down: a plain path, a Windows path, a file:, http: or storage address."""
+    if re.match(r"[A-Za-z]:[\\/]", name):
+        return PurePosixPath(name.replace("\\", "/"))
+    parts = urlsplit(name) if re.match(r"[a-z][a-z0-9+.-]+:|.*/local-files/\?", name) else None
+    if parts is None:
+        return PurePosixPath(name if "/" in name else name.replace("\\", "/"))
+    stored = parse_qs(parts.query).get("d")
+    return PurePosixPath(stored[0] if stored else unquote(parts.path))
+
+
+def find_video(annotation: Path, names: Iterable[str | None]) -> Path:
+    """The video that an annotation file names: where it says, counted from the file's own folder, or else beside the file.
+
+    Raises DataError with everything that was looked for.
+    """
+    named = [name.strip() for name in names if name and name.strip()]
+    if not named:
+        raise DataError(f"{annotation}: names no video")
+    tried: list[Path] = []
+    for name in named:
+        path = local_path(name)
+        for candidate in (annotation.parent / path, annotation.parent / path.name):
+            if path.name and is_video(candidate):
+                return candidate
+            tried.append(candidate)
+    looked = ", ".join(dict.fromkeys(str(candidate) for candidate in tried))
+    raise DataError(f"{annotation}: its video {named[0]!r} is not there (looked for {looked}); put it beside the annotation file")
+
+
+def videos_by_stem(folder: Path) -> dict[str, Path]:
+    """Every video file below a folder under its name without suffix."""
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
+    return {path.stem: path for path in reversed(files)}
+
+
+def report_missing(missing: list[str], total: int, place: Path) -> None:
+    """Say how many listed videos are not there. Raises DataError when none is."""
+    if total and len(missing) == total:
+        raise DataError(f"{place}: none of the {total} listed videos is there (looked for {missing[0]} and the like)")
+    if missing:
+        note(f"{place}: {len(missing)} of {total} listed videos are missing, first {missing[0]}; they are left out.")
+
+
+def first_folder(path: Path, pattern: str) -> Path | None:
+    """The folder itself, or the first one up to two levels below it, that holds a file of this pattern."""
+    below = sorted(each for depth in ("*", "*/*") for each in path.glob(depth) if each.is_dir())
+    return next((folder for folder in (path, *below) if any(folder.glob(pattern))), None)

@@ -1,0 +1,44 @@
+"""`frames`: videos that are folders of images (rawframes), below one folder per class, or named by lists `folder count label`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gerund.datasets import folder
+from gerund.datasets.text_list import Row, lists_in, load_lists, roots
+from gerund.errors import DataError
+from gerund.types import Clip
+from gerund.video import FRAME_FOLDER_FPS, frame_images, is_frame_folder
+
+
+def load(path: Path, *, split: int | None = None, classes: Path | None = None) -> list[Clip]:
+    """Clips of a list, of the lists in a folder (train.txt, val.txt ...), or of every folder of images below LABEL folders.
+
+    A line of a list is `folder label`, `folder count label` or `folder offset count label`; a folder with more images than that
+    is cut, one with fewer is an error. Images follow each other at 25 per second.
+    """
+    if path.is_file() or lists_in(path):
+        return load_lists(path, classes, in_a_root, frame_clip)
+    return [clip for clip in folder.load(path) if clip.path.is_dir()] or nothing(path)
+
+
+def in_a_root(file: Path, text: str) -> bool:
+    return any((root / text).is_dir() for root in roots(file))
+
+
+def frame_clip(path: Path, row: Row, where: str) -> Clip | None:
+    """The listed images of a folder; None when there is no such folder."""
+    if not is_frame_folder(path):
+        return None
+    present = len(frame_images(path))
+    offset, count = (0, 0, *(row.counts or (present,)))[-2:]
+    if not 0 < offset + count <= present:
+        raise DataError(f"{where}: {offset + count} images are listed, but {path} holds {present}")
+    end = None if offset + count == present else (offset + count) / FRAME_FOLDER_FPS
+    return Clip(path=path, label=row.label, start=offset / FRAME_FOLDER_FPS, end=end)
+
+
+def nothing(path: Path) -> list[Clip]:
+    raise DataError(
+        f"{path}: no folders of images found; expected {path.name}/LABEL/VIDEO/000001.jpg, or lists 'folder count label'"
+    )

@@ -1,0 +1,94 @@
+"""`kinetics`: Kinetics-400 / 600 / 700 (Kay et al. 2017, arXiv:1705.06950) from its official CSV files."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gerund.datasets.files import number, read_text, report_missing, videos_by_stem
+from gerund.errors import DataError, VideoError
+from gerund.progress import note
+from gerund.types import Clip
+from gerund.video import probe
+
+COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
+SIDES = {"train": "train", "val": "val", "validate": "val", "validation": "val", "test": "test"}
+LONGER = 1.5
+"""Seconds by which a file called ID.mp4 may be longer than its segment before it is taken for the whole video."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of an official CSV."""
+
+    label: str
+    youtube_id: str
+    start: float
+    end: float
+    split: str
+
+
+def load(path: Path, *, split: int | None = None) -> list[Clip]:
+    """Clips of one official CSV, or of all in a folder; the videos may lie anywhere below that folder.
+
+    A video is called ID_000010_000020.mp4 (the segment's seconds) or ID.mp4; the latter may be the segment or the whole video.
+    Missing videos are counted and left out. A group is one YouTube video.
+    """
+    folder = path if path.is_dir() else path.parent
+    files = sorted(folder.glob("*.csv")) if path.is_dir() else [path]
+    if not files:
+        raise DataError(f"{path}: no official CSV file ({','.join(COLUMNS)}) in this folder")
+    rows = list(dict.fromkeys(row for file in files for row in rows_of(file)))
+    videos = videos_by_stem(folder)
+    clips, missing = [], []
+    for row in rows:
+        trimmed = f"{row.youtube_id}_{int(row.start):06d}_{int(row.end):06d}"
+        found = videos.get(trimmed) or videos.get(row.youtube_id)
+        if found is None:
+            missing.append(trimmed)
+        else:
+            clips.append(clip_of(row, found))
+    report_missing(missing, len(rows), path)
+    return clips
+
+
+def rows_of(file: Path) -> Iterator[Row]:
+    reader = csv.DictReader(io.StringIO(read_text(file), newline=""))
+    columns = reader.fieldnames or []
+    absent = [column for column in COLUMNS if column not in columns]
+    if absent == ["label"]:
+        note(f"{file}: has no labels (a withheld test set); left out.")
+        return
+    if absent:
+        raise DataError(
+            f"{file}:1: no column {absent[0]!r} (found: {', '.join(columns) or 'nothing'}); expected {','.join(COLUMNS)}"
+        )
+    for values in reader:
+        where = f"{file}:{reader.line_num}"
+        label, video = (values["label"] or "").strip(), (values["youtube_id"] or "").strip()
+        if not label or not video:
+            raise DataError(f"{where}: column {'youtube_id' if label else 'label'!r} is empty")
+        side = (values["split"] or "").strip().lower()
+        if side not in SIDES:
+            raise DataError(f"{where}: column 'split': {values['split']!r} is not one of {', '.join(SIDES)}")
+        start, end = (number(values[column], f"{where}: column {column!r}") for column in ("time_start", "time_end"))
+        if end <= start:
+            raise DataError(f"{where}: column 'time_end': {end:g} is not after time_start, {start:g}")
+        yield Row(label=label, youtube_id=video, start=start, end=end, split=SIDES[side])
+
+
+def clip_of(row: Row, path: Path) -> Clip:
+    """The whole file, unless it is ID.mp4 and clearly longer than the segment."""
+    whole = Clip(path=path, label=row.label, split=row.split, group=row.youtube_id)
+    if path.stem != row.youtube_id:
+        return whole
+    try:
+        duration = probe(path).duration
+    except VideoError:  # told when the clips are decoded
+        return whole
+    if duration is None or duration <= row.end - row.start + LONGER:
+        return whole
+    return Clip(path=path, label=row.label, start=row.start, end=row.end, split=row.split, group=row.youtube_id)

@@ -1,0 +1,215 @@
+"""Split a data set into train, val and test, or into folds: groups whole, classes shared out as evenly as groups allow."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from gerund.datasets import load_dataset
+from gerund.errors import DataError, UsageError
+from gerund.manifest import SPLITS, group_hash, group_of, of_split, relative_name, write_manifest
+from gerund.progress import note
+from gerund.types import Clip
+
+VAL, TEST = 0.15, 0.2
+ALL = "\0all"
+"""Counted like one more class, so that small misses of the classes do not add up on one side."""
+PASSES = 10
+"""How often the groups are gone through, at most, to move one to a side where it fits better."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """One side of a split: the share of clips asked for and got, and the class whose own share is furthest from it."""
+
+    fold: int | None
+    split: str
+    asked: float
+    got: float
+    clips: int
+    groups: int
+    worst_class: str
+    worst_got: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Splitting:
+    """All clips with their splits, once or once per fold; the files that hold them; and how close the shares are."""
+
+    manifests: list[list[Clip]]
+    files: list[Path]
+    shares: list[Share]
+
+
+def split(
+    data: str | Path | Sequence[Clip],
+    *,
+    by: Literal["group", "clip"] = "group",
+    folds: int | None = None,
+    val: float | None = None,
+    test: float | None = None,
+    anew: bool = False,
+    group_pattern: str | None = None,
+    background: bool = False,
+    seed: int = 0,
+    out: Path | None = None,
+) -> Splitting:
+    """Give every clip a split: clips of one group on one side, every class shared out alike, as far as groups allow.
+
+    Clips that have a split keep it, and so do new clips of their groups; so a manifest that is added to can be split again.
+    Without `out`, a manifest clips.csv gives clips-split.csv beside it, or clips-fold1.csv, clips-fold2.csv ...
+
+    Raises UsageError for shares that cannot be, DataError when there is nothing to split or too little for the folds.
+
+    Parameters
+    ----------
+    data
+        A CSV, a folder with one sub-folder per class, or name:path.
+    by
+        What stays together: group, or clip for a random split, whose scores are too good.
+    folds
+        Number of folds: each part is the test side of one manifest and in train of all others.
+    val
+        Share of all clips for validation; 0.15 if not given. Training carves it itself out of a fold.
+    test
+        Share of all clips for testing; 0.2 if not given.
+    anew
+        Forget the splits that clips have.
+    group_pattern
+        Regular expression for the group in a file's name.
+    background
+        Add clips of unlabelled time as the class background.
+    seed
+        Seed of the split.
+    out
+        CSV manifest to write; with folds, the number is added to its name.
+    """
+    asked = shares_asked(folds, val, test)
+    clips = load_dataset(data, group_pattern=group_pattern, allow_leak=anew or by == "clip", background=background)
+    if anew:
+        clips = [replace(clip, split=None) for clip in clips]
+    keys = [group_of(clip) if by == "group" else f"{clip.path} {clip.start}" for clip in clips]
+    check_folds(clips, keys, folds)
+    sides = divide(clips, keys, asked, seed)
+    if folds is None:
+        manifests = [[replace(clip, split=side) for clip, side in zip(clips, sides, strict=True)]]
+    else:
+        manifests = [
+            [replace(c, split=s if s in SPLITS else "test" if s == part else "train") for c, s in zip(clips, sides, strict=True)]
+            for part in asked
+        ]
+    if by == "clip":
+        note("Split by clip: scores will be too good wherever two clips come from one video or person.")
+    return Splitting(manifests=manifests, files=write_all(manifests, data, folds, out), shares=measure(manifests, asked, folds))
+
+
+def shares_asked(folds: int | None, val: float | None, test: float | None) -> dict[str, float]:
+    """Side -> the share of clips it should have."""
+    if folds is not None:
+        if folds < 2:
+            raise UsageError(f"--folds {folds}: at least 2 are needed")
+        for flag, value in (("--val", val), ("--test", test)):
+            if value is not None:
+                raise UsageError(
+                    f"{flag} {value:g} and --folds {folds} exclude each other: each of the folds is the test side once"
+                )
+        return {f"fold{number}": 1 / folds for number in range(1, folds + 1)}
+    shares = {"val": VAL if val is None else val, "test": TEST if test is None else test}
+    for name, share in shares.items():
+        if not 0 <= share < 1:
+            raise UsageError(f"--{name} {share:g}: a share of the clips lies between 0 and 1")
+    train = round(1 - sum(shares.values()), 12)
+    if train <= 0:
+        raise UsageError(f"--val {shares['val']:g} and --test {shares['test']:g} leave nothing to train on")
+    return {side: share for side, share in {"train": train, **shares}.items() if share}
+
+
+def check_folds(clips: Sequence[Clip], keys: Sequence[str], folds: int | None) -> None:
+    """Refuse what has no clip left to split, or fewer groups than folds."""
+    free = {key for clip, key in zip(clips, keys, strict=True) if clip.split is None}
+    if not free:
+        raise DataError("every clip has a split already; --anew forgets them all, or empty the column 'split' of some")
+    if folds and len(free) < folds:
+        raise DataError(f"--folds {folds}: there are only {len(free)} groups to share out")
+
+
+def divide(clips: Sequence[Clip], keys: Sequence[str], asked: Mapping[str, float], seed: int) -> list[str]:
+    """The side of every clip. Large groups are placed first, each where the classes' shares then miss `asked` least."""
+    totals = Counter(label for clip in clips for label in (clip.label, ALL))
+    sizes: dict[str, Counter[str | None]] = defaultdict(Counter)
+    fixed: dict[str, str] = {}
+    for clip, key in zip(clips, keys, strict=True):
+        sizes[key].update((clip.label, ALL))
+        if clip.split is not None:
+            fixed[key] = clip.split
+    held = {side: Counter[str | None]() for side in (*asked, *SPLITS)}
+    for key, side in fixed.items():
+        held[side].update(sizes[key])
+
+    def miss(side: str, group: Counter[str | None]) -> float:
+        """How much worse the squared misses of all classes get when `side` takes a group."""
+        before = ((held[side][label] / totals[label] - asked[side], count / totals[label]) for label, count in group.items())
+        return sum(more * (2 * off + more) for off, more in before)
+
+    free = sorted(sizes.keys() - fixed.keys(), key=lambda key: (-sizes[key].total(), group_hash(relative_name(key), str(seed))))
+    placed: dict[str, str] = {}
+    for _ in range(PASSES):
+        moved = False
+        for key in free:
+            old = placed.get(key)
+            if old is not None:
+                held[old].subtract(sizes[key])
+            placed[key] = min(asked, key=lambda side: (miss(side, sizes[key]), side != old))
+            held[placed[key]].update(sizes[key])
+            moved |= placed[key] != old
+        if not moved:
+            break
+    return [clip.split or fixed.get(key) or placed[key] for clip, key in zip(clips, keys, strict=True)]
+
+
+def measure(manifests: Sequence[Sequence[Clip]], asked: Mapping[str, float], folds: int | None) -> list[Share]:
+    """What came of the shares asked for; a class without a clip to train on is told."""
+    shares = []
+    for number, clips in enumerate(manifests, start=1):
+        totals = Counter(clip.label for clip in clips)
+        wanted = {"test": 1 / folds} if folds else asked
+        for side, share in wanted.items():
+            chosen = of_split(clips, side)
+            counts = Counter(clip.label for clip in chosen)
+            worst = max(totals, key=lambda label: abs(counts[label] / totals[label] - share))
+            shares.append(
+                Share(
+                    fold=number if folds else None,
+                    split=side,
+                    asked=share,
+                    got=len(chosen) / len(clips),
+                    clips=len(chosen),
+                    groups=len({group_of(clip) for clip in chosen}),
+                    worst_class=worst or "",
+                    worst_got=counts[worst] / totals[worst],
+                )
+            )
+        lost = sorted(str(label) for label in totals if not any(c.label == label for c in of_split(clips, "train")))
+        if lost:
+            where = f"fold {number}" if folds else "this split"
+            note(f"No clip of {', '.join(lost)} is left to train on in {where}; add clips of other groups.")
+    return shares
+
+
+def write_all(
+    manifests: Sequence[Sequence[Clip]], data: str | Path | Sequence[Clip], folds: int | None, out: Path | None
+) -> list[Path]:
+    """Write the manifests where `out` says, or beside the one they were read from; nowhere if neither is there."""
+    if out is None:
+        source = Path(str(data).removeprefix("csv:")) if isinstance(data, str | Path) else None
+        if source is None or not source.is_file():
+            note("Nothing is written; name a file with --out.")
+            return []
+        out = source if folds else source.with_name(f"{source.stem}-split.csv")
+    files = [out.with_name(f"{out.stem}-fold{number}.csv") for number in range(1, folds + 1)] if folds else [out]
+    for file, clips in zip(files, manifests, strict=True):
+        write_manifest(clips, file)
+    return files

@@ -1,0 +1,669 @@
+"""What each published data set and annotation tool writes down, and how it becomes clips; what is damaged is named."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gerund.datasets import load_dataset
+from gerund.datasets.text_list import read_class_map, side_of
+from gerund.errors import DataError, GerundError, UsageError
+from gerund.manifest import labels_of, of_split
+from gerund.types import Clip
+from layouts import (
+    BORIS_COLUMNS,
+    LONG,
+    MAKERS,
+    boris_row,
+    cvat_xml,
+    eaf,
+    film,
+    images,
+    make_activitynet,
+    make_boris,
+    make_cvat,
+    make_elan,
+    make_frames,
+    make_frames_list,
+    make_hmdb51,
+    make_kinetics,
+    make_labelstudio,
+    make_list,
+    make_list_file,
+    make_ssv2,
+    make_top5,
+    make_top5_of_all,
+    studio_task,
+    touch,
+    via_project,
+    write,
+    write_json,
+)
+
+Row = tuple[str, str | None, float, float | None]
+
+
+def spans(clips: list[Clip]) -> list[Row]:
+    return [(clip.path.name, clip.label, clip.start, clip.end) for clip in clips]
+
+
+# --- published sets
+
+
+@pytest.mark.parametrize("split", [None, 1])
+def test_the_top5_sample_is_split_1(tmp_path: Path, split: int | None) -> None:
+    clips = load_dataset(make_top5(tmp_path), split=split)
+    assert load_dataset(f"ucf101-top5:{tmp_path / 'ucf101_top5'}") == clips
+    assert [(clip.label, clip.split, clip.group) for clip in clips] == [
+        ("Punch", "train", "v_Punch_g02"),
+        ("Punch", "train", "v_Punch_g03"),
+        ("TennisSwing", "train", "v_TennisSwing_g02"),
+        ("TennisSwing", "train", "v_TennisSwing_g03"),
+        ("Punch", "test", "v_Punch_g01"),
+        ("TennisSwing", "test", "v_TennisSwing_g01"),
+    ]
+    with pytest.raises(UsageError, match=r"--split 2: the sample .* is split 1; the others need the whole UCF-101"):
+        load_dataset(f"ucf101-top5:{tmp_path}", split=2)
+
+
+def test_the_top5_classes_of_the_whole_set_have_every_split(tmp_path: Path) -> None:
+    make_top5_of_all(tmp_path)
+    for split in (1, 2, 3):
+        clips = load_dataset(f"ucf101-top5:{tmp_path}", split=split)
+        assert labels_of(clips) == ["CricketShot", "Punch"]
+        assert len(of_split(clips, "test")) == 2 * 4
+
+
+@pytest.mark.real
+def test_the_published_counts_hold_where_the_full_set_is(real_data: Path) -> None:
+    if not (real_data / "ucf101" / "UCF-101" / "CricketShot").is_dir():
+        pytest.skip("only a part of UCF-101 is here")
+    clips = load_dataset(f"ucf101-top5:{real_data / 'ucf101'}")
+    assert (len(of_split(clips, "train")), len(of_split(clips, "test"))) == (594, 224)
+
+
+@pytest.mark.real
+def test_hmdb51_has_70_and_30_clips_of_each_class_where_it_is(real_data: Path) -> None:
+    if not (real_data / "hmdb51").is_dir():
+        pytest.skip("no HMDB51 here")
+    for split in (1, 2, 3):
+        clips = load_dataset(f"hmdb51:{real_data / 'hmdb51'}", split=split)
+        assert (len(of_split(clips, "train")), len(of_split(clips, "test"))) == (51 * 70, 51 * 30)
+
+
+@pytest.mark.parametrize(("split", "train", "test"), [(None, {0}, {1}), (1, {0}, {1}), (2, {1}, {0}), (3, {0}, {2})])
+def test_hmdb51_splits_are_read_per_class_and_unused_clips_left_out(
+    tmp_path: Path, split: int | None, train: set[int], test: set[int]
+) -> None:
+    clips = load_dataset(make_hmdb51(tmp_path), split=split)
+    for side, sources in (("train", train), ("test", test)):
+        assert {clip.group for clip in of_split(clips, side)} == {
+            f"April é_0{source} ({label})" for source in sources for label in ("brush_hair", "wave")
+        }
+        assert len(of_split(clips, side)) == 4
+
+
+def test_a_source_video_that_hmdb51_itself_parts_is_told_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_hmdb51(tmp_path)
+    file = tmp_path / "testTrainMulti_7030_splits" / "wave_test_split1.txt"
+    file.write_text(file.read_text("utf-8-sig").replace("_0.avi 1", "_0.avi 2"), "utf-8")
+    clips = load_dataset(f"hmdb51:{tmp_path}")
+    assert "split 1 itself has 1 source videos on both sides, first April é_00 (wave)" in capsys.readouterr().err
+    assert {clip.group for clip in clips if "00 (wave" in str(clip.group)} == {
+        "April é_00 (wave), train",
+        "April é_00 (wave), test",
+    }
+
+
+def test_kinetics_finds_both_namings_and_reports_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clips = load_dataset(make_kinetics(tmp_path))
+    assert "2 of 6 listed videos are missing, first gone0_000000_000010" in capsys.readouterr().err
+    assert [(clip.path.name, clip.label, clip.split, clip.group, clip.start, clip.end) for clip in clips] == [
+        ("-id00_000000_000010.mp4", "riding a bike", "train", "-id00", 0.0, None),
+        ("-id01.mp4", "zähne putzen", "train", "-id01", 0.0, None),
+        ("-id10_000000_000010.mp4", "riding a bike", "val", "-id10", 0.0, None),
+        ("-id11.mp4", "zähne putzen", "val", "-id11", 0.0, None),
+    ]
+
+
+def test_a_kinetics_video_in_full_length_is_cut_by_time(tmp_path: Path) -> None:
+    rows = ["waving,whole,2,5,train", "waving,short,20,30,train"]
+    write(tmp_path / "train.csv", "label,youtube_id,time_start,time_end,split,is_cc", *(f"{row},0" for row in rows))
+    film(tmp_path / "whole.mp4")
+    film(tmp_path / "short.mp4")
+    assert spans(load_dataset(f"kinetics:{tmp_path}")) == [("whole.mp4", "waving", 2.0, 5.0), ("short.mp4", "waving", 0.0, None)]
+
+
+def test_ssv2_labels_are_templates_without_brackets(tmp_path: Path) -> None:
+    clips = load_dataset(make_ssv2(tmp_path))
+    assert [(clip.path.name, clip.label, clip.split) for clip in clips] == [
+        ("10.webm", "Holding something next to something", "train"),
+        ("11.webm", "Putting something é", "train"),
+        ("20.webm", "Holding something next to something", "val"),
+        ("21.webm", "Putting something é", "val"),
+    ]
+
+
+def test_activitynet_segments_end_with_their_video(tmp_path: Path) -> None:
+    clips = load_dataset(make_activitynet(tmp_path))
+    assert spans(clips)[:2] == [("v_id-1.mp4", "Zumba é", 1.5, 4.0), ("v_id-1.mp4", "long jump", 5.0, 10.0)]
+    assert [clip.split for clip in clips] == ["train"] * 4 + ["val"] * 2
+
+
+# --- lists
+
+
+def test_the_lists_of_a_folder_are_the_sides_of_a_split(tmp_path: Path) -> None:
+    clips = load_dataset(make_list(tmp_path))
+    assert [(clip.path.relative_to(tmp_path.absolute()).as_posix(), clip.label, clip.split) for clip in clips] == [
+        ("videos/train a, b.mp4", "riding a bike", "train"),
+        ("videos/train é.mp4", "Zähne putzen", "train"),
+        ("videos/val a, b.mp4", "riding a bike", "val"),
+        ("videos/val é.mp4", "Zähne putzen", "val"),
+    ]
+    one = load_dataset(f"list:{tmp_path / 'kinetics_train_list.txt'}")
+    assert [clip.split for clip in one] == [None, None]
+
+
+@pytest.mark.parametrize("separator", [" ", "\t", ",", ";", ", "])
+@pytest.mark.parametrize("labels", [("0", "1"), ("wave é", "jump")])
+def test_any_separator_will_do(tmp_path: Path, separator: str, labels: tuple[str, str]) -> None:
+    if separator == " ":
+        labels = (labels[0].replace(" ", "-"), labels[1])
+    names = ("Zoë, früh; 1.mp4", "b.mp4")
+    for name in names:
+        touch(tmp_path / name)
+    write(tmp_path / "classes.txt", "wave é", "jump")
+    write(tmp_path / "list.txt", *(f"{name}{separator}{label}" for name, label in zip(names, labels, strict=True)))
+    clips = load_dataset(f"list:{tmp_path / 'list.txt'}")
+    expected = ("wave é", "jump") if labels[0] == "0" else labels
+    assert [(clip.path.name, clip.label) for clip in clips] == list(zip(names, expected, strict=True))
+
+
+def test_numbers_are_named_by_a_map_or_refused(tmp_path: Path) -> None:
+    make_list(tmp_path / "data")
+    (tmp_path / "data" / "label_map.txt").rename(tmp_path / "names of mine.txt")
+    with pytest.raises(
+        DataError, match=r"train_list\.txt:1: the label is the number 0; labels are names: put a file classes\.txt"
+    ):
+        load_dataset(f"list:{tmp_path / 'data'}")
+    given = load_dataset(f"list:{tmp_path / 'data'}::{tmp_path / 'names of mine.txt'}")
+    assert labels_of(given) == ["riding a bike", "Zähne putzen"]
+    write(tmp_path / "names of mine.txt", "riding a bike")
+    with pytest.raises(
+        DataError, match=r"train_list\.txt:2: the label is the number 1, which .*names of mine\.txt does not name"
+    ):
+        load_dataset(f"list:{tmp_path / 'data'}::{tmp_path / 'names of mine.txt'}")
+    with pytest.raises(DataError, match=r"nowhere\.txt: no such file"):
+        load_dataset(f"list:{tmp_path / 'data'}::nowhere.txt")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("classInd.txt", "5 Wave é\n6 jump up\n"),
+        ("labels.csv", "id,name\n5,Wave é\n6,jump up\n"),
+        ("map.txt", "Wave é 5\njump up 6\n"),
+        ("map.txt", "a\nb\nc\nd\ne\nWave é\njump up\n"),
+        ("names.json", '{"\\"Wave é\\"": 5, "jump up": 6}'),
+        ("names.json", '{"5": "Wave é", "6": "jump up"}'),
+        ("names.json", '["a", "b", "c", "d", "e", "Wave é", "jump up"]'),
+    ],
+)
+def test_class_maps_come_in_many_shapes(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text, "utf-8")
+    found = read_class_map(tmp_path / name)
+    assert (found[5], found[6]) == ("Wave é", "jump up")
+
+
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [
+        ("train.txt", "train"),
+        ("testlist01.txt", "test"),
+        ("ucf101_val_split_1_videos.txt", "val"),
+        ("kinetics_validation.csv", "val"),
+        ("constraint.txt", None),
+        ("valley.txt", None),
+    ],
+)
+def test_the_name_of_a_list_tells_its_side(name: str, side: str | None) -> None:
+    assert side_of(Path(name)) == side
+
+
+def test_a_ucf101_list_is_a_list_too(tmp_path: Path) -> None:
+    touch(tmp_path / "videos" / "Wave" / "v_Wave_g01_c01.avi")
+    write(tmp_path / "classInd.txt", "1 Wave", "2 Jump")
+    write(tmp_path / "trainlist01.txt", "Wave/v_Wave_g01_c01.avi 1")
+    clips = load_dataset(f"list:{tmp_path}")
+    assert [(clip.label, clip.split, clip.group) for clip in clips] == [("Wave", "train", "v_Wave_g01")]
+
+
+def test_missing_videos_of_a_list_are_counted_and_all_missing_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_list_file(tmp_path)
+    (tmp_path / "clip 1.mp4").unlink()
+    assert len(load_dataset(f"list:{tmp_path / 'all.csv'}")) == 3
+    assert "1 of 4 listed videos are missing, first " in capsys.readouterr().err
+    for number in (0, 2, 3):
+        (tmp_path / f"clip {number}.mp4").unlink()
+    with pytest.raises(DataError, match=r"all\.csv: none of the 4 listed videos is there \(looked for .*clip 0\.mp4"):
+        load_dataset(f"list:{tmp_path / 'all.csv'}")
+
+
+# --- frames
+
+
+def test_frame_folders_below_class_folders_are_clips(tmp_path: Path) -> None:
+    clips = load_dataset(make_frames(tmp_path))
+    assert sorted(spans(clips)) == [(f"clip {n}", label, 0.0, None) for n in range(2) for label in ("jump up", "wave é")]
+
+
+def test_a_frame_count_cuts_a_folder_and_must_be_there(tmp_path: Path) -> None:
+    clips = load_dataset(make_frames_list(tmp_path))
+    assert spans(clips) == [
+        ("clip 0a", "jump up", 0.0, None),
+        ("clip 1a", "wave é", 0.0, None),
+        ("clip 2a", "jump up", 0.0, 2 / 25),
+        ("clip 3a", "wave é", 0.0, 2 / 25),
+    ]
+    write(tmp_path / "val_rawframes.txt", "clip 2a 1 2 0", "clip 3a 4 1")
+    with pytest.raises(DataError, match=r"val_rawframes\.txt:2: 4 images are listed, but .*clip 3a holds 3"):
+        load_dataset(f"frames:{tmp_path}")
+    write(tmp_path / "val_rawframes.txt", "clip 2a 1 2 0")
+    assert spans(load_dataset(f"frames:{tmp_path}"))[-1] == ("clip 2a", "jump up", 1 / 25, None)
+
+
+def test_a_folder_without_frame_folders_is_refused(tmp_path: Path) -> None:
+    touch(tmp_path / "wave" / "a.mp4")
+    with pytest.raises(DataError, match=r"no folders of images found; expected .*/LABEL/VIDEO/000001\.jpg"):
+        load_dataset(f"frames:{tmp_path}")
+
+
+# --- annotation tools
+
+
+def test_via_segments_take_the_attribute_that_names_the_activity(tmp_path: Path) -> None:
+    film(tmp_path / LONG)
+    write_json(tmp_path / "p.json", via_project())
+    assert spans(load_dataset(f"via:{tmp_path / 'p.json'}")) == [(LONG, "Ei trennen é", 2.0, 6.5), (LONG, "mix", 7.0, 9.0)]
+
+
+def test_a_via_entry_without_times_labels_the_whole_video(tmp_path: Path) -> None:
+    touch(tmp_path / "sub" / "é 1.mp4")
+    project = via_project("ignored")
+    project["file"]["9"]["src"] = "file:///sub/%C3%A9%201.mp4".replace("file:///sub", f"file://{tmp_path}/sub")
+    project["metadata"] = {"a": {"vid": "1", "z": [], "xy": [], "av": {"2": "7,8"}}}
+    write_json(tmp_path / "p.json", project)
+    assert spans(load_dataset(f"via:{tmp_path / 'p.json'}")) == [
+        ("é 1.mp4", "Ei trennen é", 0.0, None),
+        ("é 1.mp4", "mix", 0.0, None),
+    ]
+
+
+@pytest.mark.parametrize(("origin", "shift"), [("", 0.0), ('TIME_ORIGIN="1500"', 1.5)])
+def test_elan_annotations_of_the_action_tier_are_clips(tmp_path: Path, origin: str, shift: float) -> None:
+    touch(tmp_path / LONG)
+    write(tmp_path / "s.eaf", *eaf(origin=origin), bom=False)
+    assert spans(load_dataset(f"elan:{tmp_path}")) == [
+        (LONG, "winken é", 1 + shift, 3 + shift),
+        (LONG, "jump up", 3 + shift, 8 + shift),
+    ]
+
+
+def test_without_an_action_tier_all_tiers_are_used_and_name_what_has_no_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    touch(tmp_path / LONG)
+    write(tmp_path / "s.eaf", *eaf(tier="Lachen é", values=("", "")), bom=False)
+    assert spans(load_dataset(f"elan:{tmp_path}")) == [
+        (LONG, "Lachen é", 1.0, 3.0),
+        (LONG, "Lachen é", 3.0, 8.0),
+        (LONG, "some talk", 1.0, 8.0),
+    ]
+    assert "all tiers are used (Lachen é, note); call one of them 'action' to use it alone" in capsys.readouterr().err
+
+
+def test_an_elan_slot_without_a_time_lies_between_its_neighbours(tmp_path: Path) -> None:
+    touch(tmp_path / LONG)
+    text = "\n".join(eaf()).replace('TIME_SLOT_REF1="ts2" TIME_SLOT_REF2="ts4"', 'TIME_SLOT_REF1="ts3" TIME_SLOT_REF2="ts4"')
+    (tmp_path / "s.eaf").write_text(text, "utf-8")
+    assert spans(load_dataset(f"elan:{tmp_path}"))[1] == (LONG, "jump up", 5.5, 8.0)
+
+
+def test_boris_states_are_paired_by_subject_and_points_get_a_second(tmp_path: Path) -> None:
+    clips = load_dataset(make_boris(tmp_path))
+    name = f"1 {LONG}"
+    assert sorted(spans(clips)[:3], key=lambda row: row[2]) == [
+        (name, "fressen é", 1.0, 3.0),
+        (name, "fressen é", 1.5, 3.5),
+        (name, "peck", 5.5, 6.5),
+    ]
+
+
+def test_older_boris_tables_have_lines_above_the_header(tmp_path: Path) -> None:
+    touch(tmp_path / "a.mp4")
+    write(
+        tmp_path / "old.tsv",
+        "Observation id\to1\t\t\t\t\t\t\t",
+        "",
+        "Player #1\ta.mp4",
+        "Time offset (s)\t0.0",
+        "",
+        "Time\tMedia file path\tTotal length\tFPS\tSubject\tBehavior\tBehavioral category\tComment\tStatus",
+        "3.300\t/elsewhere/a.mp4\t60\t25\ts1\teat\t\t\tSTART",
+        "7.750\t/elsewhere/a.mp4\t60\t25\ts1\teat\t\t\tSTOP",
+    )
+    assert spans(load_dataset(f"boris:{tmp_path}")) == [("a.mp4", "eat", 3.3, 7.75)]
+
+
+def test_aggregated_boris_tables_hold_starts_and_stops(tmp_path: Path) -> None:
+    touch(tmp_path / "a.mp4")
+    write(
+        tmp_path / "aggregated.csv",
+        "Observation id,Media file,FPS,Subject,Behavior,Behavior type,Start (s),Stop (s),Duration (s)",
+        "o1,a.mp4,25,s,eat,STATE,1.800,8.125,6.325",
+        "o1,a.mp4,25,s,peck,POINT,32.825,32.825,NA",
+    )
+    clips = load_dataset(f"boris:{tmp_path / 'aggregated.csv'}")
+    assert spans(clips) == [("a.mp4", "eat", 1.8, 8.125), ("a.mp4", "peck", pytest.approx(32.325), pytest.approx(33.325))]
+
+
+def test_cvat_tracks_are_clips_where_they_are_visible(tmp_path: Path) -> None:
+    film(tmp_path / LONG, fps=10)
+    write(tmp_path / "annotations.xml", *cvat_xml(), bom=False)
+    assert spans(load_dataset(f"cvat:{tmp_path}")) == [
+        (LONG, "winken é", 1.0, 2.0),
+        (LONG, "winken é", 4.0, 5.0),
+        (LONG, "jump up", 2.0, 3.0),
+    ]
+
+
+def test_cvat_attributes_called_action_and_tags_name_clips_too(tmp_path: Path) -> None:
+    film(tmp_path / LONG, fps=10)
+    boxes = "".join(
+        f'<box frame="{n}" outside="0"><attribute name="Action">{"sit é" if n < 5 else "stand"}</attribute></box>'
+        for n in range(10)
+    )
+    tags = "".join(f'<image id="{n}" name="frame_{n}"><tag label="wave" source="manual"></tag></image>' for n in (20, 25, 30, 50))
+    body = f'<track id="0" label="person">{boxes}</track>{tags}'
+    write(tmp_path / "annotations.xml", *cvat_xml(task="<frame_filter>step=5</frame_filter>", body=body), bom=False)
+    assert spans(load_dataset(f"cvat:{tmp_path}")) == [
+        (LONG, "sit é", 0.0, 0.9),
+        (LONG, "stand", 0.5, 1.4),
+        (LONG, "wave", 2.0, 3.5),
+        (LONG, "wave", 5.0, 5.5),
+    ]
+
+
+def test_label_studio_frames_are_counted_from_1_at_the_rate_of_the_task(tmp_path: Path) -> None:
+    clips = load_dataset(make_labelstudio(tmp_path))
+    assert spans(clips)[:2] == [(f"1 {LONG}", "winken é", 1.0, 3.0), (f"1 {LONG}", "jump up", 4.0, 6.0)]
+
+
+def test_label_studio_rates_come_from_the_config_or_the_video(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    film(tmp_path / LONG, fps=10)
+    write_json(tmp_path / "export.json", [studio_task()])
+    data = f"labelstudio:{tmp_path / 'export.json'}"
+    assert spans(load_dataset(data))[0][2:] == (1.0, 3.0)
+    assert "task 5: frame numbers are taken at the video's own rate" in capsys.readouterr().err
+    write(tmp_path / "config.xml", '<View><Video name="v" value="$video" framerate="20"/></View>', bom=False)
+    assert spans(load_dataset(data))[0][2:] == (0.5, 1.5)
+    write(tmp_path / "config.xml", '<View><Video name="v" value="$video"/></View>', bom=False)
+    assert spans(load_dataset(data))[0][2:] == (round(10 / 24, 3), 1.25)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("/data/local-files/?d=a%20b/c é.mp4", "a b/c é.mp4"),
+        ("https://host.example/x/c%20d.mp4?token=1", "c d.mp4"),
+        ("s3://bucket/x/c.mp4", "c.mp4"),
+        (r"C:\Users\me\c d.mp4", "c d.mp4"),
+        (r"folder\c.mp4", "folder/c.mp4"),
+    ],
+)
+def test_videos_are_found_whatever_address_was_noted(tmp_path: Path, address: str, name: str) -> None:
+    touch(tmp_path / name)
+    task = studio_task()
+    task["data"] = {"video_url": address, "note": "x"}
+    task["annotations"] = [
+        {"result": [{"value": {"choices": ["wave é"]}}, {"value": {"start": 1.5, "end": 2, "channel": 0, "labels": ["jump"]}}]}
+    ]
+    write_json(tmp_path / "export.json", [task])
+    clips = load_dataset(f"labelstudio:{tmp_path}")
+    assert clips[0].path.samefile(tmp_path / name)
+    assert [row[1:] for row in spans(clips)] == [("wave é", 0.0, None), ("jump", 1.5, 2.0)]
+
+
+# --- what is damaged
+
+
+def changed(maker: Callable[[Path], str], file: str, old: str, new: str) -> Callable[[Path], str]:
+    """A layout in whose file one text is another."""
+
+    def make(path: Path) -> str:
+        data = maker(path)
+        text = (path / file).read_text("utf-8-sig")
+        assert old in text, text
+        (path / file).write_text(text.replace(old, new, 1), "utf-8")
+        return data
+
+    make.__name__ = f"{file}: {old[:30]!r} -> {new[:30]!r}"
+    return make
+
+
+def project(**parts: object) -> Callable[[Path], str]:
+    """A VIA project with other parts."""
+
+    def make(path: Path) -> str:
+        touch(path / LONG)
+        write_json(path / "p.json", via_project() | parts)
+        return f"via:{path / 'p.json'}"
+
+    make.__name__ = str(parts)[:60]
+    return make
+
+
+def boris(*rows: str) -> Callable[[Path], str]:
+    def make(path: Path) -> str:
+        touch(path / "a.mp4")
+        touch(path / "b.mp4")
+        write(path / "e.csv", BORIS_COLUMNS, *rows)
+        return f"boris:{path / 'e.csv'}"
+
+    make.__name__ = str(rows)[:60]
+    return make
+
+
+SPLITS = "testTrainMulti_7030_splits"
+DATABASE = "activity_net.v1-3.json"
+LABELS = "something-something-v2-labels.json"
+TRAIN = "something-something-v2-train.json"
+DAMAGED = [
+    (changed(make_top5, "ucf101_top5/train.csv", "tag", "class"), r"train\.csv:1: expected the columns video_name and tag"),
+    (changed(make_top5, "ucf101_top5/train.csv", ",Punch", ",Kick"), r"train\.csv:2: 'Kick' is not one of CricketShot"),
+    (changed(make_top5, "ucf101_top5/test.csv", "v_Punch", "v_Kick"), r"v_Kick_g01_c01\.avi: listed but not there \(1 of 6"),
+    (
+        changed(make_hmdb51, f"{SPLITS}/wave_test_split1.txt", "_1.avi 1", "_1.avi 3"),
+        r"wave_test_split1\.txt:2: .* and 0, 1 or 2",
+    ),
+    (changed(make_kinetics, "train.csv", "time_end", "end"), r"train\.csv:1: no column 'time_end'"),
+    (changed(make_kinetics, "train.csv", ",10,20,", ",10,soon,"), r"train\.csv:3: column 'time_end': 'soon' is not a number"),
+    (
+        changed(make_kinetics, "train.csv", ",10,20,", ",10,10,"),
+        r"train\.csv:3: column 'time_end': 10 is not after time_start, 10",
+    ),
+    (changed(make_kinetics, "train.csv", "20,train", "20,dev"), r"train\.csv:3: column 'split': 'dev' is not one of train"),
+    (changed(make_kinetics, "train.csv", "riding a bike", ""), r"train\.csv:2: column 'label' is empty"),
+    (changed(make_ssv2, LABELS, "{", "["), r"labels\.json:2: not JSON"),
+    (changed(make_ssv2, TRAIN, '"template"', '"tmpl"'), r"train\.json: entry 1: field 'template' is missing"),
+    (
+        changed(make_ssv2, TRAIN, "Holding [", "Eating ["),
+        r"train\.json: entry 1: template 'Eating something .* not in the labels",
+    ),
+    (changed(make_ssv2, TRAIN, '"10"', "true"), r"train\.json: entry 1: field 'id' is 'True'"),
+    (changed(make_activitynet, DATABASE, '"database"', '"data"'), r"activity_net\.v1-3\.json: field 'database' is missing"),
+    (changed(make_activitynet, DATABASE, "1.5", "NaN"), r"video 'id-1': field 'segment': 'nan' is not a number"),
+    (changed(make_activitynet, DATABASE, "1.5,", ""), r"video 'id-1': field 'segment' is \[4\], not a start and an end"),
+    (changed(make_activitynet, DATABASE, '"training"', '"dev"'), r"video 'id-1': field 'subset' is 'dev', not training"),
+    (changed(make_activitynet, DATABASE, '"Zumba é"', "7"), r"video 'id-1': the label is 7, not a name"),
+    (
+        changed(make_list_file, "all.csv", "clip 2.mp4;jump up", "clip 2.mp4"),
+        r"all\.csv:4: 'clip 2\.mp4' is not a path and a label",
+    ),
+    (
+        changed(make_list_file, "all.csv", "clip 2.mp4", "clip 2.doc"),
+        r"all\.csv:4: 'clip 2\.doc' is not the name of a video file",
+    ),
+    (
+        changed(make_list, "label_map.txt", "Zähne putzen\n", ""),
+        r"train_list\.txt:2: the label is the number 1, which .* not name",
+    ),
+    (changed(make_frames_list, "train_rawframes.txt", "clip 1a 3 1", "clip"), r"train_rawframes\.txt:2: 'clip' is not a path"),
+    (project(metadata={}), r"p\.json: no temporal segment has a value for one of the attributes note, Activity, object"),
+    (project(metadata=[]), r"p\.json: field 'metadata' is '\[\]', not an object"),
+    (
+        project(metadata={"a": {"vid": "1", "z": [3, 2], "av": {"2": "7"}}}),
+        r"metadata 'a': the end, 2 s, is not after the start, 3 s",
+    ),
+    (project(metadata={"a": {"vid": "1", "z": [3, 4], "av": {"2": "5"}}}), r"metadata 'a': option '5' is not one of .*\(7, 8\)"),
+    (project(metadata={"a": {"vid": "2", "z": [3, 4], "av": {"2": "7"}}}), r"metadata 'a': view '2': field '2' is missing"),
+    (project(metadata={"a": {"vid": "1", "z": [3, "x"], "av": {"2": "7"}}}), r"metadata 'a': field 'z': 'x' is not a number"),
+    (
+        project(file={"9": {"fname": "other.mp4", "src": ""}}),
+        r"p\.json: its video 'other\.mp4' is not there \(looked for .*other\.mp4",
+    ),
+    (changed(make_elan, "session 1.eaf", "</HEADER>", ""), r"session 1\.eaf:\d+: not XML \(mismatched tag"),
+    (changed(make_elan, "session 1.eaf", "ANNOTATION_DOCUMENT", "HTML"), r"session 1\.eaf:\d+: not XML"),
+    (
+        changed(make_elan, "session 1.eaf", 'REF2="ts2"', 'REF2="ts9"'),
+        r"tier 'Action', annotation 'a1': time slot 'ts9' is not in",
+    ),
+    (
+        changed(make_elan, "session 1.eaf", ' TIME_SLOT_REF2="ts2"', ""),
+        r"annotation 'a1': <ALIGNABLE_ANNOTATION> without the attribute",
+    ),
+    (changed(make_elan, "session 1.eaf", 'VALUE="1000"', 'VALUE="x"'), r"time slot 'ts1': 'x' is not a number"),
+    (
+        changed(make_elan, "session 1.eaf", "<ANNOTATION_DOCUMENT", '<!DOCTYPE a [<!ENTITY b "c">]><ANNOTATION_DOCUMENT'),
+        r"session 1\.eaf: not XML that can be read \(it declares a document type",
+    ),
+    (boris(), r"e\.csv:1: no events below the header"),
+    (boris(boris_row("o", "p", "eat", "START", 1, "a.mp4")), r"e\.csv:2: 'eat' starts but never stops"),
+    (boris(boris_row("o", "p", "eat", "STOP", 1, "a.mp4")), r"e\.csv:2: 'eat' stops without having started"),
+    (boris(*[boris_row("o", "p", "eat", "START", n, "a.mp4") for n in (1, 2)]), r"e\.csv:3: 'eat' starts again.* line 2"),
+    (boris(boris_row("o", "p", "eat", "EVENT", 1, "a.mp4")), r"e\.csv:2: column 'Behavior type' is 'EVENT', not START"),
+    (boris(boris_row("o", "p", "", "POINT", 1, "a.mp4")), r"e\.csv:2: column 'Behavior' is missing or empty"),
+    (boris(boris_row("o", "p", "eat", "POINT", 1, "c.mp4")), r"e\.csv: its video 'c\.mp4' is not there"),
+    (
+        boris(*[boris_row("o", "p", "eat", "POINT", n, f"{'ab'[n]}.mp4") for n in (0, 1)]),
+        r"e\.csv:3: one observation over two files \(a\.mp4, b\.mp4\), whose times run on",
+    ),
+    (changed(make_boris, "events.csv", "Time", "When"), r"events\.csv: no header with the columns Behavior and Time"),
+    (
+        changed(make_cvat, "task 1.xml", 'frame="11"', 'frame="8.5"'),
+        r"task 1\.xml: track '0': frame: '8\.5' is not a frame number",
+    ),
+    (changed(make_cvat, "task 1.xml", 'frame="10"', 'frame="x"'), r"task 1\.xml: track '0': frame: 'x' is not a number"),
+    (changed(make_cvat, "task 1.xml", ' label="winken é"', ""), r"task 1\.xml: track '0': <track> without the attribute 'label'"),
+    (changed(make_cvat, "task 1.xml", "<source>1 ", "<source>3 "), r"task 1\.xml: its video '3 .*' is not there"),
+    (changed(make_cvat, "task 1.xml", "<annotations>", "<annotation>"), r"task 1\.xml:\d+: not XML"),
+    (changed(make_labelstudio, "export.json", "winken é", " "), r"task 5: the label is ' ', not a name"),
+    (changed(make_labelstudio, "export.json", '"start": 11', '"start": null'), r"task 5: 'ranges': 'None' is not a number"),
+    (changed(make_labelstudio, "export.json", '"fps": 10', '"fps": "0.0"'), r"task 5: a framerate of 0"),
+    (changed(make_labelstudio, "export.json", '"annotations"', '"videoLabels"'), r"task 5: .* export as JSON, not JSON-MIN"),
+    (changed(make_labelstudio, "export.json", "-1 ", "-3 "), r"export\.json: its video .* is not there \(looked for "),
+]
+
+
+@pytest.mark.parametrize(("maker", "words"), DAMAGED, ids=lambda value: getattr(value, "__name__", None))
+def test_what_is_damaged_is_named(tmp_path: Path, maker: Callable[[Path], str], words: str) -> None:
+    with pytest.raises(DataError, match=words) as caught:
+        load_dataset(maker(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+TEXTS = (".txt", ".csv", ".json", ".eaf", ".xml", ".tsv")
+
+
+@pytest.mark.parametrize("maker", [m for makers in MAKERS.values() for m in makers], ids=lambda maker: maker.__name__)
+def test_damage_of_any_kind_is_an_error_of_ours_or_harmless(tmp_path: Path, maker: Callable[[Path], str]) -> None:
+    """Cut, other bytes, other values at random places: never anything but a DataError with a path in it."""
+    data = maker(tmp_path)
+    files = sorted(file for file in tmp_path.rglob("*") if file.suffix in TEXTS)
+    rng = random.Random(maker.__name__)
+    for _ in range(30 if files else 0):
+        file = rng.choice(files)
+        whole = file.read_bytes() or b"x"
+        place = rng.randrange(len(whole))
+        file.write_bytes(
+            rng.choice(
+                [
+                    whole[:place],
+                    whole[:place] + bytes([rng.randrange(256)]) + whole[place + 1 :],
+                    whole.replace(b"{", b"[", 1),
+                    whole.replace(
+                        rng.choice([b"1", b'"', b","]), rng.choice([b"-9", b"", b"null", b"1e999"]), rng.randrange(1, 5)
+                    ),
+                    b"",
+                ]
+            )
+        )
+        try:
+            load_dataset(data)
+        except GerundError as error:
+            assert isinstance(error, DataError), error
+            assert str(tmp_path) in str(error) or "leaks" in str(error), error
+        file.write_bytes(whole)
+
+
+def test_json_that_is_too_deep_or_too_long_is_refused(tmp_path: Path) -> None:
+    for text in ("[" * 100_000, '{"metadata": ' + "9" * 5000 + "}"):
+        (tmp_path / "p.json").write_text(text)
+        with pytest.raises(DataError, match=r"p\.json: not JSON that can be read"):
+            load_dataset(f"via:{tmp_path / 'p.json'}")
+
+
+def test_text_in_another_encoding_is_named_with_its_line(tmp_path: Path) -> None:
+    make_list_file(tmp_path)
+    (tmp_path / "all.csv").write_bytes("a.mp4;jump\nb.mp4;grüßen\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"all\.csv:2: not UTF-8 text \(byte 0xfc\)"):
+        load_dataset(f"list:{tmp_path / 'all.csv'}")
+
+
+@pytest.mark.parametrize(
+    "name", ["via", "elan", "boris", "cvat", "labelstudio", "hmdb51", "kinetics", "ssv2", "activitynet", "list"]
+)
+def test_an_empty_folder_says_what_was_expected(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError) as caught:
+        load_dataset(f"{name}:{tmp_path}")
+    assert str(tmp_path) in str(caught.value)
+    assert "no " in str(caught.value) or "0 JSON" in str(caught.value)
+
+
+def test_an_elan_file_without_its_video_says_where_it_looked(tmp_path: Path) -> None:
+    write(tmp_path / "s.eaf", *eaf("gone.mp4"), bom=False)
+    looked = r"\./gone\.mp4' is not there \(looked for .*gone\.mp4, /elsewhere/gone\.mp4.*\); put it beside the annotation file"
+    with pytest.raises(DataError, match=looked):
+        load_dataset(f"elan:{tmp_path}")
+
+
+def test_json_of_a_wrong_shape_says_so(tmp_path: Path) -> None:
+    for name, words in (("via", "expected an object with the field 'metadata'"), ("labelstudio", "no annotation of a span")):
+        (tmp_path / "x.json").write_text(json.dumps([]))
+        with pytest.raises(DataError, match=words):
+            load_dataset(f"{name}:{tmp_path / 'x.json'}")
+
+
+def test_images_beside_frame_folders_do_no_harm(tmp_path: Path) -> None:
+    images(tmp_path / "wave" / "a")
+    images(tmp_path / "jump" / "b")
+    touch(tmp_path / "overview.jpg")
+    assert len(load_dataset(f"frames:{tmp_path}")) == 2

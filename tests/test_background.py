@@ -1,0 +1,84 @@
+"""Unlabelled time becomes a class of its own: what is not labelled, nothing else, and as long as labels are."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+import gerund
+from gerund.datasets import load_dataset
+from gerund.datasets.background import SHORTEST
+from gerund.types import Clip
+from layouts import film, make_elan, make_folder, touch
+
+
+def background_of(clips: list[Clip]) -> list[tuple[float, float | None]]:
+    return [(clip.start, clip.end) for clip in load_dataset(clips, background=True) if clip.label == "background"]
+
+
+def test_the_gaps_of_a_video_are_background(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mp4", seconds=10)
+    clips = [Clip(path=path, label="wave", start=a, end=b, split="train", group="p1") for a, b in ((2, 6), (5, 6.5), (6.8, 8))]
+    found = load_dataset(clips, background=True)
+    assert found[:3] == clips
+    assert [(clip.start, clip.end) for clip in found[3:]] == [(0, 2), (8, 10)]
+    assert all((clip.label, clip.split, clip.group, clip.path) == ("background", "train", "p1", path) for clip in found[3:])
+
+
+def test_a_long_gap_is_cut_into_parts_no_longer_than_a_label(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mp4", seconds=10)
+    assert background_of([Clip(path=path, label="wave", start=0, end=3)]) == [
+        (3, pytest.approx(5.333)),
+        (pytest.approx(5.333), 7.667),
+        (7.667, 10),
+    ]
+
+
+def test_a_video_labelled_as_a_whole_has_no_background(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = make_folder(tmp_path)
+    assert load_dataset(data, background=True) == load_dataset(data)
+    assert "--background: no unlabelled time; every video is labelled as a whole." in capsys.readouterr().err
+
+
+def test_a_video_that_cannot_be_read_gets_what_lies_before_its_last_label(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = touch(tmp_path / "a.mp4")
+    assert background_of([Clip(path=path, label="wave", start=2, end=5)]) == [(0, 2)]
+    assert "a.mp4: the file is empty; nothing is added after its last label" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_labels_and_background_cover_a_video_once(tmp_path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    length = rng.choice([3, 7])
+    path = film(tmp_path / "a.mp4", seconds=length, fps=5)
+    starts = [round(rng.uniform(0, length), 2) for _ in range(rng.randrange(1, 5))]
+    clips = [Clip(path=path, label="wave", start=start, end=round(start + rng.uniform(0.1, 3), 2)) for start in starts]
+    spans = background_of(clips)
+    assert all(b - a <= max(clip.end - clip.start for clip in clips if clip.end) + 2e-3 for a, b in spans if b)
+    for tick in range(length * 20):
+        time = tick / 20
+        labelled = any(clip.start <= time < (clip.end or 0) for clip in clips)
+        times_covered = sum(a <= time < (b or 0) for a, b in spans)
+        assert times_covered <= 1 - labelled
+        if not labelled and not times_covered:  # the rest of a gap too short to count
+            edges = [0.0, length, *(clip.start for clip in clips), *(clip.end or 0 for clip in clips)]
+            assert min(e for e in edges if e >= time) - max(e for e in edges if e <= time) < SHORTEST
+
+
+def test_index_and_its_manifest_carry_the_class(tmp_path: Path) -> None:
+    data = make_elan(tmp_path)
+    clips = gerund.index(data, background=True, val=0, out=tmp_path / "clips.csv")
+    assert {clip.label for clip in clips} == {"winken é", "jump up", "background"}
+    assert load_dataset(tmp_path / "clips.csv") == clips
+
+
+def test_a_model_trained_with_background_knows_it_and_its_config_says_so(tmp_path: Path) -> None:
+    options = {"backbone": "pixels:8", "num_frames": 2, "epochs": 1, "head": "mean", "val": 0.0}
+    run = gerund.train(make_elan(tmp_path / "data"), background=True, **options, out=tmp_path / "run").run
+    assert gerund.Recognizer.load(run / "best").labels == ["background", "jump up", "winken é"]
+    assert json.loads((run / "config.json").read_text())["background"] is True

@@ -1,0 +1,248 @@
+"""Archives: all of it or nothing, nothing outside, no links, no devices; RAR through whichever program is there."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import stat
+import struct
+import sys
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gerund.errors import DataError
+from gerund.unpacking import UNRAR, NoProgramError, unpack
+
+MEMBERS = {"set/wave é/a 1.avi": b"hello", "set/list.txt": b"x" * 3000}
+
+
+def make_zip(path: Path, members: dict[str, bytes] = MEMBERS) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, data in members.items():
+            file.writestr(name, data)
+    return path
+
+
+def make_tar(path: Path, members: dict[str, bytes] = MEMBERS) -> Path:
+    with tarfile.open(path, "w:gz") as file:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(data), 0o6755
+            file.addfile(info, io.BytesIO(data))
+    return path
+
+
+def block(kind: int, flags: int, body: bytes, data: bytes = b"") -> bytes:
+    head = struct.pack("<BHH", kind, flags, 7 + len(body)) + body
+    return struct.pack("<H", zlib.crc32(head) & 0xFFFF) + head + data
+
+
+def make_rar(path: Path, members: dict[str, bytes]) -> Path:
+    """A RAR 4 archive whose members are stored as they are."""
+    content = b"Rar!\x1a\x07\x00" + block(0x73, 0, bytes(6))
+    for name, data in members.items():
+        size, plain = len(data), name.replace("/", "\\").encode("ascii")
+        sizes = struct.pack("<IIBIIBBHI", size, size, 3, zlib.crc32(data), 0x5A210000, 20, 0x30, len(plain), 0o100644)
+        content += block(0x74, 0x8000, sizes + plain, data)
+    path.write_bytes(content + block(0x7B, 0x4000, b""))
+    return path
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def nothing_but(folder: Path, *names: str) -> bool:
+    return sorted(entry.name for entry in folder.iterdir()) == sorted(names)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder to unpack in, so that what escapes from it lands in another one that is looked at."""
+    (tmp_path / "outer" / "inner").mkdir(parents=True)
+    return tmp_path / "outer" / "inner"
+
+
+@pytest.fixture
+def bsdtar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Put a stand-in on the path, alone: it reads a tar behind eight bytes that say RAR, or does what it is told."""
+
+    def install(body: str = "file.extractall(words[3], filter='fully_trusted')") -> None:
+        folder = tmp_path / "bin"
+        folder.mkdir(exist_ok=True)
+        (folder / "bsdtar").write_text(
+            f"#!{sys.executable}\nimport io, os, sys, tarfile\nwords = sys.argv[1:]\nwords = [words[0], words[1], *words[2:]]\n"
+            "file = tarfile.open(fileobj=io.BytesIO(open(words[1], 'rb').read()[8:]))\n"
+            f"if words[0] == '-tf':\n    print('\\n'.join(file.getnames()))\nelse:\n    {body}\n"
+        )
+        (folder / "bsdtar").chmod(0o755)
+        monkeypatch.setenv("PATH", str(folder))
+
+    return install
+
+
+def like_rar(path: Path, members: dict[str, bytes] = MEMBERS) -> Path:
+    make_tar(path, members)
+    path.write_bytes(b"Rar!\x1a\x07\x01\x00" + path.read_bytes())
+    return path
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_an_archive_becomes_a_folder(place: Path, make: Callable[[Path], Path]) -> None:
+    archive = make(place.parent / "a.bin")
+    unpack(archive, place / "other name")
+    assert tree(place / "other name") == MEMBERS
+    assert nothing_but(place, "other name")
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_the_folder_that_an_archive_holds_by_name_is_not_put_into_itself(place: Path, make: Callable[[Path], Path]) -> None:
+    unpack(make(place.parent / "a.bin"), place / "set")
+    assert tree(place / "set") == {name.removeprefix("set/"): data for name, data in MEMBERS.items()}
+    assert nothing_but(place, "set")
+
+
+def test_modes_are_not_taken_over(place: Path) -> None:
+    unpack(make_tar(place.parent / "a.tar"), place / "set")
+    assert not stat.S_IMODE((place / "set" / "list.txt").stat().st_mode) & (stat.S_ISUID | stat.S_ISGID | stat.S_IXUSR)
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+@pytest.mark.parametrize(
+    "name", ["../evil", "a/../../evil", "/tmp/gerund-evil", "C:\\evil", "..\\evil", "\\\\host\\share\\evil", "C:evil"]
+)
+def test_a_name_that_leads_out_is_refused_and_nothing_stays(place: Path, make: Callable[..., Path], name: str) -> None:
+    archive = make(place.parent / "a.bin", {"good.txt": b"x", name: b"evil"})
+    with pytest.raises(DataError, match=r"a\.bin: .*evil' would be written outside its folder; nothing is unpacked"):
+        unpack(archive, place / "set")
+    assert nothing_but(place)
+    assert nothing_but(place.parent, "inner", "a.bin")
+    assert not Path("/tmp/gerund-evil").exists()
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])
+def test_links_and_devices_in_a_tar_are_refused(place: Path, kind: bytes) -> None:
+    (place.parent / "secret").write_text("s")
+    with tarfile.open(place.parent / "a.tar", "w") as file:
+        file.addfile(tarfile.TarInfo("good.txt"))
+        info = tarfile.TarInfo("evil")
+        info.type, info.linkname = kind, "../../secret"
+        file.addfile(info)
+    with pytest.raises(DataError, match=r"a\.tar: 'evil' is a link or a device; nothing is unpacked"):
+        unpack(place.parent / "a.tar", place / "set")
+    assert nothing_but(place)
+
+
+def test_a_link_in_a_zip_is_refused(place: Path) -> None:
+    with zipfile.ZipFile(place.parent / "a.zip", "w") as file:
+        info = zipfile.ZipInfo("evil")
+        info.external_attr = (stat.S_IFLNK | 0o777) << 16
+        file.writestr(info, "../../secret")
+    with pytest.raises(DataError, match=r"a\.zip: 'evil' is a link or a device"):
+        unpack(place.parent / "a.zip", place / "set")
+    assert nothing_but(place)
+
+
+@pytest.mark.parametrize(("make", "byte"), [(make_zip, 52), (make_tar, -5)])
+def test_a_cut_or_changed_archive_gives_nothing(place: Path, make: Callable[[Path], Path], byte: int) -> None:
+    """The changed byte lies in the first member's data, or in the checksum at the end."""
+    archive = make(place.parent / "a.bin")
+    whole = archive.read_bytes()
+    changed = bytearray(whole)
+    changed[byte] ^= 0xFF
+    for content in (whole[: len(whole) // 2], whole[:20], bytes(changed), b"", b"<html>not found</html>"):
+        archive.write_bytes(content)
+        with pytest.raises(
+            DataError, match=r"a\.bin: not a complete tar, zip or RAR archive|a\.bin: .* would be|cannot be unpacked"
+        ):
+            unpack(archive, place / "set")
+        assert nothing_but(place)
+
+
+def test_what_an_earlier_run_left_is_cleared(place: Path) -> None:
+    (place / ".set.unpacking").mkdir()
+    (place / ".set.unpacking" / "half.avi").touch()
+    unpack(make_zip(place.parent / "a.zip"), place / "set")
+    assert nothing_but(place, "set")
+    assert "half.avi" not in tree(place / "set")
+
+
+def test_archives_in_an_archive_are_unpacked_too(place: Path) -> None:
+    inner = {
+        f"{name}.zip": make_zip(place.parent / name, {f"{name}/1.avi": name.encode()}).read_bytes() for name in ("wave", "jump")
+    }
+    unpack(make_tar(place.parent / "a.tar", inner), place / "all", nested=True)
+    assert tree(place / "all") == {"wave/1.avi": b"wave", "jump/1.avi": b"jump"}
+
+
+def test_a_rar_is_unpacked_by_an_installed_program(place: Path, bsdtar: Callable[..., None]) -> None:
+    archive = like_rar(place.parent / "a.rar")
+    bsdtar()
+    unpack(archive, place / "set")
+    assert tree(place / "set") == {name.removeprefix("set/"): data for name, data in MEMBERS.items()}
+
+
+def test_a_rar_that_leads_out_is_refused_before_it_is_unpacked(place: Path, bsdtar: Callable[..., None]) -> None:
+    archive = like_rar(place.parent / "a.rar", {"good": b"", "../../evil": b"x"})
+    bsdtar()
+    with pytest.raises(DataError, match=r"a\.rar: '\.\./\.\./evil' would be written outside its folder"):
+        unpack(archive, place / "set")
+    assert nothing_but(place.parent, "inner", "a.rar")
+
+
+@pytest.mark.parametrize(
+    "evil", ["os.symlink('/etc', words[3] + '/evil')", "os.link(words[1], words[3] + '/evil')", "os.mkfifo(words[3] + '/evil')"]
+)
+def test_a_link_or_device_that_came_out_of_a_rar_is_refused(place: Path, bsdtar: Callable[[str], None], evil: str) -> None:
+    archive = like_rar(place.parent / "a.rar")
+    bsdtar(evil)
+    with pytest.raises(DataError, match=r"a\.rar: 'evil' is a link or a device"):
+        unpack(archive, place / "set")
+    assert nothing_but(place)
+
+
+def test_a_program_that_fails_is_quoted(place: Path, bsdtar: Callable[[str], None]) -> None:
+    archive = like_rar(place.parent / "a.rar")
+    bsdtar("sys.exit('line one\\nunknown method')")
+    with pytest.raises(DataError, match=r"a\.rar: cannot be unpacked \(bsdtar: unknown method\)"):
+        unpack(archive, place / "set")
+    assert nothing_but(place)
+
+
+def test_without_any_program_for_rar_it_is_said_which_to_install(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = like_rar(place.parent / "a.rar")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(NoProgramError, match=r"none of bsdtar, unar, unrar, 7z is installed; .* apt install libarchive-tools"):
+        unpack(archive, place / "set")
+
+
+@pytest.mark.parametrize("program", UNRAR)
+def test_a_real_rar_is_unpacked_where_the_program_is_installed(
+    place: Path, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    listing, unpacking = UNRAR[program]
+    found = [shutil.which(command[0]) for command in (listing, unpacking)]
+    if not all(found):
+        pytest.skip(f"{program} is not installed")
+    monkeypatch.setattr("gerund.unpacking.UNRAR", {program: UNRAR[program]})
+    unpack(make_rar(place.parent / "a.rar", {"set/a 1.avi": b"hello", "set/b.avi": b"x" * 999}), place / "set")
+    assert tree(place / "set") == {"a 1.avi": b"hello", "b.avi": b"x" * 999}
+    with pytest.raises(DataError, match=r"evil.* would be written outside its folder"):
+        unpack(make_rar(place.parent / "b.rar", {"../evil.avi": b"hello"}), place / "other")
+    (place.parent / "c.rar").write_bytes((place.parent / "a.rar").read_bytes()[:80])
+    with pytest.raises(DataError, match=r"c\.rar: cannot be unpacked"):
+        unpack(place.parent / "c.rar", place / "third")
+    assert nothing_but(place, "set")
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    archive = make_zip(tmp_path / "a.zip")
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"a\.zip: cannot be unpacked to .*file.set \((Not a directory|File exists)"):
+        unpack(archive, tmp_path / "file" / "set")
+    assert nothing_but(tmp_path, "a.zip", "file")
