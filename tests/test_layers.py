@@ -22,7 +22,7 @@ LAYERS = {
     3: "features datasets reporting rendering",
     2.5: "decoding",
     2: "video backbones heads cache",
-    1: "sampling manifest metrics recipes runs drawing drawing runs",
+    1: "sampling manifest metrics recipes runs drawing workers",
     0: "errors types progress",
 }
 LAYER_OF = {room: layer for layer, rooms in LAYERS.items() for room in rooms.split()}
