@@ -16,13 +16,13 @@ SOURCE = Path(gerund.__file__).parent
 
 LAYERS = {
     7: "cli serving",
-    6: "training comparing pretraining doctor distributed steps",
-    5: "evaluation timeline watching exporting predicting fitting",
+    6: "training comparing pretraining diagnosis distributed steps",
+    5: "evaluation timeline watching exporting predicting fitting leakage",
     4: "recognizer",
-    3: "features datasets reporting rendering",
-    2.5: "decoding",
-    2: "video backbones heads cache",
-    1: "sampling manifest metrics recipes runs drawing workers",
+    3: "features datasets reporting rendering pages",
+    2.5: "decoding inspecting",
+    2: "video backbones heads cache checking",
+    1: "sampling manifest metrics recipes runs drawing workers copies",
     0: "errors types progress",
 }
 LAYER_OF = {room: layer for layer, rooms in LAYERS.items() for room in rooms.split()}

@@ -141,7 +141,7 @@ class Record:
     """What was met on the way while a video was decoded; `decode` fills it in as it goes.
 
     `container` is FFmpeg's name of the format, empty until the file could be opened. What the header promises is None where it
-    promises nothing. `seconds` is how much time the packets of all streams cover, and counted for WebM, Matroska and FLV only.
+    promises nothing. `seconds`, how much time the packets of all streams cover, is counted for WebM, Matroska and FLV only.
     """
 
     container: str = ""
@@ -157,6 +157,7 @@ class Record:
     frames: int = 0
     damaged_packets: int = 0
     damaged_frames: int = 0
+    zeroed_packets: int = 0
 
     def open(self, container: Any, stream: Any) -> None:
         context = stream.codec_context
@@ -182,11 +183,19 @@ class Record:
             self.rotation = frame.rotation
         return frames
 
-    def cover(self, packet: Any) -> None:
+    def weigh(self, packet: Any, stream: Any) -> None:
+        """Note how far a packet of any stream reaches, and whether one of the video stream has a hole of zeros in it."""
         if self.promised_seconds is not None and packet.pts is not None:
             end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
             self.seconds = max(self.seconds, end)
+        if packet.stream_index == stream.index and self.codec in NEVER_ZERO:
+            self.zeroed_packets += ZEROS in bytes(packet).rstrip(b"\0")
 
+
+NEVER_ZERO = frozenset("h264 hevc mpeg4 vp8 vp9 av1".split())
+"""Codecs whose packets never hold ZEROS but at their end: the rules against false start codes forbid it, or it is too unlikely.
+Their decoders often take a hole for a picture and say nothing."""
+ZEROS = bytes(64)
 
 TIMED_HEADERS = ("matroska", "flv")
 """Containers whose header says how long the file is and that can be read without an index: a cut is seen by its missing end."""
@@ -216,7 +225,7 @@ def decode(path: Path, *, threads: int = 1, record: Record | None = None) -> Ite
     Damaged packets are skipped; `record` is filled with them and with whatever else was met on the way.
     Raises VideoError when no frame at all can be decoded, or when reading breaks off.
     """
-    every_stream = record is not None
+    recording = record is not None
     record = Record() if record is None else record
     if path.is_dir():
         yield from decode_images(path, record)
@@ -226,8 +235,9 @@ def decode(path: Path, *, threads: int = 1, record: Record | None = None) -> Ite
         stream.codec_context.thread_count = threads
         stream.codec_context.thread_type = "AUTO" if threads != 1 else "NONE"
         clock = Clock(stream)
-        for packet in container.demux() if every_stream else container.demux(stream):
-            record.cover(packet)
+        for packet in container.demux() if recording else container.demux(stream):
+            if recording:
+                record.weigh(packet, stream)
             if packet.stream_index == stream.index:
                 for frame in record.decoded(packet):
                     yield clock.time(frame), frame
@@ -257,10 +267,12 @@ def complaints() -> Iterator[list[tuple[int, str, str]]]:
     Only for a process that decodes one video at a time, without threads: the library's log is one for all.
     """
     av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)  # "repeated 9 more times" is said late, when the next file is being read
     try:
         with av.logging.Capture(local=True) as said:
             yield said
     finally:
+        av.logging.set_skip_repeated(True)
         av.logging.set_level(None)
 
 
