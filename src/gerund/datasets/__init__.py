@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gerund.cache import default_cache
+from gerund.checking import leak_sentence
 from gerund.datasets import csv_file, folder, toy, ucf101
 from gerund.errors import DataError, UsageError
 from gerund.manifest import leaking_groups
@@ -16,6 +17,9 @@ from gerund.types import Clip
 __all__ = ["DATASETS", "load_dataset"]
 
 DATASETS = {"folder": folder.load, "csv": csv_file.load, "ucf101": ucf101.load, "toy": toy.load}
+
+PUBLISHED = frozenset({"ucf101", "ucf101-top5", "hmdb51", "kinetics", "ssv2", "activitynet", "toy"})
+"""Data sets whose labels are a publisher's own list."""
 
 GROUP_PATTERNS = (r"^(v_.+_g\d+)_c\d+",)
 """File names that tell their group without being asked: UCF-101's v_Class_gNN_cNN."""
@@ -33,12 +37,15 @@ def load_dataset(
     clips = [with_group(clip, group_pattern) for clip in clips]
     leaks = leaking_groups(clips)
     if leaks and not allow_leak:
-        group, sides = next(iter(leaks.items()))
         raise DataError(
-            f"the given split leaks: {len(leaks)} group{'s' * (len(leaks) > 1)} stand on more than one side, first {group} "
-            f"({', '.join(sorted(sides))}); scores would be too good. Split by group, or insist with --allow-leak"
+            f"the given split leaks, {leak_sentence(leaks)}; scores would be too good. Split by group, or insist with --allow-leak"
         )
     return clips
+
+
+def is_published(data: str | Path | Sequence[Clip]) -> bool:
+    """Whether the labels of what `load_dataset` is given come from a publisher's own list."""
+    return isinstance(data, str) and data.partition(":")[0] in PUBLISHED and (":" in data or data == "toy")
 
 
 def load_by_name(data: str, split: int | None) -> list[Clip]:
