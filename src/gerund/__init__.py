@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gerund.datasets import load_dataset
+    from gerund.diagnosis import Diagnosis, doctor
     from gerund.errors import GerundError
     from gerund.evaluation import Evaluation, evaluate
     from gerund.predicting import predict
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 HOMES = {
     "gerund.datasets": ("load_dataset",),
+    "gerund.diagnosis": ("Diagnosis", "doctor"),
     "gerund.errors": ("GerundError",),
     "gerund.evaluation": ("Evaluation", "evaluate"),
     "gerund.predicting": ("predict",),
@@ -27,6 +29,7 @@ HOMES = {
 
 __all__ = [
     "Clip",
+    "Diagnosis",
     "Evaluation",
     "FeatureSpec",
     "Features",
@@ -36,6 +39,7 @@ __all__ = [
     "Recognizer",
     "Segment",
     "Training",
+    "doctor",
     "evaluate",
     "extract",
     "index",
