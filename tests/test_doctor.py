@@ -7,6 +7,8 @@ import json
 import random
 import re
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -125,6 +127,7 @@ def test_a_clip_that_starts_after_its_video_is_told(clips: list[Clip]) -> None:
     late = replace(clips[0], start=5.0)
     diagnosis = gerund.doctor([*clips, late], workers=2)
     assert [each.kind for each in diagnosis.findings] == ["span-beyond-end"]
+    assert diagnosis.healthy == clips
     assert "starts at 5 s, but the video ends at 1.60 s" in diagnosis.findings[0].message
 
 
@@ -227,6 +230,12 @@ def test_train_tells_of_doubtful_labels_in_single_lines(clips: list[Clip], tmp_p
     )
     assert code == 0, err
     assert "Check: 'Waving' (6 clips), 'waving' (10 clips) differ in case or punctuation only; one class?\n" in err
+
+
+def test_checking_files_loads_no_torch(clips: list[Clip]) -> None:
+    code = f"import sys, gerund; gerund.doctor({str(clips[0].path.parents[1])!r}, workers=1); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 @pytest.mark.real

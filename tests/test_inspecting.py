@@ -223,3 +223,19 @@ def test_a_healthy_file_is_not_blamed_for_what_was_said_of_the_one_before(health
     for _ in range(3):
         assert inspect(bad).problem == "damaged"
         assert inspect(good).problem is None
+
+
+def test_a_file_that_the_system_withholds_is_told(healthy: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    def withheld(*_: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(inspecting, "content_digest", withheld)
+    seen = inspect(healthy())
+    assert (seen.problem, seen.reason) == ("unreadable", "the system does not let it be read (Permission denied)")
+
+
+def test_frames_and_bytes_of_a_long_file_are_signs_of_life(healthy: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspecting, "CHUNK", 1000)
+    path, ticks = healthy(), []
+    inspect(path, lambda: ticks.append(1))
+    assert len(ticks) == 50 + -(-path.stat().st_size // 1000)

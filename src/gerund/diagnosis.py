@@ -8,41 +8,39 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from gerund.backbones import load_backbone
-from gerund.cache import FeatureCache
-from gerund.checking import Finding, check_clips, class_table, siblings_in_train, some
+from gerund.checking import Finding, check_clips, class_table, siblings_in_train
 from gerund.copies import Copy, Fingerprints
 from gerund.datasets import is_published, load_dataset
 from gerund.errors import ModelError, UsageError
-from gerund.features import Extractor
-from gerund.inspecting import PARTS, SIDE, Inspection, inspect_all
-from gerund.leakage import Leakage, measure
+from gerund.inspecting import PARTS, SIDE, inspect_all
 from gerund.manifest import group_of, write_manifest
 from gerund.pages import doctor_page
 from gerund.progress import note, progress
 from gerund.recipes import RECIPES
+from gerund.survey import Survey
 from gerund.types import Clip
 
-EXTREME = 10
-"""How many times shorter or longer than the median video one is called extreme."""
-UNEVEN_SHARE = 0.25
-"""Share of frames off the usual distance above which the frame rate is called variable; real clips with dropped frames have up to 0.09."""
-ORDINARY_PIXELS = frozenset("yuv420p yuvj420p nv12 yuv422p yuvj422p".split())
+if TYPE_CHECKING:
+    from gerund.leakage import Leakage
 
 
 @dataclass(kw_only=True)
 class Diagnosis:
-    """What the doctor found: findings, notes in sentences, statistics, one table row per class, and the measured leak, if asked for."""
+    """What the doctor found: findings, notes in sentences, statistics, one table row per class, and the measured leak, if asked for.
+
+    `healthy` are the clips without a problem in their file; of several copies one.
+    """
 
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     statistics: dict[str, Any] = field(default_factory=dict)
     table: list[dict[str, str | int]] = field(default_factory=list)
     leakage: Leakage | None = None
+    healthy: list[Clip] = field(default_factory=list)
 
     @property
     def problems(self) -> list[Finding]:
@@ -135,13 +133,17 @@ def doctor(
     diagnosis.findings += check_clips(clips, published=is_published(data))
     diagnosis.notes += group_notes(clips)
     if measure_leak:
-        healthy = without_file_problems(clips, diagnosis.findings)
+        from gerund.backbones import load_backbone  # torch takes seconds to load, and nothing else here needs it
+        from gerund.cache import FeatureCache
+        from gerund.features import Extractor
+        from gerund.leakage import measure
+
         model = load_backbone(backbone, weights=weights, pretrained=pretrained, image_size=image_size, fit=fit)
         rate = None if fps == "native" else float(fps)
         extractor = Extractor(model, fps=rate, cache=FeatureCache(cache), device=device, precision=precision, workers=workers)
-        diagnosis.leakage = measure(healthy, extractor, seed=seed)
+        diagnosis.leakage = measure(diagnosis.healthy, extractor, seed=seed)
     if fix_manifest is not None:
-        diagnosis.notes.append(write_clean(clips, diagnosis.findings, fix_manifest))
+        diagnosis.notes.append(write_clean(diagnosis.healthy, len(clips), fix_manifest))
     if html is not None:
         write_page(html, str(data) if isinstance(data, str | Path) else f"{len(clips)} clips", diagnosis)
     return diagnosis
@@ -150,104 +152,22 @@ def doctor(
 def examine_files(clips: Sequence[Clip], workers: int, diagnosis: Diagnosis) -> None:
     """Inspect every file once; put findings and statistics into the diagnosis. In memory stays a line or so for each file."""
     paths = list(dict.fromkeys(clip.path for clip in clips))
-    seen = Seen(paths)
+    survey = Survey(paths)
     with Fingerprints(len(paths), (PARTS, SIDE, SIDE)) as fingerprints:
         with progress("Looking into files", len(paths), "files") as bar:
             for index, inspection in inspect_all(paths, workers):
-                seen.add(index, inspection)
+                survey.add(index, inspection)
                 if inspection.fingerprint is not None and inspection.problem is None:
                     fingerprints.add(index, inspection.fingerprint, seconds=inspection.seconds, frames=inspection.frames)
                 bar.advance(seconds=inspection.seconds)
-        copies = exact_copies(seen.digests) + fingerprints.copies()
-    diagnosis.findings += [*seen.problems(), *copy_findings(paths, seen.pixels, copies, clips)]
-    diagnosis.findings += [*seen.remarks(), *span_findings(clips, dict(zip(paths, seen.seconds.tolist(), strict=True)))]
-    diagnosis.statistics = seen.statistics()
-
-
-class Seen:
-    """What is kept of the inspections of N files: a few numbers of each, and a sentence of those with a problem."""
-
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self.paths = paths
-        self.seconds = np.full(len(paths), math.nan)
-        self.frames = np.zeros(len(paths), np.int64)
-        self.pixels = np.zeros(len(paths), np.int64)
-        self.digests: dict[int, str] = {}
-        self.broken: dict[int, tuple[str, str]] = {}
-        self.odd: dict[str, list[int]] = defaultdict(list)
-        self.counts: dict[str, Counter[str]] = {
-            name: Counter() for name in ("containers", "codecs", "pixel_formats", "sizes", "fps")
-        }
-        self.bytes = 0
-
-    def add(self, index: int, inspection: Inspection) -> None:
-        self.bytes += inspection.size
-        if inspection.frames:
-            self.frames[index], self.pixels[index] = inspection.frames, inspection.width * inspection.height
-            self.count(inspection)
-        if inspection.problem is not None:
-            self.broken[index] = (inspection.problem, inspection.reason)
-            return
-        self.seconds[index] = inspection.seconds
-        self.digests[index] = inspection.digest
-        if inspection.uneven > UNEVEN_SHARE:
-            self.odd["variable-frame-rate"].append(index)
-        if inspection.rotation:
-            self.odd["rotated"].append(index)
-        if inspection.pixel_format not in ORDINARY_PIXELS:
-            self.odd[f"pixel-format {inspection.pixel_format}"].append(index)
-
-    def count(self, inspection: Inspection) -> None:
-        self.counts["containers"][inspection.container] += 1
-        self.counts["codecs"][inspection.codec] += 1
-        self.counts["pixel_formats"][str(inspection.pixel_format)] += 1
-        self.counts["sizes"][f"{inspection.width}x{inspection.height}"] += 1
-        self.counts["fps"][f"{inspection.fps:.3g}"] += 1
-
-    def problems(self) -> Iterator[Finding]:
-        for index, (kind, why) in sorted(self.broken.items()):
-            path = self.paths[index]
-            message = why if str(path) in why else f"{path}: {why}"
-            yield Finding(area="file", kind=kind, message=message, paths=(path,))
-
-    def remarks(self) -> Iterator[Finding]:
-        """What is odd about healthy files; gerund can use them as they are."""
-        meanings = {
-            "variable-frame-rate": "a variable frame rate; their frames are used at their own times",
-            "rotated": "a rotation in the header; their frames are turned upright",
-        }
-        middle = float(np.nanmedian(self.seconds)) if np.isfinite(self.seconds).any() else 0.0
-        extremes = {
-            "short": (np.flatnonzero(self.seconds < middle / EXTREME), "shorter"),
-            "long": (np.flatnonzero(self.seconds > middle * EXTREME), "longer"),
-        }
-        for kind, (indices, word) in extremes.items():
-            yield from self.remark(
-                kind, indices.tolist(), f"more than {EXTREME} times {word} than the median video ({middle:.2f} s)"
-            )
-        for kind, members in self.odd.items():
-            name, _, pixels = kind.partition(" ")
-            meaning = meanings.get(name) or f"the pixel format {pixels}; colours are converted to 8 bits"
-            yield from self.remark(name, sorted(members), f"with {meaning}")
-
-    def remark(self, kind: str, indices: Sequence[int], meaning: str) -> Iterator[Finding]:
-        if indices:
-            paths = tuple(self.paths[index] for index in indices)
-            message = f"{len(paths)} file{'s' * (len(paths) > 1)} {meaning}: {some([path.name for path in paths])}"
-            yield Finding(area="file", kind=kind, message=message, paths=paths, level="remark")
-
-    def statistics(self) -> dict[str, Any]:
-        seconds = self.seconds[np.isfinite(self.seconds)]
-        spread = [round(float(value), 2) for value in np.percentile(seconds, (0, 50, 100))] if len(seconds) else []
-        return {
-            "files": len(self.paths),
-            "healthy_files": len(seconds),
-            "bytes": self.bytes,
-            "hours": round(float(seconds.sum()) / 3600, 3),
-            "seconds": dict(zip(("shortest", "median", "longest"), spread, strict=False)),
-            "frames": int(self.frames.sum()),
-            **{name: dict(counter.most_common(10)) for name, counter in self.counts.items()},
-        }
+        copies = exact_copies(survey.digests) + fingerprints.copies()
+    diagnosis.findings += [*survey.problems(), *copy_findings(paths, survey.pixels, copies, clips)]
+    bad = {path for finding in diagnosis.problems if finding.area == "file" for path in finding.paths}
+    seconds = dict(zip(paths, survey.seconds.tolist(), strict=True))
+    late = [clip for clip in clips if clip.start > seconds[clip.path]]
+    diagnosis.healthy = [clip for clip in clips if clip.path not in bad and clip.start <= seconds[clip.path]]
+    diagnosis.findings += [*(late_finding(clip, seconds[clip.path]) for clip in late), *survey.remarks()]
+    diagnosis.statistics = survey.statistics()
 
 
 def exact_copies(digests: dict[int, str]) -> list[Copy]:
@@ -321,12 +241,9 @@ def findings_of_copy(original: Path, path: Path, copy: Copy, used: dict[Path, li
         yield Finding(area="split", kind="copy-leak", message=message, paths=(path,), others=(original,))
 
 
-def span_findings(clips: Sequence[Clip], seconds: dict[Path, float]) -> Iterator[Finding]:
-    """Clips that start after the end of their video."""
-    for clip in clips:
-        if clip.start > seconds[clip.path]:
-            message = f"{clip.path}: a clip starts at {clip.start:g} s, but the video ends at {seconds[clip.path]:.2f} s"
-            yield Finding(area="file", kind="span-beyond-end", message=message, paths=(clip.path,))
+def late_finding(clip: Clip, seconds: float) -> Finding:
+    message = f"{clip.path}: a clip starts at {clip.start:g} s, but the video ends at {seconds:.2f} s"
+    return Finding(area="file", kind="span-beyond-end", message=message, paths=(clip.path,))
 
 
 def group_notes(clips: Sequence[Clip]) -> list[str]:
@@ -349,19 +266,13 @@ def group_notes(clips: Sequence[Clip]) -> list[str]:
     return notes
 
 
-def without_file_problems(clips: Sequence[Clip], findings: Sequence[Finding]) -> list[Clip]:
-    bad = {path for each in findings if each.area == "file" and each.level == "problem" for path in each.paths}
-    return [clip for clip in clips if clip.path not in bad]
-
-
-def write_clean(clips: Sequence[Clip], findings: Sequence[Finding], path: Path) -> str:
+def write_clean(healthy: Sequence[Clip], num_clips: int, path: Path) -> str:
     """Write the clips whose files have no problem; returns a sentence."""
-    kept = without_file_problems(clips, findings)
     try:
-        write_manifest(kept, path)
+        write_manifest(healthy, path)
     except OSError as error:
         raise ModelError(f"--fix-manifest {path}: cannot be written ({error.strerror})") from None
-    sentence = f"{path}: {len(kept)} clips written, {len(clips) - len(kept)} left out."
+    sentence = f"{path}: {len(healthy)} clips written, {num_clips - len(healthy)} left out."
     note(sentence)
     return sentence
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -18,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from gerund import video, workers
-from gerund.errors import StreamError
+from gerund.damage import complaints_in, damaged, misleading, unreadable
 from gerund.types import Resize
-from gerund.workers import UNREADABLE, Finished, Job, reason
+from gerund.workers import UNREADABLE, Finished, Job
 
 PARTS, SIDE = 16, 24
 """A fingerprint is the mean grey picture, SIDE x SIDE pixels, of each of PARTS equal parts of a video's frames."""
@@ -30,50 +29,8 @@ DARK = 24
 STILL = 14
 """Grey levels by which no pixel of a frozen video leaves the first frame: encoders refine a still picture by up to 13, and the
 stillest of 250 real clips moves by 50."""
-LOST_SHARE = 0.2
-"""Packets without a frame that a healthy file may have: XviD has 3 % of them (dropped frames), VP8 some 6 % (invisible ones)."""
-TIME_MISSING = 0.02
-"""Share of the promised seconds (and at least 0.1 s) that must be missing for a file to be called truncated."""
 SAID_KEPT = 50
-
-CORRUPTION = re.compile(r"error|invalid|corrupt|damag|crc|mismatch|overread|conceal|ended prematurely", re.IGNORECASE)
-"""Words of the decoder library that mean damage; it says other things at the same level about healthy files."""
-
-FORMATS: dict[str, str] = {
-    ".avi .divx": "avi",
-    ".mp4 .m4v .mov .qt .3gp .3g2 .f4v": "mov",
-    ".mkv .webm": "matroska",
-    ".flv": "flv",
-    ".mpg .mpeg .mpe .m2v .vob": "mpeg mpegvideo mpegts",
-    ".ts .mts .m2ts": "mpegts",
-    ".wmv .asf": "asf",
-    ".ogv .ogm": "ogg",
-    ".gif": "gif",
-    ".rm .rmvb": "rm",
-    ".mxf": "mxf",
-    ".nut": "nut",
-    ".dv": "dv",
-    ".y4m": "yuv4mpegpipe",
-    ".h264": "h264",
-    ".h265 .hevc": "hevc",
-    ".mjpeg .mjpg": "mjpeg mjpeg_2000",
-}
-"""Suffixes and the FFmpeg formats that they may hold."""
-FORMATS_OF = {suffix: set(formats.split()) for suffixes, formats in FORMATS.items() for suffix in suffixes.split()}
-
-SIGNATURES = (
-    (4, b"ftyp", "an MP4"),
-    (4, b"moov", "a QuickTime movie"),
-    (4, b"mdat", "a QuickTime movie"),
-    (8, b"AVI ", "an AVI"),
-    (0, b"\x1aE\xdf\xa3", "a Matroska or WebM"),
-    (0, b"FLV", "an FLV"),
-    (0, b"\x00\x00\x01\xba", "an MPEG"),
-    (0, b"0&\xb2u\x8ef\xcf\x11", "a WMV"),
-    (0, b"OggS", "an Ogg"),
-    (0, b"GIF8", "a GIF"),
-)
-"""How the files of known formats start: offset, bytes, name."""
+CHUNK = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,11 +135,21 @@ class Look:
 
 
 def inspect(path: Path, tick: Callable[[], None] = lambda: None) -> Inspection:
-    """Decode a whole file and tell what it is and what is wrong with it; never raises for a bad one."""
-    if not path.exists():
-        return Inspection(problem="missing", reason="there is no such file")
-    if path.is_file() and path.stat().st_size == 0:
-        return Inspection(problem="empty", reason="the file has no bytes")
+    """Decode a whole file and tell what it is and what is wrong with it; never raises for a bad one.
+
+    `tick` is called now and then, so that a long file is not taken for a decoder that hangs.
+    """
+    try:
+        if not path.exists():
+            return Inspection(problem="missing", reason="there is no such file")
+        if path.is_file() and path.stat().st_size == 0:
+            return Inspection(problem="empty", reason="the file has no bytes")
+        return inspect_content(path, tick)
+    except OSError as error:
+        return Inspection(problem="unreadable", reason=f"the system does not let it be read ({error.strerror or error})")
+
+
+def inspect_content(path: Path, tick: Callable[[], None]) -> Inspection:
     record, look, failure = video.Record(), Look(), None
     with video.complaints() as said:
         try:
@@ -192,13 +159,17 @@ def inspect(path: Path, tick: Callable[[], None] = lambda: None) -> Inspection:
                 tick()
         except UNREADABLE as error:
             failure = error
-        heard = [message.strip() for _, _, message in said if CORRUPTION.search(message)]
-    problem = unreadable(path, record, failure) or damaged(path, record, heard) or misleading(path, record, look)
+        heard = complaints_in(message for _, _, message in said)
+    problem = (
+        unreadable(path, record, failure)
+        or damaged(path, record, heard)
+        or misleading(path, record, shines=look.shines, moves=look.moves)
+    )
     kind, sentence = problem or (None, "")
     return Inspection(
         problem=kind,
         reason=sentence,
-        digest=content_digest(path),
+        digest=content_digest(path, tick),
         size=sum(file.stat().st_size for file in files_of(path)),
         container=record.container,
         codec=record.codec,
@@ -217,89 +188,16 @@ def files_of(path: Path) -> list[Path]:
     return sorted(entry for entry in path.iterdir() if entry.is_file()) if path.is_dir() else [path]
 
 
-def content_digest(path: Path) -> str:
+def content_digest(path: Path, tick: Callable[[], None] = lambda: None) -> str:
     """SHA-256 of the whole content; of a folder of images, of all of them in order."""
     digest = hashlib.sha256()
     for entry in files_of(path):
         with entry.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+            while chunk := file.read(CHUNK):
+                digest.update(chunk)
+                tick()
+        digest.update(b"end of file")
     return digest.hexdigest()
-
-
-def unreadable(path: Path, record: video.Record, failure: Exception | None) -> tuple[str, str] | None:
-    """Kind and sentence for a file that could not be read to its end."""
-    if failure is None:
-        return None
-    why = reason(path, failure).removeprefix(f"{path}: ")
-    if isinstance(failure, StreamError):
-        return "no-video-stream", why
-    if not record.container:
-        name = known_signature(path)
-        return (
-            ("truncated", f"starts like {name} file, but cannot be opened: cut off, or its index is lost")
-            if name
-            else ("not-video", why)
-        )
-    promised = record.promised_frames or 0
-    if record.frames:
-        return "truncated", f"reading breaks off after {record.frames} frames{f' of {promised}' if promised else ''}"
-    if record.packets < max(promised, 1):
-        return "truncated", f"a header{f' that promises {promised} frames' if promised else ''}, but not one frame behind it"
-    return "damaged", f"none of its {record.packets} packets can be decoded"
-
-
-def known_signature(path: Path) -> str | None:
-    if path.is_dir():
-        return None
-    with path.open("rb") as file:
-        start = file.read(16)
-    return next((name for offset, sign, name in SIGNATURES if start[offset:].startswith(sign)), None)
-
-
-def damaged(path: Path, record: video.Record, heard: Sequence[str]) -> tuple[str, str] | None:
-    """Kind and sentence for a file that was read to its end, but is not what was once written."""
-    missing = (record.promised_frames or 0) - record.packets
-    if record.container == "avi" and missing > 0:
-        kind = "truncated" if shorter_than_promised(path) else "damaged"
-        return kind, f"the header promises {record.promised_frames} frames, {record.packets} are there"
-    promised = record.promised_seconds or 0.0
-    if promised - record.seconds > max(0.1, TIME_MISSING * promised):
-        return "truncated", f"the header promises {promised:.2f} s, {record.seconds:.2f} s are there"
-    counts = {
-        "damaged packets": record.damaged_packets,
-        "damaged frames": record.damaged_frames,
-        "packets with a hole of zeros": record.zeroed_packets,
-    }
-    if any(counts.values()):
-        sentence = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-        return "damaged", f"{sentence} ({record.frames} frames decoded)"
-    if heard:
-        return "damaged", f"the decoder complains: {heard[0]}" + (f" (and {len(heard) - 1} more)" if len(heard) > 1 else "")
-    lost = record.packets - record.frames
-    if lost > max(2, LOST_SHARE * record.packets):
-        return "damaged", f"{lost} of {record.packets} packets give no frame"
-    return None
-
-
-def shorter_than_promised(path: Path) -> bool:
-    """Whether a RIFF file (AVI) ends before the size in its own header."""
-    with path.open("rb") as file:
-        start = file.read(8)
-    return start[:4] == b"RIFF" and int.from_bytes(start[4:], "little") + 8 > path.stat().st_size
-
-
-def misleading(path: Path, record: video.Record, look: Look) -> tuple[str, str] | None:
-    """Kind and sentence for a whole file that is not what it seems: another format, or no moving picture."""
-    expected = FORMATS_OF.get(path.suffix.lower())
-    found = set(record.container.split(","))
-    if expected and path.is_file() and not expected & found:
-        return "wrong-extension", f"named {path.suffix}, but its format is {record.container}"
-    if not look.shines:
-        return "black", f"black from the first frame to the last ({record.frames} frames)"
-    if not look.moves:
-        frames = f"{record.frames} frames without any movement" if record.frames > 1 else "a single frame"
-        return "frozen", f"a still picture: {frames}"
-    return None
 
 
 def inspect_all(paths: Sequence[Path], workers: int) -> Iterator[tuple[int, Inspection]]:
