@@ -62,7 +62,9 @@ def label_findings(clips: Sequence[Clip], *, published: bool = False) -> list[Fi
 def unlabelled(clips: Sequence[Clip]) -> Iterator[Finding]:
     paths = tuple(clip.path for clip in clips if clip.label is None)
     if paths:
-        yield Finding(area="label", kind="no-label", message=f"{len(paths)} clips have no label", paths=paths)
+        yield Finding(
+            area="label", kind="no-label", message=f"clips without a label: {some([str(path) for path in paths])}", paths=paths
+        )
 
 
 def listed_twice(clips: Sequence[Clip]) -> Iterator[Finding]:
@@ -139,14 +141,14 @@ def slips(one: str, other: str) -> int:
 def small_classes(clips: Sequence[Clip], counts: Mapping[str, int]) -> Iterator[Finding]:
     few = [f"{label} ({count})" for label, count in sorted(counts.items()) if count < FEW_CLIPS]
     if few:
-        message = f"{len(few)} classes have fewer than {FEW_CLIPS} clips: {some(few)}"
+        message = f"classes with fewer than {FEW_CLIPS} clips: {some(few)}"
         yield Finding(area="label", kind="few-clips", message=message)
     groups: dict[str, set[str]] = defaultdict(set)
     for clip in clips:
         groups[clip.label or ""].add(group_of(clip))
     few = [f"{label} ({len(groups[label])})" for label in sorted(counts) if len(groups[label]) < FEW_GROUPS]
     if few:
-        message = f"{len(few)} classes have fewer than {FEW_GROUPS} groups (one each for train, val and test): {some(few)}"
+        message = f"classes with fewer than {FEW_GROUPS} groups (one each for train, val and test): {some(few)}"
         yield Finding(area="label", kind="few-groups", message=message)
 
 
@@ -168,7 +170,7 @@ def split_findings(clips: Sequence[Clip]) -> list[Finding]:
     for side in sides if len(sides) > 1 else []:
         missing = sorted(set(labels_of(clips)) - set(labels_of(of_split(clips, side))))
         if missing:
-            message = f"no {side} clip of {len(missing)} classes: {some(missing)}"
+            message = f"no {side} clip of {some(missing)}"
             findings.append(Finding(area="split", kind="class-missing", message=message))
     return findings
 

@@ -254,7 +254,7 @@ def print_diagnosis(diagnosis: Diagnosis) -> None:
         print(f"Measured leak: {diagnosis.leakage.sentence}")
     for finding in diagnosis.findings:
         print(f"{finding.area} {finding.kind}{' (usable)' * (finding.level == 'remark')}: {finding.message}")
-    print(f"{len(diagnosis.problems)} findings" if diagnosis.problems else "No findings.")
+    print(f"Findings: {len(diagnosis.problems)}" if diagnosis.problems else "No findings.")
 
 
 def show_values(values: dict[str, Any], style: str) -> int:

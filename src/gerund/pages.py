@@ -51,7 +51,7 @@ def doctor_page(data: str, values: Mapping[str, Any]) -> str:
     """The doctor's report on a data set, from `Diagnosis.values()`."""
     problems = [each for each in values["findings"] if each["level"] == "problem"]
     remarks = [each for each in values["findings"] if each["level"] == "remark"]
-    verdict = f'<p class="verdict bad">{len(problems)} findings</p>' if problems else '<p class="verdict good">No findings</p>'
+    verdict = f'<p class="verdict bad">Findings: {len(problems)}</p>' if problems else '<p class="verdict good">No findings</p>'
     parts = [verdict, *sections(problems, "bad")]
     if remarks:
         parts += ["<h2>Odd, but usable</h2>", *sections(remarks, "odd")]
