@@ -87,7 +87,7 @@ def test_a_given_split_that_parts_a_group_is_refused_unless_allowed(tmp_path: Pa
     for split in ("train", "test"):
         touch(tmp_path / split / "Lunges" / f"v_Lunges_g01_c0{len(split) - 3}.avi")
     with pytest.raises(
-        DataError, match=r"leaks: 1 group stand on more than one side, first v_Lunges_g01 \(test, train\).*--allow-leak"
+        DataError, match=r"leaks, 1 group on more than one side of the split: v_Lunges_g01 \(test, train\).*--allow-leak"
     ):
         load_dataset(tmp_path)
     assert len(load_dataset(tmp_path, allow_leak=True)) == 2

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gerund import decoding, video
+from gerund import decoding, video, workers
 from gerund.decoding import Decoded, DecodePool, Finished, Job, Reading, Worker, decode_here
 from gerund.types import Resize
 
@@ -131,14 +131,14 @@ def test_a_worker_killed_in_the_middle_of_a_video_costs_that_one_and_no_other(ra
 
 
 def test_a_worker_that_hangs_is_ended_and_says_so(ramp_video: RampVideo, memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "ALIVE_EVERY", 0.05)
+    monkeypatch.setattr(workers, "ALIVE_EVERY", 0.05)
     path = ramp_video(MORE_THAN_FITS, step=1)
     ends = []
     with DecodePool(READING, 1) as pool:
         for event in pool.run([Job(index=7, path=path)]):
             if isinstance(event, Decoded):  # never given back, so that it cannot come to its end before it is stopped
                 kill(pool, 7, signal.SIGSTOP)
-                monkeypatch.setattr(decoding, "SILENCE_LIMIT", 0.2)
+                monkeypatch.setattr(workers, "SILENCE_LIMIT", 0.2)
             else:
                 ends.append((event.index, event.error))
     assert [index for index, _ in ends] == [7]

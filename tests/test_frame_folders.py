@@ -12,7 +12,7 @@ from PIL import Image
 
 import gerund
 from conftest import RampVideo
-from gerund import stills, video
+from gerund import video, workers
 from gerund.datasets import load_dataset
 from gerund.errors import DataError, UsageError
 from gerund.manifest import group_of
@@ -137,7 +137,7 @@ def test_a_decoder_that_dies_or_hangs_costs_one_video(
         "video.decode = trap\n"
     )
     monkeypatch.setattr(sys, "path", [str(tmp_path / "code"), *sys.path])
-    monkeypatch.setattr(stills, "SILENCE_LIMIT", 5.0)
+    monkeypatch.setattr(workers, "SILENCE_LIMIT", 5.0)
     names = ("crash", "good 1", "hang", "good 2")
     orders = [
         Order(path=str(ramp_video(5, name=name)), spans=[Span(start=0, end=None, folder=str(tmp_path / "out" / name))])

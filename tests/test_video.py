@@ -585,3 +585,57 @@ def test_a_frame_in_the_middle_is_the_one_of_full_decoding(long_gop: Callable[..
         for seconds in (0.0, 1.3, 2.5, 99.0):
             expected = next((picture for time, picture in reversed(frames) if time <= seconds), None)
             assert np.array_equal(video.frame_at(path, seconds), expected)
+
+
+def test_a_record_counts_what_decoding_met(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.avi"
+    noise = np.random.default_rng(0).integers(0, 256, (40, 32, 48, 3), np.uint8)
+    video.write(whole, noise, fps=25, codec="mpeg4")
+    data = bytearray(whole.read_bytes())
+    zeroed, cut = tmp_path / "zeroed.avi", tmp_path / "cut.avi"
+    data[len(data) // 2 : len(data) // 2 + 400] = bytes(400)
+    zeroed.write_bytes(data)
+    cut.write_bytes(whole.read_bytes()[: len(data) // 2])
+    records = {}
+    for path in (whole, zeroed, cut):
+        records[path.stem] = record = video.Record()
+        assert sum(1 for _ in video.decode(path, record=record)) == record.frames
+        assert (record.container, record.codec, record.promised_frames) == ("avi", "mpeg4", 40)
+        assert (record.width, record.height) == (48, 32)
+    healthy, zero, short = records["whole"], records["zeroed"], records["cut"]
+    assert (healthy.packets, healthy.frames, healthy.damaged_packets, healthy.damaged_frames) == (40, 40, 0, 0)
+    assert zero.damaged_packets + zero.damaged_frames + 40 - zero.packets > 0
+    assert short.packets < 30
+
+
+def test_a_record_knows_how_long_a_timed_header_says_a_file_is(ramp_video: RampVideo, tmp_path: Path) -> None:
+    whole = ramp_video(50, suffix=".mkv")
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
+    records = [video.Record(), video.Record()]
+    for path, record in zip((whole, cut), records, strict=True):
+        list(video.decode(path, record=record))
+        assert record.promised_seconds == pytest.approx(2.0)
+    assert records[0].seconds == pytest.approx(2.0, abs=0.05)
+    assert records[1].seconds < 1.8
+
+
+def test_grey_pictures_are_the_luma_of_the_colour_ones(ramp_video: RampVideo) -> None:
+    size = Resize(height=16, width=16, fit="squeeze")
+    grey, colour = video.FrameConverter(size, grey=True), video.FrameConverter(size)
+    for _, frame in video.decode(ramp_video(10, step=20)):
+        assert grey(frame).shape == (16, 16)
+        assert np.abs(grey(frame).astype(int) - colour(frame).mean(axis=2)).max() <= 2
+
+
+def test_the_library_is_heard_only_while_it_is_listened_to(tmp_path: Path) -> None:
+    video.write(tmp_path / "a.mkv", (np.full((32, 48, 3), 9 * i, np.uint8) for i in range(10)), fps=25, codec="ffv1")
+    data = bytearray((tmp_path / "a.mkv").read_bytes())
+    data[len(data) // 2] ^= 255
+    (tmp_path / "a.mkv").write_bytes(data)
+    with video.complaints() as said:
+        list(video.decode(tmp_path / "a.mkv"))
+        assert any("CRC" in message for _, _, message in said)
+        said.clear()
+    list(video.decode(tmp_path / "a.mkv"))
+    assert said == []

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gerund.datasets import load_dataset
+    from gerund.diagnosis import Diagnosis, doctor
     from gerund.downloading import download
     from gerund.errors import GerundError
     from gerund.evaluation import Evaluation, evaluate
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 HOMES = {
     "gerund.datasets": ("load_dataset",),
+    "gerund.diagnosis": ("Diagnosis", "doctor"),
     "gerund.downloading": ("download",),
     "gerund.errors": ("GerundError",),
     "gerund.evaluation": ("Evaluation", "evaluate"),
@@ -33,6 +35,7 @@ HOMES = {
 
 __all__ = [
     "Clip",
+    "Diagnosis",
     "Evaluation",
     "FeatureSpec",
     "Features",
@@ -42,6 +45,7 @@ __all__ = [
     "Recognizer",
     "Segment",
     "Training",
+    "doctor",
     "download",
     "evaluate",
     "extract",

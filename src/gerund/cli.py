@@ -16,6 +16,7 @@ from gerund import progress
 from gerund.errors import GerundError
 
 if TYPE_CHECKING:
+    from gerund.diagnosis import Diagnosis
     from gerund.downloading import Download
     from gerund.evaluation import Evaluation
     from gerund.features import Extraction
@@ -39,6 +40,7 @@ COMMANDS = {
     "cache": ("gerund.steps:manage_cache", "List, check or tidy the feature cache: ls, verify, prune."),
     "frames": ("gerund.frame_folders:frames", "Write the frames of clips as folders of JPEG images."),
     "download": ("gerund.downloading:download", "Fetch a published data set, going on where it broke."),
+    "doctor": ("gerund.diagnosis:doctor", "Find broken files, copies, doubtful labels and leaking splits."),
     "info": ("gerund.steps:info", "Show versions, devices, decoder, engines and the cache."),
 }
 
@@ -135,7 +137,7 @@ def main() -> None:
 
 
 def show(command: str, result: Any, style: str) -> int:
-    """Print a result; returns the exit code: 3 when some inputs failed."""
+    """Print a result; returns the exit code: 3 when some inputs failed, or a check has findings."""
     return SHOW.get(command, show_values)(result, style)
 
 
@@ -279,6 +281,34 @@ def show_extraction(extraction: Extraction, style: str) -> int:
     return SOME_FAILED if failures else 0
 
 
+def show_diagnosis(diagnosis: Diagnosis, style: str) -> int:
+    if style == "json":
+        print_json(diagnosis.values())
+    elif style == "csv":
+        rows = ([each.level, each.area, each.kind, each.message] for each in diagnosis.findings)
+        print_csv(["level", "area", "kind", "message"], rows)
+    else:
+        print_diagnosis(diagnosis)
+    return 0 if diagnosis.clean else SOME_FAILED
+
+
+def print_diagnosis(diagnosis: Diagnosis) -> None:
+    if diagnosis.table:
+        print_table(diagnosis.table[0], [[str(cell) for cell in row.values()] for row in diagnosis.table])
+        print()
+    for name, value in diagnosis.statistics.items():
+        shown = ", ".join(f"{key}: {each}" for key, each in value.items()) if isinstance(value, dict) else value
+        print(f"{name.replace('_', ' ')}: {shown}")
+    print()
+    for line in diagnosis.notes:
+        print(line)
+    if diagnosis.leakage is not None:
+        print(f"Measured leak: {diagnosis.leakage.sentence}")
+    for finding in diagnosis.findings:
+        print(f"{finding.area} {finding.kind}{' (usable)' * (finding.level == 'remark')}: {finding.message}")
+    print(f"Findings: {len(diagnosis.problems)}" if diagnosis.problems else "No findings.")
+
+
 def show_values(values: dict[str, Any], style: str) -> int:
     if style == "json":
         print_json(values)
@@ -328,4 +358,5 @@ SHOW: dict[str, Callable[[Any, str], int]] = {
     "extract": show_extraction,
     "frames": show_frames,
     "download": show_download,
+    "doctor": show_diagnosis,
 }

@@ -21,6 +21,10 @@ class VideoError(GerundError):
     """A file that cannot be decoded, or written, as video."""
 
 
+class StreamError(VideoError):
+    """A media file without a picture track: only audio or subtitles in it."""
+
+
 class ClipError(VideoError):
     """A clip that its video cannot serve: a span beyond the end, a video without a single feature row."""
 

@@ -1,31 +1,21 @@
-"""Write spans of videos as folders of JPEG images, in worker processes: a decoder that crashes or hangs costs one video.
-
-A worker is `python -m gerund.stills`; orders and reports are JSON lines on its standard streams.
-"""
+"""Write spans of videos as folders of JPEG images, in worker processes: a decoder that crashes or hangs costs one video."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 import shutil
-import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from gerund import video
-from gerund.decoding import ALIVE_EVERY, SILENCE_LIMIT, UNREADABLE, reason
+from gerund import video, workers
 from gerund.errors import ClipError
-from gerund.sampling import TIME_SLACK, at_rate
+from gerund.sampling import TIME_SLACK
+from gerund.workers import UNREADABLE, Finished, Job, reason
 
 QUALITY = 92
 """Of a JPEG; at 95 files are half as large again, and no eye tells the difference."""
@@ -119,12 +109,7 @@ def pictures(order: Order, tick: Callable[[], None]) -> Iterator[tuple[float, np
     convert = video.FrameConverter(None)
     first = min(span.start for span in order.spans) - TIME_SLACK
 
-    def ticking() -> Iterator[tuple[float, Any]]:
-        for item in video.decode(Path(order.path)):
-            tick()
-            yield item
-
-    for pts, frame in at_rate(ticking(), order.fps):
+    for pts, frame in video.frames(Path(order.path), fps=order.fps, tick=tick):
         if pts >= first:
             yield pts, convert(frame)
 
@@ -138,98 +123,43 @@ def scaled(picture: np.ndarray, size: int | None) -> Image.Image:
     return image.resize((round(image.width * factor), round(image.height * factor)), Image.Resampling.BICUBIC)
 
 
-def write_all(orders: Sequence[Order], workers: int) -> Iterator[tuple[Order, dict[str, str]]]:
-    """Carry out orders in parallel; yields each with the folders that failed."""
-    local = threading.local()
-    running: list[Worker] = []
-
-    def carry_out(order: Order) -> dict[str, str]:
-        worker = getattr(local, "worker", None)
-        if worker is None or worker.process.poll() is not None:
-            worker = local.worker = Worker()
-            running.append(worker)
-        return worker.carry_out(order)
-
-    with ThreadPoolExecutor(workers) as pool:
-        todo = {pool.submit(carry_out, order): order for order in orders}
-        try:
-            for done in as_completed(todo):
-                yield todo[done], done.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for worker in running:
-                worker.end()
+def write_all(orders: Sequence[Order], count: int) -> Iterator[tuple[Order, dict[str, str]]]:
+    """Carry out orders in `count` processes; yields each with the folders that failed."""
+    failed: dict[int, dict[str, str]] = {}
+    with StillsPool(orders, count) as pool:
+        for event in pool.run(Job(index=index, path=Path(order.path)) for index, order in enumerate(orders)):
+            if not isinstance(event, Finished):
+                failed |= [event]
+                continue
+            order = orders[event.index]
+            if event.error is not None:
+                problem = event.error if event.error.startswith(order.path) else f"{order.path}: {event.error}"
+                failed[event.index] = {span.folder: problem for span in order.spans if not Path(span.folder).is_dir()}
+            yield order, failed.pop(event.index, {})
 
 
-class Worker:
-    """One writing process."""
+class StillsPool(workers.Pool):
+    """Processes that know all orders; a job is the number of one."""
 
-    def __init__(self) -> None:
-        self.hung = False
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "gerund.stills"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-            start_new_session=True,  # a Ctrl-C in the terminal is for the main process, which then ends its workers
-        )
+    def __init__(self, orders: Sequence[Order], count: int) -> None:
+        self.setup = {"orders": [asdict(order) for order in orders]}
+        super().__init__(count)
 
-    def carry_out(self, order: Order) -> dict[str, str]:
-        """The folders of an order that failed, with the reasons; all that are not there when the process dies."""
-        assert self.process.stdin is not None and self.process.stdout is not None
-        with contextlib.suppress(OSError):  # a dead process is noticed by its reports ending
-            self.process.stdin.write(json.dumps(asdict(order)).encode() + b"\n")
-            self.process.stdin.flush()
-        while True:
-            timer = threading.Timer(SILENCE_LIMIT, self.hang)
-            timer.start()
-            line = self.process.stdout.readline()
-            timer.cancel()
-            if not line:
-                problem = f"{order.path}: {self.cause_of_death()}"
-                return {span.folder: problem for span in order.spans if not Path(span.folder).is_dir()}
-            report = json.loads(line)
-            if report is not None:
-                return report
+    def start(self) -> workers.Worker:
+        return workers.Worker("gerund.stills", self.setup, self.reports)
 
-    def hang(self) -> None:
-        self.hung = True
-        self.process.kill()
-
-    def cause_of_death(self) -> str:
-        code = self.process.wait()
-        if self.hung:
-            return f"the decoder hung for {SILENCE_LIMIT:.0f} s and was ended"
-        return f"the decoder crashed ({f'signal {-code}' if code < 0 else f'exit code {code}'})"
-
-    def end(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        for stream in (self.process.stdin, self.process.stdout):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
+    def event(self, worker: workers.Worker, report: dict[str, Any]) -> tuple[int, dict[str, str]]:
+        return report["index"], report["failed"]
 
 
-def serve(orders: IO[bytes], reports: IO[bytes]) -> None:
-    """What runs in the worker process: an order in, its failures out; `null` now and then says that it is alive."""
-    spoken = time.monotonic()
+class WorkerSide(workers.WorkerSide):
+    """What runs in the worker process."""
 
-    def report(message: Any) -> None:
-        nonlocal spoken
-        reports.write(json.dumps(message).encode() + b"\n")
-        reports.flush()
-        spoken = time.monotonic()
-
-    def tick() -> None:
-        if time.monotonic() - spoken > ALIVE_EVERY:
-            report(None)
-
-    for line in orders:
-        values = json.loads(line)
-        report(write_spans(Order(**values | {"spans": [Span(**span) for span in values["spans"]]}), tick))
+    def work(self, job: Job) -> None:
+        values = self.setup["orders"][job.index]
+        order = Order(**values | {"spans": [Span(**span) for span in values["spans"]]})
+        self.report({"kind": "written", "index": job.index, "failed": write_spans(order, self.tick)})
 
 
 if __name__ == "__main__":
-    serve(sys.stdin.buffer, sys.stdout.buffer)
+    WorkerSide(sys.stdin.buffer, sys.stdout.buffer).serve()

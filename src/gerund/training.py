@@ -13,7 +13,8 @@ import torch
 from gerund import fitting, heads, reporting
 from gerund.backbones import Backbone, load_backbone
 from gerund.cache import FeatureCache
-from gerund.datasets import load_dataset
+from gerund.checking import check_clips
+from gerund.datasets import is_published, load_dataset
 from gerund.errors import GerundError, ModelError, TrainingError, UsageError
 from gerund.evaluation import Evaluation, evaluate_clips
 from gerund.features import Extraction, Extractor
@@ -193,7 +194,7 @@ def train(
         background=settings.background,
     )
     clips, notes = assign_splits(clips, val=settings.val, seed=settings.seed)
-    for line in notes:
+    for line in (*notes, *(f"Check: {finding.message}" for finding in check_clips(clips, published=is_published(source)))):
         note(line)
     recognizer = untrained(labels_of(clips), settings, cache)
     extractions = extract_views(recognizer, settings, clips)

@@ -17,7 +17,7 @@ import av
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from gerund.errors import VideoError
+from gerund.errors import StreamError, VideoError
 from gerund.sampling import PACKET_REFERENCE, PACKET_UNUSED, at_rate, packet_needs
 from gerund.types import Frames, Resize
 
@@ -236,39 +236,146 @@ def from_keyframe(path: Path, seconds: float) -> Iterator[tuple[float, av.VideoF
             yield (frame.time or 0.0) - origin, frame
 
 
-def decode(path: Path, *, threads: int = 1, tick: Callable[[], None] = lambda: None) -> Iterator[tuple[float, av.VideoFrame]]:
+@dataclass(kw_only=True)
+class Record:
+    """What was met on the way while a video was decoded; `decode` fills it in as it goes.
+
+    `container` is FFmpeg's name of the format, empty until the file could be opened. What the header promises is None where it
+    promises nothing. `seconds`, how much time the packets of all streams cover, is counted for WebM, Matroska and FLV only.
+    """
+
+    container: str = ""
+    codec: str = ""
+    pixel_format: str | None = None
+    width: int = 0
+    height: int = 0
+    rotation: int = 0
+    promised_frames: int | None = None
+    promised_seconds: float | None = None
+    seconds: float = 0.0
+    packets: int = 0
+    frames: int = 0
+    damaged_packets: int = 0
+    damaged_frames: int = 0
+    zeroed_packets: int = 0
+
+    def open(self, container: Any, stream: Any) -> None:
+        context = stream.codec_context
+        self.container, self.codec, self.pixel_format = container.format.name, context.name, context.pix_fmt
+        self.width, self.height = context.width, context.height
+        self.promised_frames = stream.frames or None
+        if container.duration and container.format.name.startswith(TIMED_HEADERS):
+            self.promised_seconds = container.duration / av.time_base
+
+    def decoded(self, packet: Any) -> list[av.VideoFrame]:
+        """The frames of a packet; none if the decoder refuses it."""
+        if packet.size or packet.dts is not None:  # the last packet, which flushes the decoder, has neither
+            self.packets += 1
+        damaged = bool(packet.is_corrupt)
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            frames, damaged = [], True
+        self.damaged_packets += damaged
+        for frame in frames:
+            self.frames += 1
+            self.damaged_frames += frame.is_corrupt
+            self.rotation = frame.rotation
+        return frames
+
+    def weigh(self, packet: Any, stream: Any) -> None:
+        """Note how far a packet of any stream reaches, and whether one of the video stream has a hole of zeros in it."""
+        if self.promised_seconds is not None and packet.pts is not None:
+            end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+            self.seconds = max(self.seconds, end)
+        if packet.stream_index == stream.index and self.codec in NEVER_ZERO:
+            self.zeroed_packets += ZEROS in bytes(packet).rstrip(b"\0")
+
+
+NEVER_ZERO = frozenset("h264 hevc mpeg4 vp8 vp9 av1".split())
+"""Codecs whose packets never hold ZEROS but at their end: the rules against false start codes forbid it, or it is too unlikely.
+Their decoders often take a hole for a picture and say nothing."""
+ZEROS = bytes(64)
+
+TIMED_HEADERS = ("matroska", "flv")
+"""Containers whose header says how long the file is and that can be read without an index: a cut is seen by its missing end."""
+
+
+class Clock:
+    """Seconds from the first frame, strictly rising: a missing or backward time stamp becomes the one before it plus the usual step."""
+
+    def __init__(self, stream: Any) -> None:
+        self.usual = 1 / float(stream.average_rate or stream.guessed_rate or 25)
+        self.origin: float | None = None
+        self.last = -math.inf
+
+    def time(self, frame: av.VideoFrame) -> float:
+        if self.origin is None:
+            self.origin = frame.time or 0.0
+        time = self.last + self.usual if frame.time is None else frame.time - self.origin
+        if time <= self.last:
+            time = self.last + self.usual
+        self.last = time if math.isfinite(time) else 0.0
+        return self.last
+
+
+def decode(
+    path: Path, *, threads: int = 1, record: Record | None = None, tick: Callable[[], None] = lambda: None
+) -> Iterator[tuple[float, av.VideoFrame]]:
     """Every frame of a video with its time in seconds from the first one, strictly rising; `tick` is called for every packet.
 
-    A missing or backward time stamp becomes the one before it plus the usual frame duration.
+    Damaged packets are skipped; `record` is filled with them and with whatever else was met on the way.
+    Raises VideoError when no frame at all can be decoded, or when reading breaks off.
     """
+    recording = record is not None
+    record = Record() if record is None else record
     if path.is_dir():
-        for index, image in enumerate(frame_images(path)):
-            with opened(image) as (container, stream):
-                yield from ((index / FRAME_FOLDER_FPS, frame) for frame in container.decode(stream))
+        yield from decode_images(path, record)
         return
     with opened(path) as (container, stream):
+        record.open(container, stream)
         use_threads(stream.codec_context, threads)
-        usual = 1 / float(stream.average_rate or stream.guessed_rate or 25)
-        origin: float | None = None
-        last = -math.inf
-        damaged = 0
-        for packet in container.demux(stream):
+        clock = Clock(stream)
+        for packet in container.demux() if recording else container.demux(stream):
             tick()
-            try:
-                decoded = packet.decode()
-            except av.FFmpegError:
-                damaged += 1
-                continue
-            for frame in decoded:
-                if origin is None:
-                    origin = frame.time or 0.0
-                time = last + usual if frame.time is None else frame.time - origin
-                if time <= last:
-                    time = last + usual
-                last = time if math.isfinite(time) else 0.0
-                yield last, frame
-        if origin is None:
-            raise VideoError(f"{path}: no frame could be decoded ({damaged} damaged packets); is the file complete?")
+            if recording:
+                record.weigh(packet, stream)
+            if packet.stream_index == stream.index:
+                for frame in record.decoded(packet):
+                    yield clock.time(frame), frame
+        if not record.frames:
+            raise VideoError(
+                f"{path}: no frame could be decoded ({record.damaged_packets} damaged packets); is the file complete?"
+            )
+
+
+def decode_images(folder: Path, record: Record) -> Iterator[tuple[float, av.VideoFrame]]:
+    for index, image in enumerate(frame_images(folder)):
+        with opened(image) as (container, stream):
+            if index == 0:
+                record.open(container, stream)
+                record.container, record.promised_frames = "images", None
+            for frame in container.decode(stream):
+                record.packets += 1
+                record.frames += 1
+                record.damaged_frames += frame.is_corrupt
+                yield index / FRAME_FOLDER_FPS, frame
+
+
+@contextmanager
+def complaints() -> Iterator[list[tuple[int, str, str]]]:
+    """What the decoder library says about errors while the block runs: (level, part, message), cleared by whoever reads it.
+
+    Only for a process that decodes one video at a time, without threads: the library's log is one for all.
+    """
+    av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)  # "repeated 9 more times" is said late, when the next file is being read
+    try:
+        with av.logging.Capture(local=True) as said:
+            yield said
+    finally:
+        av.logging.set_skip_repeated(True)
+        av.logging.set_level(None)
 
 
 @contextmanager
@@ -283,7 +390,7 @@ def opened(path: Path) -> Iterator[tuple[Any, Any]]:
             streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
             if not streams:
                 kinds = ", ".join(sorted({stream.type or "unknown" for stream in container.streams})) or "nothing"
-                raise VideoError(f"{path}: no video stream (found: {kinds}); is this an audio file?")
+                raise StreamError(f"{path}: no video stream (found: {kinds}); is this an audio file?")
             best = container.streams.best("video")
             yield container, best if best in streams else streams[0]
     except (av.FFmpegError, OSError) as error:
@@ -292,10 +399,14 @@ def opened(path: Path) -> Iterator[tuple[Any, Any]]:
 
 
 class FrameConverter:
-    """Decoded frame -> upright RGB picture (H, W, 3) uint8 of the size that `resize` asks for; one scaler for all frames."""
+    """Decoded frame -> upright RGB picture (H, W, 3) uint8 of the size that `resize` asks for; one scaler for all frames.
 
-    def __init__(self, resize: Resize | None) -> None:
+    With `grey`, pictures are (H, W) uint8 of luma and cannot be letterboxed.
+    """
+
+    def __init__(self, resize: Resize | None, *, grey: bool = False) -> None:
         self.resize = resize
+        self.grey = grey
         self.scaler = VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
@@ -305,11 +416,13 @@ class FrameConverter:
         interpolation = Interpolation[self.resize.interpolation.upper()] if self.resize else Interpolation.BICUBIC
         if turned:
             height, width = width, height
-        kind = "rgb24" if self.resize is None else "gbrp"
+        kind = "gray" if self.grey else "rgb24" if self.resize is None else "gbrp"
         scaled = self.scaler.reformat(frame, width=width, height=height, format=kind, interpolation=interpolation, threads=1)
+        picture = planar_rgb(scaled) if kind == "gbrp" else scaled.to_ndarray()
+        picture = np.rot90(picture, round(frame.rotation / 90))
         if self.resize is None:
-            return np.ascontiguousarray(np.rot90(scaled.to_ndarray(), round(frame.rotation / 90)))
-        return fitted(np.rot90(planar_rgb(scaled), round(frame.rotation / 90)), self.resize)
+            return np.ascontiguousarray(picture)
+        return fitted(picture, self.resize)
 
 
 def planar_rgb(frame: av.VideoFrame) -> np.ndarray:

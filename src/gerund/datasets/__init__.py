@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from gerund.checking import leak_sentence
 from gerund.datasets import (
     activitynet,
     boris,
@@ -55,6 +56,9 @@ SPLIT_NUMBERS = ("ucf101", "ucf101-top5", "hmdb51")
 CLASS_MAPS = ("list", "frames")
 """Data sets whose labels may be numbers; `name:path::file` gives their class map."""
 
+PUBLISHED = frozenset({"ucf101", "ucf101-top5", "hmdb51", "kinetics", "ssv2", "activitynet", "toy"})
+"""Data sets whose labels are a publisher's own list."""
+
 GROUP_PATTERNS = (r"^(v_.+_g\d+)_c\d+",)
 """File names that tell their group without being asked: UCF-101's v_Class_gNN_cNN."""
 
@@ -79,12 +83,15 @@ def load_dataset(
         clips = with_background(clips)
     leaks = leaking_groups(clips)
     if leaks and not allow_leak:
-        group, sides = next(iter(leaks.items()))
         raise DataError(
-            f"the given split leaks: {len(leaks)} group{'s' * (len(leaks) > 1)} stand on more than one side, first {group} "
-            f"({', '.join(sorted(sides))}); scores would be too good. Split by group, or insist with --allow-leak"
+            f"the given split leaks, {leak_sentence(leaks)}; scores would be too good. Split by group, or insist with --allow-leak"
         )
     return clips
+
+
+def is_published(data: str | Path | Sequence[Clip]) -> bool:
+    """Whether the labels of what `load_dataset` is given come from a publisher's own list."""
+    return isinstance(data, str) and data.partition(":")[0] in PUBLISHED and (":" in data or data == "toy")
 
 
 def load_by_name(data: str, split: int | None) -> list[Clip]:
