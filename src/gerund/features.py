@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import threading
 import time
@@ -13,13 +15,16 @@ from pathlib import Path
 
 import numpy as np
 
-from gerund.backbones import Backbone, Engine, best_device, compile_engine, resolve_precision
+from gerund.backbones import Backbone, Engine, best_device, compile_engine, quantize, quantized_digest, resolve_precision
 from gerund.cache import BlockWriter, FeatureCache
-from gerund.decoding import Decoded, DecodePool, Finished, Job, Reading, decode_here
-from gerund.errors import UsageError
+from gerund.decoding import Decoded, DecodePool, Reading, decode_here, frames_of
+from gerund.errors import DataError, UsageError
 from gerund.progress import Bar, note, progress
 from gerund.types import Features, FeatureSpec
+from gerund.workers import UNREADABLE, Finished, Job
 
+CALIBRATION_VIDEOS, CALIBRATION_FRAMES = 64, 5
+"""How many videos, and at most how many frames of each, an int8 copy is calibrated on."""
 POLL = 0.2
 """Seconds between two looks at what other processes are making."""
 FEW_VIDEOS = 2
@@ -58,14 +63,15 @@ class Extractor:
             backbone=backbone.fingerprint,
             fps=fps,
             view="flip" if view == "flip" else "centre",
-            precision=resolve_precision(precision, self.device),
+            precision=spec_precision(backbone, resolve_precision(precision, self.device)),
         )
         self.compiled: Engine | None = None
 
     @property
     def engine(self) -> Engine:
         if self.compiled is None:
-            self.compiled = compile_engine(self.backbone, device=self.device, precision=self.spec.precision)
+            precision = self.spec.precision.partition("-")[0]
+            self.compiled = compile_engine(self.backbone, device=self.device, precision=precision)
         return self.compiled
 
     def extract(self, paths: Iterable[Path], *, retry_failed: bool = False) -> Extraction:
@@ -159,6 +165,30 @@ class Extractor:
                 for writer in writers.values():
                     writer.release()
         return {digests[index] for index in writers}, failed
+
+
+def spec_precision(backbone: Backbone, precision: str) -> str:
+    """The precision as a spec holds it: an int8 copy's features depend on what it was calibrated on, so its digest belongs to it."""
+    if precision != "int8":
+        return precision
+    if backbone.quantized is None:
+        raise UsageError("--precision int8: this backbone has no int8 copy yet; train or extract makes one from the clips")
+    return f"int8-{quantized_digest(backbone.quantized)}"
+
+
+def calibrated(backbone: Backbone, paths: Sequence[Path]) -> Backbone:
+    """The backbone with an int8 copy, calibrated on frames of videos spread over all that will be seen."""
+    reading = Reading(fps=1.0, resize=backbone.resize)
+    frames: list[np.ndarray] = []
+    for index in np.linspace(0, len(paths) - 1, min(CALIBRATION_VIDEOS, len(paths))).round().astype(int):
+        with contextlib.suppress(*UNREADABLE):  # it will be listed when its features are made
+            job = Job(index=0, path=paths[index])
+            frames += [picture for _, picture in itertools.islice(frames_of(job, reading), CALIBRATION_FRAMES)]
+    if not frames:
+        raise DataError("--precision int8: none of the videos could be read, so there is nothing to calibrate on")
+    made, similarity = quantize(backbone, np.stack(frames))
+    note(f"int8: calibrated on {len(frames)} frames; mean cosine of the features to f32: {similarity:.4f}")
+    return made
 
 
 def size_of(path: Path) -> int:

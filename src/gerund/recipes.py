@@ -54,7 +54,7 @@ class Recipe:
     time: float | None = None
     seed: int = 0
     device: str = "auto"
-    precision: Literal["auto", "bf16", "f32"] = "auto"
+    precision: Literal["auto", "bf16", "f32", "int8"] = "auto"
     workers: int | None = None
     bundle: bool = True
     loggers: Literal["tensorboard"] | None = None

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from gerund.backbones import Backbone, best_device, rebuild_backbone
+from gerund.backbones import Backbone, best_device, quantized_digest, rebuild_backbone
 from gerund.cache import FeatureCache
 from gerund.errors import GerundError, ModelError, VideoError
 from gerund.features import Extraction, Extractor
@@ -26,6 +26,7 @@ from gerund.types import Clip, Features, Prediction
 
 FORMAT = "gerund"
 FORMAT_VERSION = 1
+QUANTIZED = "backbone-int8"
 HEAD_BATCH = 64
 """Clips a head sees at once in prediction; the last batch is padded, so that an answer never depends on its neighbours."""
 
@@ -64,6 +65,9 @@ class Recognizer:
             labels = [config["id2label"][str(index)] for index in range(len(config["id2label"]))]
             sampling = Sampling(**config["sampling"])
             backbone = rebuild_backbone(config["backbone"], folder / "backbone.safetensors")
+            precision = config["features"]["precision"]
+            if precision.startswith("int8"):
+                backbone, precision, device = with_int8(backbone, folder, precision), "int8", "cpu"
             head = build_head(
                 config["head"]["name"],
                 token_dim=sampling.token_dim(backbone.feature_dim),
@@ -80,7 +84,7 @@ class Recognizer:
                 head_name=config["head"]["name"],
                 head_options=config["head"]["options"],
                 fps=config["features"]["fps"],
-                precision=config["features"]["precision"],
+                precision=precision,
                 device=device,
                 cache=cache,
             )
@@ -98,6 +102,9 @@ class Recognizer:
             partial.mkdir(parents=True)
             state = {key: value.detach().cpu().contiguous() for key, value in self.head.state_dict().items()}
             (partial / "model.safetensors").write_bytes(save(state, {"format": "pt"}))
+            if self.backbone.quantized is not None:
+                for suffix in (".xml", ".bin"):
+                    shutil.copyfile(self.backbone.quantized.with_suffix(suffix), partial / f"{QUANTIZED}{suffix}")
             if bundle and not self.backbone.name.startswith("pixels"):
                 link(stored_weights(self.backbone, self.extractor.cache), partial / "backbone.safetensors")
             config = self.config() | {"model_sha256": sha256(partial / "model.safetensors")}
@@ -189,6 +196,14 @@ class Recognizer:
                 raise VideoError(prediction.error)
         answers = [prediction.top(top_k) for prediction in predictions]
         return answers[0] if isinstance(inputs, str | Path) else answers
+
+
+def with_int8(backbone: Backbone, folder: Path, precision: str) -> Backbone:
+    """The backbone with the int8 copy of a model folder. Raises ModelError when it is not the one the model was trained with."""
+    path = folder / f"{QUANTIZED}.xml"
+    if not path.is_file() or precision != f"int8-{quantized_digest(path)}":
+        raise ModelError(f"{path}: missing or damaged; copy the model again or train it again")
+    return replace(backbone, quantized=path, digest=backbone.weights_digest)
 
 
 def as_clip(video: str | Path | Clip) -> Clip:

@@ -13,7 +13,7 @@ from gerund.backbones import best_device, load_backbone, resolve_precision
 from gerund.cache import FeatureCache
 from gerund.datasets import load_dataset
 from gerund.errors import UsageError
-from gerund.features import Extraction, Extractor
+from gerund.features import Extraction, Extractor, calibrated
 from gerund.manifest import assign_splits, write_manifest
 from gerund.places import default_cache
 from gerund.progress import note
@@ -76,7 +76,7 @@ def extract(
     fit: Literal["crop", "squeeze", "letterbox"] | None = None,
     fps: float | Literal["native"] = 8.0,
     device: str = "auto",
-    precision: Literal["auto", "bf16", "f32"] = "auto",
+    precision: Literal["auto", "bf16", "f32", "int8"] = "auto",
     workers: int | None = None,
     retry_failed: bool = False,
     cache: Path | None = None,
@@ -106,7 +106,7 @@ def extract(
     device
         cpu, cuda, mps or auto.
     precision
-        Of the backbone: bf16, f32 or auto.
+        Of the backbone: bf16, f32, int8 (calibrated on the clips) or auto.
     workers
         Decoding processes.
     retry_failed
@@ -116,6 +116,8 @@ def extract(
     """
     clips = load_dataset(data, split=split, allow_leak=True, background=background)
     model = load_backbone(backbone, weights=weights, pretrained=pretrained, image_size=image_size, fit=fit)
+    if precision == "int8":
+        model = calibrated(model, [clip.path for clip in clips])
     rate = None if fps == "native" else float(fps)
     extractor = Extractor(model, fps=rate, cache=FeatureCache(cache), device=device, precision=precision, workers=workers)
     return extractor.extract((clip.path for clip in clips), retry_failed=retry_failed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from gerund.checking import check_clips
 from gerund.datasets import is_published, load_dataset
 from gerund.errors import GerundError, ModelError, TrainingError, UsageError
 from gerund.evaluation import Evaluation, evaluate_clips
-from gerund.features import Extraction, Extractor
+from gerund.features import Extraction, Extractor, calibrated
 from gerund.fitting import Epoch, token_set
 from gerund.manifest import assign_splits, labels_of, of_split, read_manifest, write_manifest
 from gerund.progress import note
@@ -77,7 +77,7 @@ def train(
     time: str | None = None,
     seed: int | None = None,
     device: str | None = None,
-    precision: Literal["auto", "bf16", "f32"] | None = None,
+    precision: Literal["auto", "bf16", "f32", "int8"] | None = None,
     workers: int | None = None,
     bundle: bool | None = None,
     loggers: Literal["tensorboard"] | None = None,
@@ -165,7 +165,7 @@ def train(
     device
         cpu, cuda, mps or auto.
     precision
-        Of the backbone: bf16, f32 or auto.
+        Of the backbone: bf16, f32, int8 (calibrated on the clips) or auto.
     workers
         Decoding processes.
     bundle
@@ -196,7 +196,7 @@ def train(
     clips, notes = assign_splits(clips, val=settings.val, seed=settings.seed)
     for line in (*notes, *(f"Check: {finding.message}" for finding in check_clips(clips, published=is_published(source)))):
         note(line)
-    recognizer = untrained(labels_of(clips), settings, cache)
+    recognizer = untrained(clips, settings, cache)
     extractions = extract_views(recognizer, settings, clips)
     run = make_run_folder(out)
     write_manifest(clips, run / "clips.csv")
@@ -214,7 +214,7 @@ def resume_training(
             raise UsageError(f"{flag} {value}: a resumed run keeps its own; leave it out")
     settings = resolve(None, run / "config.json", given)
     clips = read_manifest(run / "clips.csv")
-    recognizer = untrained(labels_of(clips), settings, cache)
+    recognizer = untrained(clips, settings, cache)
     write_json(run / "config.json", as_config(settings))
     return finish(recognizer, extract_views(recognizer, settings, clips), clips, settings, run, checkpoint)
 
@@ -232,6 +232,8 @@ def finish(
     best = Recognizer.load(run / "best", device=settings.device, cache=recognizer.extractor.cache.folder.parent)
     evaluations = {side: evaluate_clips(best, chosen) for side in ("val", "test") if (chosen := of_split(clips, side))}
     metrics = {side: evaluation.metrics for side, evaluation in evaluations.items()}
+    if settings.precision == "int8":
+        tell_cost_of_int8(best, evaluations)
     try:
         write_json(run / "metrics.json", metrics)
         (run / "best" / "README.md").write_text(model_card(best, metrics.get("test")), encoding="utf-8")
@@ -241,13 +243,29 @@ def finish(
     return Training(run=run, model=run / "best", metrics=metrics, history=history, test=evaluations.get("test"))
 
 
-def untrained(labels: list[str], settings: Recipe, cache: Path | None) -> Recognizer:
-    """A recogniser for these labels whose head has its first weights."""
+def tell_cost_of_int8(best: Recognizer, evaluations: dict[str, Evaluation]) -> None:
+    """Say what the same head answers on features that are not quantized."""
+    backbone = replace(best.backbone, quantized=None)
+    exact = Extractor(backbone, fps=best.extractor.spec.fps, cache=best.extractor.cache, device="cpu")
+    best.extractor, small = exact, best.extractor
+    for side, evaluation in evaluations.items():
+        top1 = evaluate_clips(best, evaluation.clips).metrics["top1"]
+        note(
+            f"int8: {side} top-1 {evaluation.metrics['top1']:.3f}, with the same head on {exact.spec.precision} features {top1:.3f}"
+        )
+    best.extractor = small
+
+
+def untrained(clips: Sequence[Clip], settings: Recipe, cache: Path | None) -> Recognizer:
+    """A recogniser for the clips' labels whose head has its first weights."""
     weights = Path(settings.weights) if settings.weights else None
     backbone = load_backbone(
         settings.backbone, weights=weights, pretrained=settings.pretrained, image_size=settings.image_size, fit=settings.fit
     )
     warn_of_random_weights(backbone)
+    if settings.precision == "int8":
+        backbone = calibrated(backbone, [clip.path for clip in clips])
+    labels = labels_of(clips)
     sampling = Sampling(num_frames=settings.num_frames, take=settings.take, motion=settings.motion)
     torch.manual_seed(settings.seed)
     head = heads.build_head(
@@ -292,7 +310,7 @@ def extract_views(recognizer: Recognizer, settings: Recipe, clips: Sequence[Clip
             fps=settings.fps,
             cache=FeatureCache(extractor.cache.folder.parent),
             device=recognizer.device,
-            precision=extractor.spec.precision,
+            precision=extractor.spec.precision.partition("-")[0],
             view="flip",
             workers=extractor.workers,
         )

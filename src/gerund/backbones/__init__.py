@@ -10,6 +10,7 @@ from typing import Any
 from gerund.backbones import pixels, timm_models
 from gerund.backbones.base import Backbone, weights_digest
 from gerund.backbones.engines import Engine, best_device, compile_engine, resolve_precision
+from gerund.backbones.quantizing import quantize, quantized_digest
 from gerund.errors import BackboneError, UsageError
 from gerund.types import FITS, Fit, Resize
 
@@ -21,6 +22,8 @@ __all__ = [
     "best_device",
     "compile_engine",
     "load_backbone",
+    "quantize",
+    "quantized_digest",
     "rebuild_backbone",
     "resolve_precision",
 ]

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,7 +21,8 @@ class Backbone:
     """A frozen image network. `module` maps normalised frames (N, 3, H, W) float32 to features (N, `feature_dim`).
 
     It is made by `build` when first asked for: prediction with a compiled copy at hand never needs it. `mean` and `std` are per
-    channel, for pixel values in 0..1. `origin` says where the weights come from; `digest` is theirs where it is known beforehand.
+    channel, for pixel values in 0..1. `origin` says where the weights come from; `digest` is theirs where it is known beforehand;
+    `quantized` is the int8 copy in OpenVINO's format where there is one.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Backbone:
     feature_dim: int
     origin: str
     digest: str | None = None
+    quantized: Path | None = None
 
     @cached_property
     def module(self) -> nn.Module:

@@ -19,7 +19,7 @@ from gerund.places import default_cache
 
 BATCH_SIZE = 16
 GPU_BATCH_SIZE = 128
-PRECISIONS = ("auto", "bf16", "f32")
+PRECISIONS = ("auto", "bf16", "f32", "int8")
 
 
 class Engine(Protocol):
@@ -48,6 +48,8 @@ def resolve_precision(precision: str, device: str) -> str:
     """`auto` is bf16 where the hardware computes in it, else f32."""
     if precision not in PRECISIONS:
         raise UsageError(f"unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}")
+    if precision == "int8" and device != "cpu":
+        raise UsageError(f"--precision int8 runs on a CPU; with --device {device} choose bf16 or f32")
     if precision != "auto":
         return precision
     if device == "cpu":
@@ -56,7 +58,7 @@ def resolve_precision(precision: str, device: str) -> str:
 
 
 def compile_engine(backbone: Backbone, *, device: str, precision: str, batch_size: int | None = None) -> Engine:
-    """Compile a backbone for a device (`cpu`, `cuda`, `cuda:1`, `mps`) in a resolved precision (`bf16` or `f32`)."""
+    """Compile a backbone for a device (`cpu`, `cuda`, `cuda:1`, `mps`) in a resolved precision (`bf16`, `f32`, `int8` if quantized)."""
     if device == "cpu":
         return OpenVinoEngine(backbone, precision=precision, batch_size=batch_size or BATCH_SIZE)
     return TorchEngine(backbone, device=device, precision=precision, batch_size=batch_size or GPU_BATCH_SIZE)
@@ -79,8 +81,13 @@ class OpenVinoEngine:
         import openvino as ov
 
         self.batch_size = batch_size
-        hints = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "THROUGHPUT"}
-        compiled = core().compile_model(converted(backbone, batch_size), "CPU", hints)
+        if precision == "int8":
+            assert backbone.quantized is not None
+            source, rest = backbone.quantized, resolve_precision("auto", "cpu")
+        else:
+            source, rest = converted(backbone, batch_size), precision
+        hints = {"INFERENCE_PRECISION_HINT": rest, "PERFORMANCE_HINT": "THROUGHPUT"}
+        compiled = core().compile_model(source, "CPU", hints)
         self.queue = ov.AsyncInferQueue(compiled)
         self.queue.set_callback(lambda request, done: done(request.get_output_tensor(0).data.copy()))
 
