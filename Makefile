@@ -22,7 +22,10 @@ demo: setup
 	rm -rf demo/run
 	$(BIN)/gerund train toy:demo/toy --backbone pixels --out demo/run
 	@echo
-	$(BIN)/gerund predict demo/run "$$($(BIN)/gerund index demo/run/clips.csv --quiet --csv | grep -m1 ',test,' | cut -d, -f1)"
+	@echo "A clip of a performer it has never seen:"
+	$(BIN)/gerund predict demo/run demo/toy/kicking/performer04-0.mp4 --save-video demo/answer.gif
+	@echo
+	@echo "Look at demo/answer.gif, demo/run/history.png, demo/run/confusion_matrix.png and demo/run/val_predictions.jpg"
 
 test: setup
 	$(BIN)/python -m pytest -m "not slow"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import re
@@ -9,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -420,6 +422,31 @@ def test_killed_at_any_moment_and_resumed_gives_the_cache_of_an_uninterrupted_ru
         assert out.strip() == "12", err
         assert blocks(tmp_path) == expected
         assert all(path.stat().st_mtime_ns == written for path, written in before.items())
+
+
+@pytest.mark.slow
+def test_twenty_kills_at_random_moments_lose_only_videos_in_hand(tmp_path: Path, ramp_video: RampVideo) -> None:
+    for number in range(30):
+        ramp_video(80 + number, name=f"clip {number}")
+    started = time.monotonic()
+    start(tmp_path).communicate(timeout=120)
+    whole = time.monotonic() - started
+    expected = blocks(tmp_path)
+    shutil.rmtree(tmp_path / "cache")
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.safetensors")}
+        process = start(tmp_path)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=rng.uniform(0.3, 1.0) * whole)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        assert all(path.stat().st_mtime_ns == written for path, written in kept.items())
+        if len(blocks(tmp_path)) == len(expected):
+            shutil.rmtree(tmp_path / "cache")
+    out, err = start(tmp_path).communicate(timeout=120)
+    assert out.strip() == "30", err
+    assert blocks(tmp_path) == expected
 
 
 def test_what_failed_is_tried_again_only_on_request(

@@ -22,8 +22,10 @@ def note(message: str) -> None:
 
 
 class Bar(Protocol):
-    def advance(self, steps: int = 1, *, seconds: float = 0.0) -> None:
-        """Count finished items; `seconds` of video they held, for the real-time factor."""
+    done: int
+
+    def advance(self, steps: int = 1, *, seconds: float = 0.0, said: str | None = None) -> None:
+        """Count finished items; `seconds` of video they held, for the real-time factor. `said` is a line about the last one."""
 
 
 @contextmanager
@@ -66,16 +68,22 @@ class Plain(Counter):
         super().__init__(title, total, unit)
         self.every = every
         self.said = self.started
+        self.talks = False
 
-    def advance(self, steps: int = 1, *, seconds: float = 0.0) -> None:
+    def advance(self, steps: int = 1, *, seconds: float = 0.0, said: str | None = None) -> None:
         self.count(steps, seconds)
         now = time.monotonic()
-        if now - self.said >= self.every and self.done < self.total:
+        if said is not None:
+            self.talks = True
+            note(said)
+        elif now - self.said >= self.every and self.done < self.total:
             self.said = now
             left = (self.total - self.done) * (now - self.started) / max(self.done, 1)
             note(f"{self.title}: {self.done}/{self.total} {self.unit}, {self.rate()}, {left:.0f} s left")
 
     def finish(self) -> None:
+        if self.talks:
+            return  # each item had a line of its own
         note(f"{self.title}: {self.done}/{self.total} {self.unit} in {time.monotonic() - self.started:.1f} s, {self.rate()}")
 
 
@@ -104,6 +112,6 @@ class Rich(Counter):
     def __exit__(self, *_: object) -> None:
         self.bar.stop()
 
-    def advance(self, steps: int = 1, *, seconds: float = 0.0) -> None:
+    def advance(self, steps: int = 1, *, seconds: float = 0.0, said: str | None = None) -> None:
         self.count(steps, seconds)
-        self.bar.update(self.task, completed=self.done, rate=self.rate())
+        self.bar.update(self.task, completed=self.done, rate=said or self.rate())

@@ -20,7 +20,7 @@ from gerund.evaluation import Evaluation, evaluate_clips
 from gerund.features import Extraction, Extractor, calibrated
 from gerund.fitting import Epoch, token_set
 from gerund.manifest import assign_splits, labels_of, of_split, read_manifest, write_manifest
-from gerund.progress import note
+from gerund.progress import note, progress
 from gerund.recipes import Recipe, as_config, resolve
 from gerund.recognizer import Recognizer, model_card
 from gerund.runs import append_row, find_checkpoint, make_run_folder, run_of, write_json, write_rows
@@ -343,9 +343,10 @@ def fit_head(
     def on_epoch(epoch: Epoch, better: bool) -> None:
         row = results_row(epoch)
         append_row(run / "results.csv", row)
-        note(
-            f"epoch {epoch.epoch}/{settings.epochs}  train loss {epoch.train_loss:.3f}  val loss {epoch.val_loss:.3f}  "
-            f"top-1 {epoch.top1:.3f}  {epoch.time:.1f} s{'  best' if better else ''}"
+        bar.advance(
+            epoch.epoch - bar.done,
+            said=f"epoch {epoch.epoch}/{settings.epochs}  train loss {epoch.train_loss:.3f}  val loss {epoch.val_loss:.3f}  "
+            f"top-1 {epoch.top1:.3f}  {epoch.time:.1f} s{'  best' if better else ''}",
         )
         if log is not None:
             for name in ("train/loss", "val/loss", "metrics/accuracy_top1", "metrics/accuracy_top5", "lr"):
@@ -355,16 +356,17 @@ def fit_head(
             recognizer.head.eval()
             recognizer.save(run / "best", bundle=settings.bundle)
 
-    return fitting.fit(
-        recognizer.head,
-        train_set,
-        val_set,
-        settings,
-        device=recognizer.device,
-        folder=run,
-        on_epoch=on_epoch,
-        checkpoint=checkpoint,
-    )
+    with progress("Training", settings.epochs, "epochs") as bar:
+        return fitting.fit(
+            recognizer.head,
+            train_set,
+            val_set,
+            settings,
+            device=recognizer.device,
+            folder=run,
+            on_epoch=on_epoch,
+            checkpoint=checkpoint,
+        )
 
 
 def results_row(epoch: Epoch) -> dict[str, Any]:

@@ -1,0 +1,61 @@
+"""The main job on the toy set, and on the real clips where they are: what the README promises."""
+
+import json
+
+import numpy as np
+import pytest
+
+import gerund
+from gerund.datasets import toy
+from gerund.manifest import group_of, of_split
+
+
+@pytest.fixture(scope="module")
+def toy_set(tmp_path_factory):
+    return toy.load(tmp_path_factory.mktemp("toy") / "toy")
+
+
+def inside_pairs(evaluation):
+    """Share right among the clips of reversed pairs, counting only which of the two the model prefers."""
+    right = []
+    for one, other in toy.REVERSED.items():
+        pair = [evaluation.labels.index(one), evaluation.labels.index(other)]
+        for clip, scores in zip(evaluation.clips, evaluation.scores, strict=True):
+            if clip.label in (one, other):
+                right.append(evaluation.labels[pair[int(scores[pair].argmax())]] == clip.label)
+    return float(np.mean(right))
+
+
+def test_performers_are_disjoint_between_train_and_test(toy_set):
+    train, test = ({group_of(clip) for clip in of_split(toy_set, side)} for side in ("train", "test"))
+    assert train and test and not train & test
+
+
+def test_the_default_head_learns_the_toy_actions_and_their_order(toy_set, tmp_path):
+    done = gerund.train(toy_set, backbone="pixels", out=tmp_path / "run")
+    assert done.metrics["test"]["top1"] >= 0.90
+    assert inside_pairs(done.test) >= 0.90
+
+
+def test_a_head_that_ignores_order_is_at_chance_inside_reversed_pairs(toy_set, tmp_path):
+    done = gerund.train(toy_set, backbone="pixels", head="mean", motion=False, out=tmp_path / "run")
+    assert 0.35 <= inside_pairs(done.test) <= 0.65
+
+
+@pytest.mark.real
+def test_real_clips_are_recognised_on_their_official_split(real_data, tmp_path):
+    weights = real_data / "weights" / "mobilenetv2_100.safetensors"
+    done = gerund.train(f"ucf101:{real_data / 'ucf101'}", backbone="mobilenetv2_100", weights=weights, out=tmp_path / "run")
+    assert done.metrics["test"]["num_clips"] == 70
+    assert 0.85 <= done.metrics["test"]["top1"] < 1.0
+    assert json.loads((done.run / "config.json").read_text())["split"] is None
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.parametrize(("recipe", "options"), [("hybrid-transformer", {"epochs": 3}), ("convlstm", {"epochs": 2, "fps": 4.0})])
+def test_both_recipes_run_end_to_end_with_random_backbones(recipe, options, real_data, tmp_path, capsys):
+    done = gerund.train(f"ucf101:{real_data / 'ucf101'}", recipe=recipe, pretrained=False, out=tmp_path / "run", **options)
+    assert "has RANDOM weights" in capsys.readouterr().err
+    answer = gerund.Recognizer.load(done.run)(done.test.clips[0].path)
+    assert sum(entry["score"] for entry in answer) == pytest.approx(1)
