@@ -13,7 +13,7 @@ from gerund import video
 from gerund.drawing import fitting_text, font
 from gerund.errors import UsageError
 from gerund.sampling import at_rate
-from gerund.types import Clip
+from gerund.types import Clip, Resize
 
 FORMATS = (".mp4", ".mov", ".mkv", ".gif", ".webp")
 LEAST_WIDTH = 320
@@ -40,15 +40,15 @@ def annotate(clip: Clip, scores: Sequence[tuple[str, float]], out: Path) -> None
     below = answer_panel(first.shape[1] * factor, scores[:ROWS])
     palette = shared_palette(clip.path, below) if out.suffix.lower() == ".gif" else None
     colours = None if palette is None else np.resize(np.array(palette.getpalette(), np.uint8), (256, 3))
-    convert = video.FrameConverter(None)
+    size = Resize(height=first.shape[0] * factor, width=first.shape[1] * factor, fit="squeeze") if factor > 1 else None
+    convert = video.FrameConverter(size)
     with video.Writer(out, palette=colours) as writer:
         for seconds, frame in video.decode(clip.path):
             if clip.end is not None and seconds >= clip.end:
                 break
             if seconds < clip.start:
                 continue
-            picture = np.kron(convert(frame), np.ones((factor, factor, 1), np.uint8)) if factor > 1 else convert(frame)
-            picture = np.concatenate([picture, below])
+            picture = np.concatenate([convert(frame), below])
             writer.add(picture if palette is None else indexed(picture, palette), seconds - clip.start)
 
 
