@@ -28,9 +28,9 @@ FORMS: dict[str, dict[str, Any]] = {
         "views": 1,
         "save_every": 0,
     },
-    "mean": {"head": "mean"},
+    "mean, with motion": {"head": "mean"},
     "mean, no motion": {"head": "mean", "motion": False},
-    "frame": {"head": "frame"},
+    "frame, with motion": {"head": "frame"},
     "frame, no motion": {"head": "frame", "motion": False},
 }
 

@@ -4,6 +4,7 @@ import csv
 import inspect
 import io
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -268,6 +269,14 @@ def test_a_mistake_gives_one_clear_line_and_its_exit_code(words, code, message, 
     found, _, err = run(*(str(word).format(**places) for word in words))
     assert found == code, err
     assert message in one_line(err)
+
+
+def test_a_training_clip_that_cannot_be_read_is_exit_code_3(clips, tmp_path):
+    shutil.copytree(clips, tmp_path / "clips")
+    (tmp_path / "clips" / "falling asleep" / "broken.mp4").write_text("text")
+    code, out, _ = run("train", tmp_path / "clips", *TRAIN, "--out", tmp_path / "model", "--quiet", "--json")
+    assert code == 3
+    assert list(json.loads(out)["failed"]) == [str(tmp_path / "clips" / "falling asleep" / "broken.mp4")]
 
 
 def test_a_class_of_undecodable_clips_is_named(clips, tmp_path):

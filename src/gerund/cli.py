@@ -143,12 +143,15 @@ def show(command: str, result: Any, style: str) -> int:
 
 def show_training(training: Training, style: str) -> int:
     if style == "json":
-        print_json({"run": str(training.run), "model": str(training.model), "metrics": training.metrics})
+        failed = {str(path): reason for path, reason in training.failed.items()}
+        print_json({"run": str(training.run), "model": str(training.model), "metrics": training.metrics, "failed": failed})
     else:
         if training.test is not None:
             print_evaluation(training.test)
+        for reason in training.failed.values():
+            print(f"left out: {reason}")
         print(f"\nRun:   {training.run}\nModel: {training.model}\n\nNext: gerund predict {training.run} VIDEO")
-    return SOME_FAILED if any(side["failed"] for side in training.metrics.values()) else 0
+    return SOME_FAILED if training.failed or any(side["failed"] for side in training.metrics.values()) else 0
 
 
 def show_evaluation(evaluation: Evaluation, style: str) -> int:

@@ -98,7 +98,7 @@ class Extractor:
                 self.cache.forget_failures(self.spec)
             failed = self.cache.failures(self.spec)
             if known := sum(digest in failed for digest in missing):
-                note(f"{known} videos failed before and are not tried again; gerund extract DATA --retry-failed does")
+                note(f"Failed before, not tried again: {known} of the videos. gerund extract DATA --retry-failed tries")
             for digest, reason in (
                 failed | self.fill_all([digest for digest in missing if digest not in failed], missing)
             ).items():
@@ -176,8 +176,9 @@ def spec_precision(backbone: Backbone, precision: str) -> str:
     return f"int8-{quantized_digest(backbone.quantized)}"
 
 
-def calibrated(backbone: Backbone, paths: Sequence[Path]) -> Backbone:
-    """The backbone with an int8 copy, calibrated on frames of videos spread over all that will be seen."""
+def calibrated(backbone: Backbone, videos: Iterable[Path]) -> Backbone:
+    """The backbone with an int8 copy, calibrated on frames of videos spread over all that will be seen, in whatever order."""
+    paths = sorted(set(videos))
     reading = Reading(fps=1.0, resize=backbone.resize)
     frames: list[np.ndarray] = []
     for index in np.linspace(0, len(paths) - 1, min(CALIBRATION_VIDEOS, len(paths))).round().astype(int):

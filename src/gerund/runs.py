@@ -13,10 +13,15 @@ from gerund.errors import DataError, UsageError
 RUNS = Path("runs")
 
 
-def make_run_folder(out: Path | None) -> Path:
-    """The given folder, or the next free one of runs/train, runs/train-2 ... Raises UsageError when the given one is in use."""
+def check_free(out: Path | None) -> None:
+    """Raise UsageError when a given run folder is in use; to be called before hours of work."""
     if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"--out {out}: exists and is not empty; choose another folder")
+
+
+def make_run_folder(out: Path | None) -> Path:
+    """The given folder, or the next free one of runs/train, runs/train-2 ... Raises UsageError when the given one is in use."""
+    check_free(out)
     try:
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)

@@ -23,20 +23,24 @@ from gerund.manifest import assign_splits, labels_of, of_split, read_manifest, w
 from gerund.progress import note, progress
 from gerund.recipes import Recipe, as_config, resolve
 from gerund.recognizer import Recognizer, model_card
-from gerund.runs import append_row, find_checkpoint, make_run_folder, run_of, write_json, write_rows
+from gerund.runs import append_row, check_free, find_checkpoint, make_run_folder, run_of, write_json, write_rows
 from gerund.sampling import Sampling
 from gerund.types import Clip
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """A finished run: its folder, its model, metrics as in metrics.json, one row per epoch, and the test evaluation."""
+    """A finished run: its folder, its model, metrics as in metrics.json, one row per epoch, the test evaluation.
+
+    `failed` has the videos that could not be decoded, on whatever side, with the reasons.
+    """
 
     run: Path
     model: Path
     metrics: dict[str, Any]
     history: list[Epoch]
     test: Evaluation | None
+    failed: dict[Path, str]
 
 
 def train(
@@ -181,7 +185,8 @@ def train(
     if resume is not None:
         return resume_training(find_checkpoint(resume), recipe, config, given, cache, out)
     settings = resolve(recipe, config, given | {"data": data if isinstance(data, str | Path) else None})
-    heads.head_options(settings.head, settings.head_options)  # a wrong name is told before any work is done
+    heads.head_options(settings.head, settings.head_options)  # what cannot be is told before any work is done
+    check_free(out)
     if data is None and settings.data is None:
         raise UsageError("no data; give a folder with one sub-folder per class, a CSV, or name:path")
     source = data if data is not None else settings.data
@@ -240,7 +245,9 @@ def finish(
         write_reports(run, history, clips, evaluations)
     except OSError as error:
         raise ModelError(f"{run}: cannot be written ({error.strerror}); the model in {run / 'best'} is intact") from None
-    return Training(run=run, model=run / "best", metrics=metrics, history=history, test=evaluations.get("test"))
+    return Training(
+        run=run, model=run / "best", metrics=metrics, history=history, test=evaluations.get("test"), failed=views[0].failed
+    )
 
 
 def tell_cost_of_int8(best: Recognizer, evaluations: dict[str, Evaluation]) -> None:
