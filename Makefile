@@ -30,8 +30,12 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest -m "not slow"
 
-test-all: setup
+test-all: $(VENV)/.all
 	$(BIN)/python -m pytest
+
+$(VENV)/.all: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all-tests]'
+	touch $@
 
 check: setup
 	$(BIN)/ruff format --check src tests

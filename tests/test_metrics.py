@@ -5,9 +5,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torchmetrics.functional.classification import multiclass_accuracy, multiclass_confusion_matrix
+from torchmetrics.functional.classification import (
+    binary_auroc,
+    multiclass_accuracy,
+    multiclass_calibration_error,
+    multiclass_confusion_matrix,
+)
 
-from gerund.metrics import class_accuracies, confusion_matrix, topk_accuracy, topk_correct
+from gerund.metrics import (
+    auroc,
+    class_accuracies,
+    confusion_matrix,
+    expected_calibration_error,
+    negative_log_likelihood,
+    reliability,
+    topk_accuracy,
+    topk_correct,
+)
 
 NUM_CLASSES = 6
 
@@ -64,3 +78,36 @@ def test_a_class_without_clips_has_no_accuracy() -> None:
 
 def test_no_clips_have_no_accuracy() -> None:
     assert np.isnan(topk_accuracy(np.empty((0, 3)), np.empty(0, int)))
+
+
+def test_calibration_error_and_log_likelihood_agree_with_torchmetrics_and_torch(answers: tuple[np.ndarray, np.ndarray]) -> None:
+    logits, targets = map(torch.from_numpy, answers)
+    probabilities = logits.softmax(1)
+    expected = multiclass_calibration_error(probabilities, targets, NUM_CLASSES, n_bins=15)
+    assert expected_calibration_error(probabilities.numpy(), answers[1]) == pytest.approx(float(expected), abs=1e-6)
+    assert negative_log_likelihood(probabilities.numpy(), answers[1]) == pytest.approx(
+        float(torch.nn.functional.cross_entropy(logits, targets))
+    )
+
+
+def test_a_bin_counts_its_clips_and_holds_its_upper_border() -> None:
+    scores = np.array([[0.5, 0.5], [0.9, 0.1], [0.7, 0.3], [np.nan, np.nan]])
+    rows = reliability(scores, np.array([0, 0, 1, 0]), bins=2)
+    assert rows[0].tolist() == [1, 0.5, 1.0]
+    assert rows[1] == pytest.approx([2, 0.8, 0.5])
+    assert expected_calibration_error(scores, np.array([0, 0, 1, 0]), bins=2) == pytest.approx((0.5 + 2 * 0.3) / 3)
+
+
+def test_without_an_answer_there_is_nothing_to_calibrate() -> None:
+    scores = np.full((2, 3), np.nan)
+    assert np.isnan(expected_calibration_error(scores, np.array([0, 1])))
+    assert np.isnan(negative_log_likelihood(scores, np.array([0, 1])))
+
+
+def test_auroc_agrees_with_torchmetrics_with_ties_too() -> None:
+    random = np.random.default_rng(0)
+    positive, negative = random.integers(3, 9, 40).astype(float), random.integers(0, 7, 60).astype(float)
+    values = torch.from_numpy(np.concatenate([positive, negative])) / 10
+    expected = binary_auroc(values, torch.tensor([1] * 40 + [0] * 60))
+    assert auroc(positive, negative) == pytest.approx(float(expected))
+    assert np.isnan(auroc(positive, np.empty(0)))
