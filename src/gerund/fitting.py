@@ -183,7 +183,7 @@ class Journal(Callback):
     All randomness of an epoch comes from the seed and the epoch's number, so that a resumed run goes on exactly as if never stopped.
     """
 
-    def __init__(self, recipe: Recipe, folder: Path, batches: Batches, on_epoch: Callable[[Epoch, bool], None]) -> None:
+    def __init__(self, recipe: Recipe, folder: Path | None, batches: Batches, on_epoch: Callable[[Epoch, bool], None]) -> None:
         self.recipe, self.folder, self.batches, self.on_epoch = recipe, folder, batches, on_epoch
         self.history: list[Epoch] = []
         self.earlier = 0.0
@@ -206,18 +206,21 @@ class Journal(Callback):
         better = best is None or epoch.val_loss < best.val_loss
         self.history.append(epoch)
         self.on_epoch(epoch, better)
-        self.save(trainer, "last.ckpt")
-        if self.recipe.save_every and epoch.epoch % self.recipe.save_every == 0:
-            self.save(trainer, f"epochs/{epoch.epoch:04d}.ckpt")
+        if self.folder is not None:
+            self.save(trainer, self.folder / "last.ckpt")
+            if self.recipe.save_every and epoch.epoch % self.recipe.save_every == 0:
+                self.save(trainer, self.folder / f"epochs/{epoch.epoch:04d}.ckpt")
         if self.recipe.patience and best is not None and not better and epoch.epoch - best.epoch >= self.recipe.patience:
-            note(f"No better validation loss for {self.recipe.patience} epochs: stopped.")
-            trainer.should_stop = True
+            self.stop(trainer, f"No better validation loss for {self.recipe.patience} epochs: stopped.")
         if self.recipe.time is not None and epoch.time >= self.recipe.time:
-            note(f"The time of {self.recipe.time:g} s is up: stopped after epoch {epoch.epoch}.")
-            trainer.should_stop = True
+            self.stop(trainer, f"The time of {self.recipe.time:g} s is up: stopped after epoch {epoch.epoch}.")
 
-    def save(self, trainer: Any, name: str) -> None:
-        path = self.folder / name
+    def stop(self, trainer: Any, why: str) -> None:
+        trainer.should_stop = True
+        if self.folder is not None:
+            note(why)
+
+    def save(self, trainer: Any, path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         partial = path.with_name(f".{path.name}.{os.getpid()}")
         trainer.save_checkpoint(partial)
@@ -231,15 +234,20 @@ def fit(
     recipe: Recipe,
     *,
     device: str,
-    folder: Path,
+    folder: Path | None,
     on_epoch: Callable[[Epoch, bool], None],
     checkpoint: Path | None = None,
 ) -> list[Epoch]:
     """Train a head and leave it with the weights of its last epoch; `on_epoch` hears of each epoch and whether it is the best yet.
 
-    Checkpoints go to `folder`; `checkpoint` is one to go on from. Raises TrainingError when the loss is no longer finite, and
+    A head in closed form is solved at once, which counts as one epoch. Checkpoints go to `folder`, without which nothing is written
+    or said; `checkpoint` is one to go on from. Raises TrainingError when the loss is no longer finite, and
     KeyboardInterrupt on Ctrl-C, with everything up to the last whole epoch on disk.
     """
+    if head.in_closed_form:
+        history = [solve(head, train, val, recipe)]
+        on_epoch(history[0], True)
+        return history
     head.prepare(train.data[0].float(), train.valid[0])
     batches = Batches(train, recipe.batch_size, recipe.seed)
     journal = Journal(recipe, folder, batches, on_epoch)
@@ -268,6 +276,32 @@ def fit(
             raise ModelError(f"{folder}: cannot be written ({error.strerror}); what was there before is intact") from None
     head.eval()
     return journal.history
+
+
+@torch.inference_mode()
+def solve(head: Head, train: TokenSet, val: TokenSet, recipe: Recipe) -> Epoch:
+    """Set a head's weights in closed form from the plain tokens, and measure it as an epoch is; there is no learning rate."""
+    started = time.monotonic()
+    head.solve(train.data[0].float(), train.valid[0], train.targets)
+    head.eval()
+    module = HeadModule(head, recipe, 1, balanced_weights(train) if recipe.class_weights else None)
+    losses, ranks = [], []
+    for side in (train, val):
+        logits = torch.cat([head(x, valid) for x, valid, _ in Batches(side, 1024, None)])
+        if not bool(torch.isfinite(logits).all()):
+            raise TrainingError("the features of some clips are too large to solve for the head's weights")
+        losses.append(float(module.loss(logits, side.targets)))
+        ranks.append(logits.argsort(1, descending=True) == side.targets[:, None])
+    return Epoch(
+        epoch=1,
+        time=time.monotonic() - started,
+        train_loss=losses[0],
+        val_loss=losses[1],
+        top1=float(ranks[1][:, 0].float().mean()),
+        top5=float(ranks[1][:, :5].any(1).float().mean()),
+        lr=0.0,
+        train_top1=float(ranks[0][:, 0].float().mean()),
+    )
 
 
 def quiet_lightning() -> None:

@@ -135,7 +135,7 @@ def train(
     views
         1, or 2 to train on mirrored frames too.
     head
-        Network over time: transformer, bilstm, mean or frame. Its options are --head.width 256 and so on.
+        Network over time: transformer, bilstm, mean, frame or prototype. Its options are --head.width 256 and so on.
     head_options
         Options of the head, as --head.width 256.
     epochs
@@ -344,6 +344,7 @@ def fit_head(
         f"Training {settings.head} on {len(train_clips)} clips, {len(recognizer.labels)} classes, {len(val_clips)} validation clips"
     )
     log = scalar_log(run) if settings.loggers else None
+    epochs = 1 if recognizer.head.in_closed_form else settings.epochs
     if checkpoint is not None:
         forget_later_epochs(run, checkpoint)
 
@@ -352,7 +353,7 @@ def fit_head(
         append_row(run / "results.csv", row)
         bar.advance(
             epoch.epoch - bar.done,
-            said=f"epoch {epoch.epoch}/{settings.epochs}  train loss {epoch.train_loss:.3f}  val loss {epoch.val_loss:.3f}  "
+            said=f"epoch {epoch.epoch}/{epochs}  train loss {epoch.train_loss:.3f}  val loss {epoch.val_loss:.3f}  "
             f"top-1 {epoch.top1:.3f}  {epoch.time:.1f} s{'  best' if better else ''}",
         )
         if log is not None:
@@ -363,7 +364,7 @@ def fit_head(
             recognizer.head.eval()
             recognizer.save(run / "best", bundle=settings.bundle)
 
-    with progress("Training", settings.epochs, "epochs") as bar:
+    with progress("Training", epochs, "epochs") as bar:
         return fitting.fit(
             recognizer.head,
             train_set,

@@ -11,11 +11,18 @@ from gerund.heads.base import Head
 from gerund.heads.bilstm import BiLstmHead
 from gerund.heads.frame import FrameHead
 from gerund.heads.mean import MeanHead
+from gerund.heads.prototype import PrototypeHead
 from gerund.heads.transformer import TransformerHead
 
 __all__ = ["HEADS", "Head", "build_head", "head_options"]
 
-HEADS: dict[str, type[Head]] = {"transformer": TransformerHead, "bilstm": BiLstmHead, "mean": MeanHead, "frame": FrameHead}
+HEADS: dict[str, type[Head]] = {
+    "transformer": TransformerHead,
+    "bilstm": BiLstmHead,
+    "mean": MeanHead,
+    "frame": FrameHead,
+    "prototype": PrototypeHead,
+}
 
 
 def build_head(name: str, *, token_dim: int, num_classes: int, num_frames: int, options: Mapping[str, Any] | None = None) -> Head:

@@ -11,9 +11,13 @@ from torch import Tensor, nn
 
 
 class Head(nn.Module):
-    """Base of all heads. `takes_order` is False for heads that give the same answer when the time steps are shuffled."""
+    """Base of all heads. `takes_order` is False for heads that give the same answer when the time steps are shuffled.
+
+    `in_closed_form` is True for heads that `solve` for their weights instead of being trained over epochs.
+    """
 
     takes_order = True
+    in_closed_form = False
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         """Logits (B, K) of tokens x (B, T, D), valid (B, T)."""
@@ -25,6 +29,10 @@ class Head(nn.Module):
 
     def prepare(self, x: Tensor, valid: Tensor) -> None:
         """Look at all training tokens (N, T, D) once before training starts; most heads need nothing."""
+
+    def solve(self, x: Tensor, valid: Tensor, targets: Tensor) -> None:
+        """Set all weights from the training tokens (N, T, D) and classes (N,), for a head that is `in_closed_form`."""
+        raise NotImplementedError
 
 
 class Standardize(nn.Module):

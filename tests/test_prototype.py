@@ -1,0 +1,155 @@
+"""The head in closed form, against the formulas written out and against leaving clips out one by one."""
+
+import csv
+
+import pytest
+import torch
+from torch.nn import functional
+
+import gerund
+from gerund import video
+from gerund.errors import UsageError
+from gerund.fitting import TokenSet, fit
+from gerund.heads import build_head
+from gerund.heads.prototype import class_means, fitted_scale, ridge
+from gerund.recipes import RECIPES
+
+K = 3
+
+
+def points(count, width, seed=0):
+    """Three overlapping clouds: z (N, D) float64 of mean 0 and classes (N,)."""
+    generator = torch.Generator().manual_seed(seed)
+    targets = torch.arange(count) % K
+    z = torch.randn(count, width, generator=generator, dtype=torch.float64)
+    z[:, :K] += 2 * functional.one_hot(targets, K)
+    return z - z.mean(0), targets
+
+
+def one_hot(targets):
+    return functional.one_hot(targets, K).double()
+
+
+def penalised_least_squares(z, truth, penalty):
+    """Ridge with an intercept as a plain least-squares problem with extra rows; the intercept is not penalised."""
+    rows = torch.cat([torch.cat([z, torch.ones(len(z), 1)], 1), torch.eye(z.shape[1] + 1, dtype=z.dtype) * penalty**0.5])
+    rows[-1] = 0
+    return torch.linalg.lstsq(rows, torch.cat([truth, torch.zeros(z.shape[1] + 1, K)]), driver="gelsd").solution
+
+
+@pytest.mark.parametrize(("count", "width"), [(30, 6), (12, 20)])
+def test_ridge_is_penalised_least_squares_and_leaves_out_each_clip_for_free(count, width):
+    z, targets = points(count, width)
+    truth = one_hot(targets)
+    penalty = 0.1 * float(z.square().sum()) / min(count, width)
+    weight, bias, left_out = ridge(z, truth, 0.1)
+    solution = penalised_least_squares(z, truth, penalty)
+    torch.testing.assert_close(torch.cat([weight.T, bias[None]]), solution)
+    for row in range(count):
+        others = torch.arange(count) != row
+        without = penalised_least_squares(z[others], truth[others], penalty)
+        torch.testing.assert_close(left_out[row], z[row] @ without[:-1] + without[-1])
+
+
+def test_class_means_score_by_the_cosine_and_leave_out_each_clip():
+    z, targets = points(15, 4)
+    z = functional.normalize(z, dim=1)
+    weight, bias, left_out = class_means(z, one_hot(targets))
+    assert not bias.any()
+    for k in range(K):
+        mean = z[targets == k].mean(0)
+        torch.testing.assert_close(z @ weight[k], functional.cosine_similarity(z, mean[None]))
+        for row in range(15):
+            others = (targets == k) & (torch.arange(15) != row)
+            expected = functional.cosine_similarity(z[row], z[others].mean(0), dim=0)
+            torch.testing.assert_close(left_out[row, k], expected)
+
+
+def test_the_scale_says_how_sure_the_left_out_scores_are():
+    targets = torch.arange(300) % K
+    sure = one_hot(targets)
+    unsure = sure.clone()
+    unsure[:90] = unsure[:90].roll(1, dims=1)  # three in ten are wrong
+    found = fitted_scale(unsure, targets)
+    share = float(functional.softmax(found * unsure, dim=1).max(1).values.mean())
+    assert share == pytest.approx(0.7, abs=0.02)
+    assert found < fitted_scale(sure, targets) < 10  # finite although every clip is right
+
+
+def tokens_of(z, targets, steps=4):
+    """Clips whose tokens are a fixed point plus noise around it."""
+    generator = torch.Generator().manual_seed(1)
+    data = z.float()[:, None, :] + 0.02 * torch.randn(len(z), steps, z.shape[1], generator=generator)
+    return TokenSet(data[None].half(), torch.ones(1, len(z), steps, dtype=torch.bool), targets)
+
+
+@pytest.mark.parametrize("kind", ["ridge", "mean"])
+def test_one_clip_per_class_is_enough(kind):
+    z, targets = points(60, 8)
+    z = 0.02 * z + one_hot(targets) @ torch.eye(K, 8, dtype=torch.float64)
+    train, test = tokens_of(z[:K], targets[:K]), tokens_of(z[K:], targets[K:])
+    head = build_head("prototype", token_dim=8, num_classes=K, num_frames=4, options={"kind": kind})
+    history = fit(head, train, test, RECIPES["default"], device="cpu", folder=None, on_epoch=lambda *_: None)
+    assert [(epoch.epoch, epoch.lr, epoch.train_top1) for epoch in history] == [(1, 0.0, 1.0)]
+    assert history[0].top1 >= 0.9
+    logits = head(test.data[0].float(), test.valid[0])
+    assert history[0].top1 == pytest.approx(float((logits.argmax(1) == test.targets).float().mean()))
+    loss = functional.cross_entropy(logits, test.targets, label_smoothing=RECIPES["default"].label_smoothing)
+    assert history[0].val_loss == pytest.approx(float(loss))
+
+
+def test_the_spread_over_time_tells_moving_clips_from_still_ones():
+    generator = torch.Generator().manual_seed(0)
+    targets = torch.arange(40) % 2
+    noise = torch.randn(40, 16, 5, generator=generator)
+    x = torch.where(targets[:, None, None] == 1, noise, 0.2 * noise)
+    x = x - x.mean(1, keepdim=True)
+    valid = torch.ones(40, 16, dtype=torch.bool)
+    right = {}
+    for spread in (True, False):
+        head = build_head("prototype", token_dim=5, num_classes=2, num_frames=16, options={"spread": spread})
+        head.solve(x[:20], valid[:20], targets[:20])
+        right[spread] = float((head(x[20:], valid[20:]).argmax(1) == targets[20:]).float().mean())
+    assert right[True] == 1
+    assert right[False] < 0.9
+
+
+def test_a_clip_of_one_frame_is_solved_and_answered():
+    z, targets = points(12, 5)
+    x, valid = z.float()[:, None, :].expand(-1, 3, -1), torch.tensor([True, False, False]).expand(12, 3)
+    head = build_head("prototype", token_dim=5, num_classes=K, num_frames=3)
+    head.solve(x, valid, targets)
+    assert torch.isfinite(head(x, valid)).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"kind": "median"}, "--head.kind median: choose ridge or mean"), ({"strength": 0}, "--head.strength 0: must be above 0")],
+)
+def test_a_wrong_option_is_named(options, words):
+    with pytest.raises(UsageError, match=words):
+        build_head("prototype", token_dim=5, num_classes=K, num_frames=3, options=options)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two classes of six grey clips each, dark and bright."""
+    folder = tmp_path_factory.mktemp("prototype") / "clips"
+    for label, level in (("dimming", 40), ("shining", 200)):
+        for number in range(6):
+            (folder / label).mkdir(parents=True, exist_ok=True)
+            ramp = torch.arange(16 * 16).reshape(16, 16, 1).expand(-1, -1, 3).contiguous().numpy() % 30
+            pictures = ((ramp + level + number + step).astype("uint8") for step in range(8))
+            video.write(folder / label / f"{number}.mp4", pictures, fps=8)
+    return folder
+
+
+def test_a_run_has_one_row_and_a_model_that_answers(folder, tmp_path):
+    run = gerund.train(folder, backbone="pixels:8", num_frames=4, head="prototype", out=tmp_path / "run")
+    rows = list(csv.DictReader((run.run / "results.csv").open(encoding="utf-8")))
+    assert [row["epoch"] for row in rows] == ["1"]
+    assert run.metrics["test"]["top1"] == 1
+    assert (run.run / "history.png").stat().st_size > 0
+    assert gerund.Recognizer.load(run.run).predict(folder / "shining" / "0.mp4").label == "shining"
+    with pytest.raises(UsageError, match="no checkpoint there"):
+        gerund.train(resume=run.run)
