@@ -16,9 +16,12 @@ SOURCE = Path(gerund.__file__).parent
 
 LAYERS = {
     7: "cli serving",
-    6: "training comparing pretraining diagnosis distributed steps splitting downloading frame_folders",
+    6.5: "comparing benchmarking",
+    6: "training pretraining diagnosis distributed steps downloading frame_folders",
+    5.4: "leaderboard",
+    5.2: "trials",
     5: "evaluation timeline watching exporting predicting fitting leakage",
-    4: "recognizer",
+    4: "recognizer splitting",
     3: "features datasets reporting rendering stills pages survey",
     2.5: "decoding inspecting",
     2.2: "damage",

@@ -5,6 +5,8 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gerund.benchmarking import Benchmark, benchmark
+    from gerund.comparing import Comparison, compare
     from gerund.datasets import load_dataset
     from gerund.diagnosis import Diagnosis, doctor
     from gerund.downloading import download
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from gerund.types import Clip, Features, FeatureSpec, Frames, Prediction, Segment
 
 HOMES = {
+    "gerund.benchmarking": ("Benchmark", "benchmark"),
+    "gerund.comparing": ("Comparison", "compare"),
     "gerund.datasets": ("load_dataset",),
     "gerund.diagnosis": ("Diagnosis", "doctor"),
     "gerund.downloading": ("download",),
@@ -34,7 +38,9 @@ HOMES = {
 }
 
 __all__ = [
+    "Benchmark",
     "Clip",
+    "Comparison",
     "Diagnosis",
     "Evaluation",
     "FeatureSpec",
@@ -45,6 +51,8 @@ __all__ = [
     "Recognizer",
     "Segment",
     "Training",
+    "benchmark",
+    "compare",
     "doctor",
     "download",
     "evaluate",

@@ -16,6 +16,8 @@ from gerund import progress
 from gerund.errors import GerundError
 
 if TYPE_CHECKING:
+    from gerund.benchmarking import Benchmark
+    from gerund.comparing import Comparison
     from gerund.diagnosis import Diagnosis
     from gerund.downloading import Download
     from gerund.evaluation import Evaluation
@@ -33,6 +35,8 @@ OUTPUT = Parameter(group="Output", negative="")
 COMMANDS = {
     "train": ("gerund.training:train", "Turn labelled clips into a recogniser."),
     "evaluate": ("gerund.evaluation:evaluate", "Measure a model on labelled clips."),
+    "compare": ("gerund.comparing:compare", "Find the best head for a data set by cross-validation."),
+    "benchmark": ("gerund.benchmarking:benchmark", "Train the recipes on all official splits, and on random ones beside them."),
     "predict": ("gerund.predicting:predict", "Name the action in videos."),
     "index": ("gerund.steps:index", "List clips, labels, groups and splits; write them as a CSV."),
     "split": ("gerund.splitting:split", "Give clips a split, or folds, without parting a group."),
@@ -174,6 +178,55 @@ def print_evaluation(evaluation: Evaluation) -> None:
     )
     for path, reason in evaluation.failed.items():
         print(f"counted as wrong: {reason if path in reason else f'{path}: {reason}'}")
+
+
+def show_comparison(comparison: Comparison, style: str) -> int:
+    board, training = comparison.leaderboard, comparison.training
+    failed = {str(path): reason for path, reason in comparison.failed.items()}
+    if style == "json":
+        print_json({**board.values, "left_out": failed, "run": str(training.run) if training else None})
+    elif style == "csv":
+        print_csv(list(board.standings[0].values), (each.values.values() for each in board.standings))
+    else:
+        rows = [
+            (
+                each.head,
+                percent(each.top1),
+                f"{100 * each.low:.1f} .. {100 * each.high:.1f} %",
+                each.backbone,
+                f"{each.parameters:,}",
+                f"{each.train_seconds:.1f}",
+                f"{each.ms_per_clip:.2f}",
+            )
+            for each in board.standings
+        ]
+        print_table(("head", "top-1", "95 % interval", "backbone", "parameters", "train s", "ms/clip"), rows)
+        print(f"\n{board.num_clips} clips, {board.num_groups} groups, {board.folds} folds")
+        for name, reason in board.failed.items():
+            print(f"not compared: {name}: {reason}")
+        for reason in failed.values():
+            print(f"left out: {reason}")
+        print(f"Winner: {board.winner.name}. {board.reason}.")
+        if training is not None:
+            print(f"\nRun:   {training.run}\nModel: {training.model}\n\nNext: gerund predict {training.run} VIDEO")
+    return SOME_FAILED if failed or board.failed else 0
+
+
+def show_benchmark(benchmark: Benchmark, style: str) -> int:
+    if style == "json":
+        print_json(benchmark.values)
+        return SOME_FAILED if benchmark.failed else 0
+    header = ("recipe", *(f"split {split}" for split in benchmark.splits), "mean", "random clips (leaks)")
+    rows = [(each.recipe, *(percent(value) for value in (*each.by_split, each.mean, each.leaking))) for each in benchmark.rows]
+    if style == "csv":
+        print_csv(list(header), ((each.recipe, *each.by_split, each.mean, each.leaking) for each in benchmark.rows))
+    else:
+        print_table(header, rows)
+        print(f"\nTop-1 of the test clips; mean over {benchmark.seeds} seed{'s' * (benchmark.seeds != 1)}.")
+        print(f"WARNING: {benchmark.warning}")
+        for recipe, reason in benchmark.failed.items():
+            print(f"not run: {recipe}: {reason}")
+    return SOME_FAILED if benchmark.failed else 0
 
 
 def show_predictions(predictions: Iterable[Prediction], style: str) -> int:
@@ -355,6 +408,8 @@ def print_csv(header: list[str] | None, rows: Iterable[Iterable[Any]]) -> None:
 SHOW: dict[str, Callable[[Any, str], int]] = {
     "train": show_training,
     "evaluate": show_evaluation,
+    "compare": show_comparison,
+    "benchmark": show_benchmark,
     "predict": show_predictions,
     "index": show_clips,
     "split": show_splitting,

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+
+DRAWS = 2000
+DRAW_MEMORY = 2**20
+"""Group numbers drawn at a time."""
 
 
 def topk_accuracy(scores: np.ndarray, targets: np.ndarray, k: int = 1) -> float:
@@ -29,6 +35,40 @@ def class_accuracies(confusion: np.ndarray) -> np.ndarray:
     totals = confusion.sum(axis=1)
     correct = np.diagonal(confusion).astype(np.float64)
     return np.divide(correct, totals, out=np.full(len(totals), np.nan), where=totals > 0)
+
+
+def bootstrap_interval(
+    correct: np.ndarray, groups: Sequence[str], rng: np.random.Generator, *, level: float = 0.95
+) -> tuple[float, float]:
+    """Percentile interval of the mean of `correct` (N,) when whole groups are drawn anew, with replacement (Davison & Hinkley 1997, sec. 3.8).
+
+    Clips of one group resemble each other, so drawing clips alone would promise too much. NaN for fewer than two groups, which
+    say nothing of a third. Where every clip is right, so is every draw: the interval is then 1 to 1 whatever the number of groups.
+    """
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}  # by appearance: names do not matter
+    if len(numbers) < 2:
+        return float("nan"), float("nan")
+    place = [numbers[group] for group in groups]
+    right, clips = np.bincount(place, correct), np.bincount(place)
+    shares = []
+    for part in np.array_split(np.arange(DRAWS), -(-DRAWS * len(numbers) // DRAW_MEMORY)):
+        drawn = rng.integers(len(numbers), size=(len(part), len(numbers)))
+        shares.append(right[drawn].sum(axis=1) / clips[drawn].sum(axis=1))
+    low, high = np.quantile(np.concatenate(shares), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def lead_error(lead: np.ndarray, groups: Sequence[str]) -> float:
+    """Standard error of the mean of `lead` (N,) when clips come in groups: of a ratio of group sums (Cochran 1977, sec. 9A.7).
+
+    `lead` is what one way of answering gained over another on the same clips. Infinite for fewer than two groups.
+    """
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    if len(numbers) < 2:
+        return float("inf")
+    place = [numbers[group] for group in groups]
+    residuals = np.bincount(place, lead - lead.mean())
+    return float(np.sqrt(len(numbers) / (len(numbers) - 1) * np.square(residuals).sum()) / len(lead))
 
 
 def negative_log_likelihood(scores: np.ndarray, targets: np.ndarray) -> float:

@@ -193,6 +193,15 @@ def seconds(text: str | float) -> float:
     raise UsageError(f"--time {text}: not a time span; write 90s, 10m or 1.5h")
 
 
+def split_words(flag: str, text: str) -> list[str]:
+    """The names in a list with commas. Raises UsageError for none, and for one given twice."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if not names or twice:
+        raise UsageError(f"--{flag} {text}: {f'{twice} stands there twice' if twice else 'no name in it'}")
+    return names
+
+
 def as_config(recipe: Recipe) -> dict[str, Any]:
     """Plain values for the run folder's config.json."""
     return asdict(recipe) | {"head_options": dict(recipe.head_options)}

@@ -19,6 +19,7 @@ from gerund.errors import GerundError, ModelError, TrainingError, UsageError
 from gerund.evaluation import Evaluation, evaluate_clips
 from gerund.features import Extraction, Extractor, calibrated
 from gerund.fitting import Epoch, token_set
+from gerund.leaderboard import FOLDS, HEADS, Leaderboard, cross_validate, processes_on, with_head
 from gerund.manifest import assign_splits, labels_of, of_split, read_manifest, write_manifest
 from gerund.progress import note, progress
 from gerund.recipes import Recipe, as_config, resolve
@@ -64,6 +65,7 @@ def train(
     take: Literal["mean", "middle", "first"] | None = None,
     motion: bool | None = None,
     views: Literal[1, 2] | None = None,
+    auto: bool = False,
     head: str | None = None,
     head_options: dict[str, str | float] | None = None,
     epochs: int | None = None,
@@ -134,6 +136,8 @@ def train(
         Join how much the features change within each step.
     views
         1, or 2 to train on mirrored frames too.
+    auto
+        Choose the head by cross-validation on the training clips.
     head
         Network over time: transformer, bilstm, mean, frame or prototype. Its options are --head.width 256 and so on.
     head_options
@@ -182,6 +186,8 @@ def train(
         Run folder; the next free runs/train, runs/train-2 ... if not given.
     """
     given = {name: value for name, value in locals().items() if name in Recipe.__dataclass_fields__}
+    if auto and (resume is not None or head is not None or head_options):
+        raise UsageError("--auto chooses the head; leave out --head, its options and --resume")
     if resume is not None:
         return resume_training(find_checkpoint(resume), recipe, config, given, cache, out)
     settings = resolve(recipe, config, given | {"data": data if isinstance(data, str | Path) else None})
@@ -201,12 +207,41 @@ def train(
     clips, notes = assign_splits(clips, val=settings.val, seed=settings.seed)
     for line in (*notes, *(f"Check: {finding.message}" for finding in check_clips(clips, published=is_published(source)))):
         note(line)
+    return train_on(clips, settings, cache, out, auto=auto)
+
+
+def train_on(clips: list[Clip], settings: Recipe, cache: Path | None, out: Path | None, *, auto: bool = False) -> Training:
+    """Train on clips that have their splits; `auto` chooses the head first."""
     recognizer = untrained(clips, settings, cache)
     extractions = extract_views(recognizer, settings, clips)
+    board = compare_heads(recognizer, extractions, clips, settings) if auto else None
+    if board is not None:
+        settings = with_head(settings, board.winner.head)
+        recognizer = untrained(clips, settings, cache)
     run = make_run_folder(out)
     write_manifest(clips, run / "clips.csv")
     write_json(run / "config.json", as_config(settings))
+    if board is not None:
+        write_json(run / "comparison.json", board.values)
     return finish(recognizer, extractions, clips, settings, run, None)
+
+
+def compare_heads(recognizer: Recognizer, views: list[Extraction], clips: Sequence[Clip], settings: Recipe) -> Leaderboard:
+    """Cross-validate heads on the training clips alone, and say which one is taken and why."""
+    usable = [clip for clip in of_split(clips, "train") if clip.path in views[0].features]
+    tokens = token_set(recognizer, views, usable, draws=settings.draws, rng=np.random.default_rng(settings.seed))
+    board = cross_validate(
+        [(with_head(settings, name), tokens) for name in HEADS],
+        usable,
+        folds=FOLDS,
+        seed=settings.seed,
+        processes=processes_on(recognizer.device, settings.workers),
+        device=recognizer.device,
+    )
+    for each in board.standings:
+        note(each.sentence)
+    note(f"Chosen: {board.winner.head}. {board.reason}.")
+    return board
 
 
 def resume_training(

@@ -113,6 +113,7 @@ class Pool(ABC):
 
     AHEAD = 2
     """Jobs a worker has in hand, so that it never waits for the next one."""
+    WHO = "the decoder"
 
     def __init__(self, workers: int) -> None:
         self.reports: Reports = queue.SimpleQueue()
@@ -174,9 +175,9 @@ class Pool(ABC):
 
     def cause_of_death(self, worker: Worker) -> str:
         if time.monotonic() - worker.heard > SILENCE_LIMIT:
-            return f"the decoder hung for {SILENCE_LIMIT:.0f} s and was ended"
+            return f"{self.WHO} hung for {SILENCE_LIMIT:.0f} s and was ended"
         code = worker.process.wait()
-        return f"the decoder crashed ({f'signal {-code}' if code < 0 else f'exit code {code}'})"
+        return f"{self.WHO} crashed ({f'signal {-code}' if code < 0 else f'exit code {code}'})"
 
 
 def limit_memory() -> None:
@@ -206,8 +207,16 @@ class WorkerSide(ABC):
         """Take an order that is not a job."""
         raise ValueError(f"unknown order {order['kind']!r}")
 
-    def serve(self) -> None:
+    def prepare(self) -> None:
+        """What the process does first."""
         limit_memory()
+
+    def reason(self, job: Job, failure: Exception) -> str:
+        """Why nothing came of a job."""
+        return reason(job.path, failure)
+
+    def serve(self) -> None:
+        self.prepare()
         while True:
             while not self.jobs:
                 self.hear()
@@ -216,7 +225,7 @@ class WorkerSide(ABC):
             try:
                 self.work(job)
             except UNREADABLE as failure:
-                error = reason(job.path, failure)
+                error = self.reason(job, failure)
             self.report({"kind": "finished", "index": job.index, "error": error})
 
     def hear(self) -> None:

@@ -17,13 +17,14 @@ USUAL_SCALE = 5.0
 
 
 class PrototypeHead(Head):
-    """Mean (and, with `spread`, standard deviation) of a clip's tokens, standardised, then linear. Blind to order.
+    """Mean and, with `spread`, standard deviation of a clip's standardised tokens, then linear. Blind to order.
 
     `kind` ridge is regression on the classes (Hoerl & Kennard 1970, doi:10.1080/00401706.1970.10488634), `strength` its penalty as a
     share of the mean eigenvalue; `kind` mean is the cosine to each class's mean (Mensink et al. 2013, doi:10.1109/TPAMI.2013.83).
     Either gives scores; what each training clip would score if it were left out says by how much to multiply them for logits.
     """
 
+    centre: Tensor
     takes_order = False
     in_closed_form = True
 
@@ -44,11 +45,13 @@ class PrototypeHead(Head):
             raise UsageError(f"--head.strength {strength:g}: must be above 0")
         self.kind, self.strength, self.spread = kind, strength, spread
         width = dim * (2 if spread else 1)
-        self.standardize = Standardize(width)
+        self.standardize = Standardize(dim)
+        self.register_buffer("centre", torch.zeros(width))
         self.classify = nn.Linear(width, num_classes)
 
     def pool(self, x: Tensor, valid: Tensor) -> Tensor:
         """Tokens (B, T, D) -> (B, D), or (B, 2 D) with their spread over time."""
+        x = self.standardize(x)
         mean = masked_mean(x, valid)
         if not self.spread:
             return mean
@@ -56,7 +59,7 @@ class PrototypeHead(Head):
         return torch.cat([mean, variance.clamp(min=1e-12).sqrt()], dim=1)
 
     def embed(self, pooled: Tensor) -> Tensor:
-        z = self.standardize(pooled)
+        z = pooled - self.centre
         return functional.normalize(z, dim=1) if self.kind == "mean" else z
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
@@ -67,8 +70,9 @@ class PrototypeHead(Head):
 
     @torch.no_grad()
     def solve(self, x: Tensor, valid: Tensor, targets: Tensor) -> None:
+        self.standardize.fit(x, valid)
         pooled = torch.cat([self.pool(part, mask) for part, mask in zip(x.split(1024), valid.split(1024), strict=True)])
-        self.standardize.fit(pooled.unsqueeze(1), torch.ones(len(pooled), 1, dtype=torch.bool))
+        self.centre.copy_(pooled.double().mean(0))
         z = self.embed(pooled).double()
         truth = functional.one_hot(targets, self.classify.out_features).double()
         weight, bias, left_out = class_means(z, truth) if self.kind == "mean" else ridge(z, truth, self.strength)

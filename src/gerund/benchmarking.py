@@ -1,0 +1,184 @@
+"""The recipes on a published data set's official splits, and on random splits beside them, which leak."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from gerund.backbones import load_backbone
+from gerund.datasets import SPLIT_NUMBERS, load_dataset
+from gerund.errors import BackboneError, UsageError
+from gerund.manifest import group_of, of_split
+from gerund.progress import note
+from gerund.recipes import RECIPES, Recipe, resolve, split_words
+from gerund.splitting import divide
+from gerund.training import train
+from gerund.types import Clip
+
+SPLITS = (1, 2, 3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """Top-1 (0..1) of a recipe on each official split, and on random splits, each the mean over the seeds."""
+
+    recipe: str
+    backbone: str
+    by_split: list[float]
+    leaking: float
+
+    @property
+    def mean(self) -> float:
+        return statistics.mean(self.by_split)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """One row per recipe, in the layout of the literature; recipe -> why it could not run; how far the random splits leak."""
+
+    splits: tuple[int, ...]
+    seeds: int
+    rows: list[Row]
+    failed: dict[str, str]
+    siblings: float
+
+    @property
+    def warning(self) -> str:
+        return (
+            f"the last column is of random splits, in which {100 * self.siblings:.1f} % of the test clips have a sibling from the same "
+            "source video in training. It is here for comparison with published figures that were made so; it says nothing of new videos."
+        )
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        rows = [vars(each) | {"mean": each.mean} for each in self.rows]
+        return {**vars(self), "rows": rows, "warning": self.warning}
+
+
+def benchmark(
+    data: str,
+    *,
+    recipes: str = ",".join(RECIPES),
+    seeds: int = 1,
+    backbone: str | None = None,
+    weights: Path | None = None,
+    pretrained: bool | None = None,
+    image_size: int | None = None,
+    fps: float | Literal["native"] | None = None,
+    head: str | None = None,
+    epochs: int | None = None,
+    time: str | None = None,
+    device: str | None = None,
+    precision: Literal["auto", "bf16", "f32", "int8"] | None = None,
+    workers: int | None = None,
+    cache: Path | None = None,
+    out: Path | None = None,
+) -> Benchmark:
+    """Train recipes on the three official splits of a data set, and on as many random splits of its clips, which leak.
+
+    A recipe whose backbone has no weights here is left out, with the reason.
+
+    Parameters
+    ----------
+    data
+        Data with official splits: ucf101:DIR, ucf101-top5:DIR or hmdb51:DIR.
+    recipes
+        Recipes, with commas: default, hybrid-transformer, convlstm.
+    seeds
+        Trainings of each recipe on each split, with the seeds 0, 1 ...
+    backbone
+        Backbone in place of the recipes' own.
+    weights
+        File with the backbone's weights.
+    pretrained
+        Fetch the backbone's published weights; without, it is randomly initialised.
+    image_size
+        Side of the backbone's input in pixels.
+    fps
+        Frames per second that are looked at, or native.
+    head
+        Head in place of the recipes' own.
+    epochs
+        Passes over the training clips, at most.
+    time
+        Budget of one training, such as 90s or 10m.
+    device
+        cpu, cuda, mps or auto.
+    precision
+        Of the backbone: bf16, f32, int8 or auto.
+    workers
+        Decoding processes.
+    cache
+        Folder for features.
+    out
+        Folder that keeps the run folders; without, they are thrown away.
+    """
+    names = list(Recipe.__dataclass_fields__)
+    flags = {name: value for name, value in locals().items() if name in names and name != "data" and value is not None}
+    if data.partition(":")[0] not in SPLIT_NUMBERS:
+        raise UsageError(
+            f"{data}: no official splits are known for it (they are for {', '.join(f'{name}:DIR' for name in SPLIT_NUMBERS)}); "
+            "for other data, gerund compare cross-validates"
+        )
+    if seeds < 1:
+        raise UsageError(f"--seeds {seeds}: at least 1 is needed")
+    settings = {name: resolve(name, None, flags) for name in split_words("recipes", recipes)}
+    official = {split: load_dataset(data, split=split) for split in SPLITS}
+    leaking = {split: shuffled(clips, split) for split, clips in official.items()}
+    failed = {name: reason for name, each in settings.items() if (reason := missing_backbone(each))}
+    for name, reason in failed.items():
+        note(f"Not run: {name}: {reason}")
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="gerund-", ignore_cleanup_errors=True) as folder:
+        keep = out or Path(folder)
+
+        def top1(recipe: str, split: int, clips: list[Clip], kind: str) -> float:
+            """Mean over the seeds on one split."""
+            found = []
+            for seed in range(seeds):
+                note(f"{recipe}, {kind} split {split}, seed {seed}")
+                run = keep / f"{recipe}-{kind}{split}-seed{seed}"
+                training = train(clips, recipe=recipe, seed=seed, allow_leak=True, cache=cache, out=run, **flags)
+                found.append(training.metrics["test"]["top1"])
+            return statistics.mean(found)
+
+        for name in (each for each in settings if each not in failed):
+            by_split = [top1(name, split, clips, "official") for split, clips in official.items()]
+            random = statistics.mean(top1(name, split, clips, "random") for split, clips in leaking.items())
+            rows.append(Row(recipe=name, backbone=settings[name].backbone, by_split=by_split, leaking=random))
+    return Benchmark(
+        splits=SPLITS, seeds=seeds, rows=rows, failed=failed, siblings=statistics.mean(map(siblings, leaking.values()))
+    )
+
+
+def missing_backbone(settings: Recipe) -> str | None:
+    """Why the backbone of some settings cannot be had here; None when it can."""
+    weights = Path(settings.weights) if settings.weights else None
+    try:
+        load_backbone(
+            settings.backbone, weights=weights, pretrained=settings.pretrained, image_size=settings.image_size, fit=settings.fit
+        )
+    except BackboneError as error:
+        return str(error)
+    return None
+
+
+def shuffled(clips: Sequence[Clip], seed: int) -> list[Clip]:
+    """The same clips on random sides: as large a share as before for testing, classes alike, groups parted."""
+    share = len(of_split(clips, "test")) / len(clips)
+    free = [replace(clip, split=None) for clip in clips]
+    keys = [f"{clip.path} {clip.start}" for clip in clips]
+    sides = divide(free, keys, {"train": 1 - share, "test": share}, seed)
+    return [replace(clip, split=side) for clip, side in zip(clips, sides, strict=True)]
+
+
+def siblings(clips: Sequence[Clip]) -> float:
+    """Share of the test clips that have a clip of their group in training."""
+    trained = {group_of(clip) for clip in of_split(clips, "train")}
+    test = of_split(clips, "test")
+    return sum(group_of(clip) in trained for clip in test) / len(test)

@@ -1,0 +1,169 @@
+"""Which head, and which backbone, is best for a data set: a leaderboard by cross-validation, and the winner trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from gerund.datasets import load_dataset
+from gerund.errors import DataError, UsageError
+from gerund.fitting import token_set
+from gerund.leaderboard import FOLDS, HEADS, Leaderboard, cross_validate, processes_on, with_head
+from gerund.manifest import assign_splits, of_split
+from gerund.progress import note
+from gerund.recipes import Recipe, resolve, split_words
+from gerund.runs import check_free, write_json
+from gerund.training import Training, extract_views, train_on, untrained
+from gerund.types import Clip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A leaderboard, the training of its winner if that was asked for, and the videos that could not be decoded, with the reasons."""
+
+    leaderboard: Leaderboard
+    training: Training | None
+    failed: dict[Path, str]
+
+
+def compare(
+    data: str | Path | Sequence[Clip],
+    *,
+    heads: str = ",".join(HEADS),
+    backbones: str | None = None,
+    folds: int = FOLDS,
+    split: int | None = None,
+    group_pattern: str | None = None,
+    background: bool = False,
+    recipe: str | None = None,
+    config: Path | None = None,
+    weights: Path | None = None,
+    pretrained: bool | None = None,
+    image_size: int | None = None,
+    fit: Literal["crop", "squeeze", "letterbox"] | None = None,
+    fps: float | Literal["native"] | None = None,
+    num_frames: int | None = None,
+    motion: bool | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    precision: Literal["auto", "bf16", "f32", "int8"] | None = None,
+    workers: int | None = None,
+    cache: Path | None = None,
+    best: Path | None = None,
+) -> Comparison:
+    """Compare heads by cross-validation: groups whole, features extracted once, every head trained as `train` does.
+
+    Test clips that the data set gives are left out. The winner has the highest mean top-1; of heads within one standard error
+    of it, the one with the fewest parameters.
+
+    Raises UsageError for settings that cannot be, DataError for data with too few groups, TrainingError when no head can be trained.
+
+    Parameters
+    ----------
+    data
+        A folder with one sub-folder per class, a CSV, or name:path.
+    heads
+        Heads to compare, with commas: transformer, bilstm, mean, frame, prototype.
+    backbones
+        Backbones to compare, with commas; one with weights of its own is NAME=FILE.
+    folds
+        Parts that the groups are dealt into; each is tested once.
+    split
+        Number of the official split, whose test clips are left out.
+    group_pattern
+        Regular expression for the group in a file's name.
+    background
+        Add clips of unlabelled time as the class background.
+    recipe
+        Named set of constants: default, hybrid-transformer or convlstm.
+    config
+        A run's config.json, to take all other settings from.
+    weights
+        File with the backbone's weights, for one backbone.
+    pretrained
+        Fetch the backbones' published weights; without, they are randomly initialised.
+    image_size
+        Side of the backbone's input in pixels.
+    fit
+        How a frame becomes square: crop, squeeze or letterbox.
+    fps
+        Frames per second that are looked at, or native.
+    num_frames
+        Time steps that the head sees of a clip.
+    motion
+        Join how much the features change within each step.
+    epochs
+        Passes over the training clips, at most.
+    seed
+        Seed of folds, initialisation and order.
+    device
+        cpu, cuda, mps or auto.
+    precision
+        Of the backbone: bf16, f32, int8 or auto.
+    workers
+        Processes: as many decode, or on a CPU train heads side by side.
+    cache
+        Folder for features.
+    best
+        Run folder for the winner, trained on all clips but given test clips.
+    """
+    given = {name: value for name, value in locals().items() if name in Recipe.__dataclass_fields__}
+    settings = resolve(recipe, config, given | {"data": data if isinstance(data, str | Path) else None})
+    names, bases = split_words("heads", heads), with_backbones(settings, backbones)
+    for name in names:
+        with_head(settings, name)  # what cannot be is told before any work is done
+    if folds < 2:
+        raise UsageError(f"--folds {folds}: at least 2 are needed")
+    check_free(best)
+    clips, test = clips_to_compare(data, settings)
+    recognizers = [untrained(clips, base, cache) for base in bases]
+    views = [extract_views(recognizer, base, clips) for recognizer, base in zip(recognizers, bases, strict=True)]
+    failed = {path: reason for each in views for path, reason in each[0].failed.items()}
+    usable = [clip for clip in clips if clip.path not in failed]
+    if not usable:
+        raise DataError(f"none of the {len(clips)} clips could be decoded; see the lines above for the reasons")
+    candidates = []
+    for base, recognizer, seen in zip(bases, recognizers, views, strict=True):
+        tokens = token_set(recognizer, seen, usable, draws=base.draws, rng=np.random.default_rng(base.seed))
+        candidates += [(with_head(base, name), tokens) for name in names]
+    board = cross_validate(
+        candidates,
+        usable,
+        folds=folds,
+        seed=settings.seed,
+        processes=processes_on(recognizers[0].device, workers),
+        device=recognizers[0].device,
+    )
+    training = None
+    if best is not None:
+        base = next(each for each in bases if each.backbone == board.winner.backbone)
+        training = train_on([*clips, *test], with_head(base, board.winner.head), cache, best)
+        write_json(training.run / "comparison.json", board.values)
+    return Comparison(leaderboard=board, training=training, failed=failed)
+
+
+def with_backbones(settings: Recipe, backbones: str | None) -> list[Recipe]:
+    """The settings once for each backbone; NAME=FILE brings its weights."""
+    if backbones is None:
+        return [settings]
+    pairs = [word.partition("=") for word in split_words("backbones", backbones)]
+    if settings.weights is not None and len(pairs) > 1:
+        raise UsageError(f"--weights {settings.weights}: which backbone's? With several, write --backbones NAME=FILE,NAME=FILE")
+    return [replace(settings, backbone=name, weights=file or settings.weights) for name, _, file in pairs]
+
+
+def clips_to_compare(data: str | Path | Sequence[Clip], settings: Recipe) -> tuple[list[Clip], list[Clip]]:
+    """The clips that take part, and those left out since the data set gives them as test. Raises DataError for fewer than two classes."""
+    given = load_dataset(
+        data, split=settings.split, group_pattern=settings.group_pattern, allow_leak=True, background=settings.background
+    )
+    test = of_split(given, "test")
+    if test:
+        note(f"The {len(test)} test clips that the data set gives are left out of the comparison.")
+    clips, _ = assign_splits([replace(clip, split="train") for clip in given if clip.split != "test"], val=0)
+    return clips, test

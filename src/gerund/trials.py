@@ -1,0 +1,183 @@
+"""Trials: a head trained on some clips and tested on others, many of them side by side, on tokens made once.
+
+They run in worker processes, one thread each; `python -m gerund.trials` is one.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gerund import workers
+from gerund.errors import GerundError
+from gerund.fitting import TokenSet, fit
+from gerund.heads import Head, build_head, head_class
+from gerund.recipes import Recipe, as_config
+from gerund.workers import ALIVE_EVERY, Finished, Job
+
+BATCH = 64
+"""Clips a head sees at once while it is timed, as in prediction."""
+ARRAYS = ("data", "valid", "targets")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One fit: settings, the folder with the tokens of all clips, and the rows of those to train, validate and test on."""
+
+    settings: Recipe
+    tokens: Path
+    num_classes: int
+    device: str
+    train: list[int]
+    val: list[int]
+    test: list[int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """Whether each test clip was named rightly, and what it took: seconds of training, milliseconds of the head for a clip in a batch."""
+
+    correct: list[bool]
+    parameters: int
+    train_seconds: float
+    ms_per_clip: float
+
+
+def write_tokens(tokens: TokenSet, folder: Path) -> None:
+    """Tokens as plain arrays that several processes map into memory."""
+    folder.mkdir()
+    for name in ARRAYS:
+        np.save(folder / f"{name}.npy", getattr(tokens, name).numpy(), allow_pickle=False)
+
+
+@cache
+def read_tokens(folder: Path) -> TokenSet:
+    """Tokens of a folder, mapped; "c" lets torch think it may write, which then stays in this process."""
+    return TokenSet(*(torch.from_numpy(np.load(folder / f"{name}.npy", mmap_mode="c")) for name in ARRAYS))
+
+
+def rows_of(tokens: TokenSet, rows: Sequence[int], versions: int | None = None) -> TokenSet:
+    """Some clips; `versions` 1 leaves only the plain tokens."""
+    return TokenSet(tokens.data[:versions, rows], tokens.valid[:versions, rows], tokens.targets[rows])
+
+
+def attempt(trial: Trial) -> Outcome:
+    """Train a head as `train` does, keep its best epoch in memory, and test it. Raises TrainingError when it cannot be trained."""
+    tokens, settings = read_tokens(trial.tokens), trial.settings
+    _, _, steps, width = tokens.data.shape
+    torch.manual_seed(settings.seed)
+    head = build_head(
+        settings.head, token_dim=width, num_classes=trial.num_classes, num_frames=steps, options=settings.head_options
+    )
+    best: dict[str, Tensor] = {}
+
+    def keep(_: object, better: bool) -> None:
+        if better or not trial.val:
+            best.update({key: value.detach().cpu().clone() for key, value in head.state_dict().items()})
+
+    started = time.monotonic()
+    train, val = rows_of(tokens, trial.train), rows_of(tokens, trial.val or trial.train, versions=1)
+    fit(head, train, val, settings, device=trial.device, folder=None, on_epoch=keep)
+    seconds = time.monotonic() - started
+    head.load_state_dict(best)
+    test = rows_of(tokens, trial.test, versions=1)
+    logits, ms_per_clip = timed_logits(head, test)
+    return Outcome(
+        correct=(logits.argmax(1) == test.targets).tolist(),
+        parameters=sum(parameter.numel() for parameter in head.parameters()),
+        train_seconds=seconds,
+        ms_per_clip=ms_per_clip,
+    )
+
+
+@torch.inference_mode()
+def timed_logits(head: Head, test: TokenSet) -> tuple[Tensor, float]:
+    """Logits (N, K), and the milliseconds a clip took; the first batch is run once before, since it is slow."""
+    parts = list(zip(test.data[0].float().split(BATCH), test.valid[0].split(BATCH), strict=True))
+    head(*parts[0])
+    started = time.perf_counter()
+    logits = torch.cat([head(x, valid) for x, valid in parts])
+    return logits, 1000 * (time.perf_counter() - started) / len(logits)
+
+
+def run(trials: Sequence[Trial], processes: int) -> Iterator[tuple[int, Outcome | str]]:
+    """Do all trials: (index, outcome), or the reason why there is none, in the order in which they end.
+
+    What needs no epochs is done sooner than a process has started.
+    """
+    processes = min(processes, sum(not head_class(trial.settings.head).in_closed_form for trial in trials))
+    if processes < 2:
+        yield from enumerate(map(attempted, trials))
+        return
+    with TrialPool(processes, trials) as pool:
+        for event in pool.run(Job(index=index, path=Path(trial.settings.head)) for index, trial in enumerate(trials)):
+            if not isinstance(event, Finished):
+                yield event
+            elif event.error:
+                yield event.index, event.error
+
+
+def attempted(trial: Trial) -> Outcome | str:
+    """An outcome, or the reason why there is none."""
+    try:
+        return attempt(trial)
+    except GerundError as error:
+        return str(error)
+
+
+class TrialPool(workers.Pool):
+    """Worker processes that try heads."""
+
+    WHO = "the process that trained it"
+
+    def __init__(self, processes: int, trials: Sequence[Trial]) -> None:
+        self.setup = {"trials": [as_values(trial) for trial in trials]}
+        super().__init__(processes)
+
+    def start(self) -> workers.Worker:
+        return workers.Worker("gerund.trials", self.setup, self.reports)
+
+    def event(self, worker: workers.Worker, report: dict[str, Any]) -> tuple[int, Outcome]:
+        return report["index"], Outcome(**report["outcome"])
+
+
+def as_values(trial: Trial) -> dict[str, Any]:
+    """Plain values for a JSON line."""
+    return vars(trial) | {"settings": as_config(trial.settings), "tokens": str(trial.tokens)}
+
+
+def from_values(values: dict[str, Any]) -> Trial:
+    return Trial(**values | {"settings": Recipe(**values["settings"]), "tokens": Path(values["tokens"])})
+
+
+class WorkerSide(workers.WorkerSide):
+    """What runs in the worker process. It is trusted with all memory, and says that it is alive also while an epoch takes long."""
+
+    def prepare(self) -> None:
+        threading.Thread(target=self.beat, daemon=True).start()
+
+    def beat(self) -> None:
+        while True:
+            time.sleep(ALIVE_EVERY)
+            self.tick()
+
+    def work(self, job: Job) -> None:
+        outcome = attempt(from_values(self.setup["trials"][job.index]))
+        self.report({"kind": "tried", "index": job.index, "outcome": asdict(outcome)})
+
+    def reason(self, job: Job, failure: Exception) -> str:
+        return str(failure) if isinstance(failure, GerundError) else f"{type(failure).__name__}: {failure}"
+
+
+if __name__ == "__main__":
+    WorkerSide(sys.stdin.buffer, sys.stdout.buffer).serve()
