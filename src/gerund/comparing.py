@@ -38,7 +38,8 @@ def compare(
     folds: int = FOLDS,
     split: int | None = None,
     group_pattern: str | None = None,
-    background: bool = False,
+    allow_leak: bool | None = None,
+    background: bool | None = None,
     recipe: str | None = None,
     config: Path | None = None,
     weights: Path | None = None,
@@ -77,6 +78,8 @@ def compare(
         Number of the official split, whose test clips are left out.
     group_pattern
         Regular expression for the group in a file's name.
+    allow_leak
+        Accept a given split that has a group on two sides.
     background
         Add clips of unlabelled time as the class background.
     recipe
@@ -142,7 +145,8 @@ def compare(
     training = None
     if best is not None:
         base = next(each for each in bases if each.backbone == board.winner.backbone)
-        training = train_on([*clips, *test], with_head(base, board.winner.head), cache, best)
+        sided, _ = assign_splits([*clips, *test], val=base.val, seed=base.seed)
+        training = train_on(sided, with_head(base, board.winner.head), cache, best)
         write_json(training.run / "comparison.json", board.values)
     return Comparison(leaderboard=board, training=training, failed=failed)
 
@@ -152,6 +156,7 @@ def with_backbones(settings: Recipe, backbones: str | None) -> list[Recipe]:
     if backbones is None:
         return [settings]
     pairs = [word.partition("=") for word in split_words("backbones", backbones)]
+    split_words("backbones", ",".join(name for name, _, _ in pairs))  # the same backbone twice could not be told apart
     if settings.weights is not None and len(pairs) > 1:
         raise UsageError(f"--weights {settings.weights}: which backbone's? With several, write --backbones NAME=FILE,NAME=FILE")
     return [replace(settings, backbone=name, weights=file or settings.weights) for name, _, file in pairs]
@@ -160,7 +165,11 @@ def with_backbones(settings: Recipe, backbones: str | None) -> list[Recipe]:
 def clips_to_compare(data: str | Path | Sequence[Clip], settings: Recipe) -> tuple[list[Clip], list[Clip]]:
     """The clips that take part, and those left out since the data set gives them as test. Raises DataError for fewer than two classes."""
     given = load_dataset(
-        data, split=settings.split, group_pattern=settings.group_pattern, allow_leak=True, background=settings.background
+        data,
+        split=settings.split,
+        group_pattern=settings.group_pattern,
+        allow_leak=settings.allow_leak,
+        background=settings.background,
     )
     test = of_split(given, "test")
     if test:

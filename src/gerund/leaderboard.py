@@ -28,6 +28,8 @@ from gerund.types import Clip
 HEADS = ("transformer", "bilstm", "mean", "prototype")
 """What is compared when nothing else is asked for."""
 FOLDS = 5
+ROUNDING = 1e-9
+"""A lead that one group makes alone is exactly one standard error."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,11 +223,11 @@ def choose(standings: Sequence[Standing], groups: Sequence[str]) -> tuple[Standi
     """
     best = standings[0]
     error = {each.name: lead_error(best.correct.astype(float) - each.correct, groups) for each in standings}
-    tied = [each for each in standings if best.top1 - each.top1 <= error[each.name]]
+    tied = [each for each in standings if best.top1 - each.top1 <= error[each.name] + ROUNDING]
     winner = min(tied, key=lambda each: each.parameters)
     if winner is best:
-        return best, f"{best.name} has the highest mean top-1, and nothing simpler is within one standard error of it"
+        return best, "It has the highest mean top-1, and nothing simpler is within one standard error of it"
     return winner, (
-        f"{best.name} has the highest mean top-1, but leads {winner.name} by {best.top1 - winner.top1:.3f} only, within one standard "
-        f"error of that lead ({error[winner.name]:.3f}); the latter is simpler: {winner.parameters:,} parameters, not {best.parameters:,}"
+        f"It is simpler than {best.name} ({winner.parameters:,} parameters, not {best.parameters:,}), which leads by "
+        f"{best.top1 - winner.top1:.3f} only: within one standard error of that lead ({error[winner.name]:.3f})"
     )

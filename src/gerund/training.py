@@ -15,7 +15,7 @@ from gerund.backbones import Backbone, load_backbone
 from gerund.cache import FeatureCache
 from gerund.checking import check_clips
 from gerund.datasets import is_published, load_dataset
-from gerund.errors import GerundError, ModelError, TrainingError, UsageError
+from gerund.errors import DataError, GerundError, ModelError, TrainingError, UsageError
 from gerund.evaluation import Evaluation, evaluate_clips
 from gerund.features import Extraction, Extractor, calibrated
 from gerund.fitting import Epoch, token_set
@@ -230,14 +230,17 @@ def compare_heads(recognizer: Recognizer, views: list[Extraction], clips: Sequen
     """Cross-validate heads on the training clips alone, and say which one is taken and why."""
     usable = [clip for clip in of_split(clips, "train") if clip.path in views[0].features]
     tokens = token_set(recognizer, views, usable, draws=settings.draws, rng=np.random.default_rng(settings.seed))
-    board = cross_validate(
-        [(with_head(settings, name), tokens) for name in HEADS],
-        usable,
-        folds=FOLDS,
-        seed=settings.seed,
-        processes=processes_on(recognizer.device, settings.workers),
-        device=recognizer.device,
-    )
+    try:
+        board = cross_validate(
+            [(with_head(settings, name), tokens) for name in HEADS],
+            usable,
+            folds=FOLDS,
+            seed=settings.seed,
+            processes=processes_on(recognizer.device, settings.workers),
+            device=recognizer.device,
+        )
+    except DataError as error:
+        raise DataError(f"--auto cannot compare heads: {error}; or choose a --head yourself") from None
     for each in board.standings:
         note(each.sentence)
     note(f"Chosen: {board.winner.head}. {board.reason}.")
