@@ -16,10 +16,12 @@ from gerund import progress
 
 WEIGHTS = DATA / "weights" / "mobilenetv2_100.safetensors"
 SAME_FEATURES = {"backbone": "mobilenetv2_100", "weights": WEIGHTS, "image_size": 224, "fit": "squeeze"}
+SHORT = {"num_frames": 16}
 FORMS: dict[str, dict[str, Any]] = {
-    "transformer (default)": {},
+    "prototype (default)": {},
+    "transformer": {"head": "transformer", **SHORT},
     "transformer (hybrid-transformer recipe)": {"recipe": "hybrid-transformer"},
-    "bilstm (default)": {"head": "bilstm"},
+    "bilstm": {"head": "bilstm", **SHORT},
     "bilstm (convlstm recipe, 20 epochs at 1e-4)": {
         "recipe": "convlstm",
         "epochs": 20,
@@ -28,10 +30,10 @@ FORMS: dict[str, dict[str, Any]] = {
         "views": 1,
         "save_every": 0,
     },
-    "mean, with motion": {"head": "mean"},
-    "mean, no motion": {"head": "mean", "motion": False},
-    "frame, with motion": {"head": "frame"},
-    "frame, no motion": {"head": "frame", "motion": False},
+    "mean, with motion": {"head": "mean", **SHORT},
+    "mean, no motion": {"head": "mean", "motion": False, **SHORT},
+    "frame, with motion": {"head": "frame", **SHORT},
+    "frame, no motion": {"head": "frame", "motion": False, **SHORT},
 }
 
 

@@ -24,7 +24,7 @@ from gerund.recipes import RECIPES
 from gerund.types import Clip
 from test_cli import run
 
-QUICK = replace(RECIPES["default"], epochs=3, head_options={"width": 8, "dense_width": 8, "heads": 1})
+QUICK = replace(RECIPES["default"], head="transformer", epochs=3, head_options={"width": 8, "dense_width": 8, "heads": 1})
 WORDS = ("--backbones", "pixels:8", "--num-frames", 4, "--epochs", 2, "--workers", 1)
 
 
@@ -42,7 +42,7 @@ def tokens_of(clips: list[Clip], seed: int = 0) -> TokenSet:
     targets = torch.tensor([ord(each.label or "a") - ord("a") for each in clips])
     data = torch.randn(2, len(clips), 4, 6, generator=generator)
     data += 1.5 * torch.nn.functional.one_hot(targets, 6)[None, :, None, :]
-    return TokenSet(data.half(), torch.ones(2, len(clips), 4, dtype=torch.bool), targets)
+    return TokenSet(data.half(), torch.ones(2, len(clips), 4, dtype=torch.bool), targets, torch.arange(len(clips)))
 
 
 def board_of(clips: list[Clip], names: list[str], **changes):

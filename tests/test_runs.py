@@ -19,7 +19,13 @@ from gerund import cli, fitting, video
 from gerund.errors import ModelError, TrainingError, UsageError
 from gerund.runs import find_checkpoint, make_run_folder
 
-OPTIONS = {"backbone": "pixels:8", "num_frames": 4, "epochs": 6, "head_options": {"width": 16, "dense_width": 16}}
+OPTIONS = {
+    "backbone": "pixels:8",
+    "num_frames": 4,
+    "head": "transformer",
+    "epochs": 6,
+    "head_options": {"width": 16, "dense_width": 16},
+}
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +172,7 @@ def test_patience_ends_training(clips, tmp_path):
 
 
 def test_class_weights_make_rare_classes_heavier():
-    tokens = fitting.TokenSet(torch.zeros(1, 4, 1, 1), torch.ones(1, 4, 1), torch.tensor([0, 0, 0, 1]))
+    tokens = fitting.TokenSet(torch.zeros(1, 4, 1, 1), torch.ones(1, 4, 1), torch.tensor([0, 0, 0, 1]), torch.arange(4))
     weights = fitting.balanced_weights(tokens)
     assert weights.tolist() == pytest.approx([2 / 3, 2])
     assert weights[tokens.targets].mean() == pytest.approx(1)

@@ -43,7 +43,14 @@ def clips_folder(tmp_path_factory):
     return folder
 
 
-SMALL = {"backbone": "pixels:12", "num_frames": 8, "epochs": 12, "head_options": {"width": 32, "dense_width": 32}, "lr": 3e-3}
+SMALL = {
+    "backbone": "pixels:12",
+    "num_frames": 8,
+    "head": "transformer",
+    "epochs": 12,
+    "head_options": {"width": 32, "dense_width": 32},
+    "lr": 3e-3,
+}
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ from torch.nn import functional
 from gerund.errors import ModelError, TrainingError
 from gerund.features import Extraction
 from gerund.heads import Head
+from gerund.manifest import group_of
 from gerund.progress import note
 from gerund.recipes import Recipe
 from gerund.recognizer import Recognizer
@@ -37,12 +38,13 @@ TOKEN_MEMORY = 2**31
 class TokenSet:
     """Tokens of N clips in one array: `data` (V, N, T, D) float16 in V versions, the plain one first, then mirrored and jittered ones.
 
-    `valid` (V, N, T) bool, `targets` (N,) int64.
+    `valid` (V, N, T) bool, `targets` (N,) int64, `groups` (N,) int64 with an equal number for clips of one group.
     """
 
     data: Tensor
     valid: Tensor
     targets: Tensor
+    groups: Tensor
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -70,7 +72,13 @@ def token_set(
             data[version, number], valid[version, number] = torch.from_numpy(part), torch.from_numpy(mask)
     if not bool(torch.isfinite(data[0]).all()):
         raise TrainingError("the features of some clips are not finite; extract them again with --precision f32")
-    return TokenSet(data, valid, torch.tensor([index[clip.label or ""] for clip in clips]))
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(map(group_of, clips)))}
+    return TokenSet(
+        data,
+        valid,
+        torch.tensor([index[clip.label or ""] for clip in clips]),
+        torch.tensor([numbers[group_of(clip)] for clip in clips]),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,7 +290,7 @@ def fit(
 def solve(head: Head, train: TokenSet, val: TokenSet, recipe: Recipe) -> Epoch:
     """Set a head's weights in closed form from the plain tokens, and measure it as an epoch is; there is no learning rate."""
     started = time.monotonic()
-    head.solve(train.data[0].float(), train.valid[0], train.targets)
+    head.solve(train.data[0], train.valid[0], train.targets, train.groups)
     head.eval()
     module = HeadModule(head, recipe, 1, balanced_weights(train) if recipe.class_weights else None)
     losses, ranks = [], []

@@ -33,11 +33,11 @@ class Recipe:
     image_size: int | None = None
     fit: Literal["crop", "squeeze", "letterbox"] | None = None
     fps: float | None = 8.0
-    num_frames: int = 16
+    num_frames: int = 32
     take: Literal["mean", "middle", "first"] = "mean"
     motion: bool = True
     views: Literal[1, 2] = 1
-    head: str = "transformer"
+    head: str = "prototype"
     head_options: Mapping[str, Any] = field(default_factory=dict)
     epochs: int = 60
     batch_size: int = 32

@@ -29,6 +29,13 @@ from gerund.sampling import Sampling
 from gerund.types import Clip
 
 
+OF_EPOCHS = (
+    *("epochs", "batch_size", "optimizer", "lr", "weight_decay", "schedule", "warmup", "label_smoothing", "class_weights"),
+    *("views", "draws", "patience", "save_every", "time"),
+)
+"""Settings of training over epochs."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Training:
     """A finished run: its folder, its model, metrics as in metrics.json, one row per epoch, the test evaluation.
@@ -139,7 +146,7 @@ def train(
     auto
         Choose the head by cross-validation on the training clips.
     head
-        Network over time: transformer, bilstm, mean, frame or prototype. Its options are --head.width 256 and so on.
+        Network over time: prototype, transformer, bilstm, mean or frame. Its options are --head.width 256 and so on.
     head_options
         Options of the head, as --head.width 256.
     epochs
@@ -192,6 +199,7 @@ def train(
         return resume_training(find_checkpoint(resume), recipe, config, given, cache, out)
     settings = resolve(recipe, config, given | {"data": data if isinstance(data, str | Path) else None})
     heads.head_options(settings.head, settings.head_options)  # what cannot be is told before any work is done
+    tell_of_idle_settings(settings, given)
     check_free(out)
     if data is None and settings.data is None:
         raise UsageError("no data; give a folder with one sub-folder per class, a CSV, or name:path")
@@ -208,6 +216,13 @@ def train(
     for line in (*notes, *(f"Check: {finding.message}" for finding in check_clips(clips, published=is_published(source)))):
         note(line)
     return train_on(clips, settings, cache, out, auto=auto)
+
+
+def tell_of_idle_settings(settings: Recipe, given: dict[str, Any]) -> None:
+    """Say which of the given settings a head in closed form has no use for."""
+    idle = [f"--{name.replace('_', '-')}" for name in OF_EPOCHS if given[name] is not None]
+    if idle and heads.head_class(settings.head).in_closed_form:
+        note(f"{', '.join(idle)}: not used by head {settings.head}, which is solved at once; --head transformer trains over epochs.")
 
 
 def train_on(clips: list[Clip], settings: Recipe, cache: Path | None, out: Path | None, *, auto: bool = False) -> Training:
@@ -273,7 +288,10 @@ def finish(
         note(f"Interrupted: {kept}go on with: gerund train --resume {run}")
         raise
     best = Recognizer.load(run / "best", device=settings.device, cache=recognizer.extractor.cache.folder.parent)
-    evaluations = {side: evaluate_clips(best, chosen) for side in ("val", "test") if (chosen := of_split(clips, side))}
+    evaluations = {side: evaluate_clips(best, chosen) for side in ("val",) if (chosen := of_split(clips, side))}
+    if best.head.in_closed_form and evaluations:
+        solve_with_all(best, views, clips, run, settings)
+    evaluations |= {side: evaluate_clips(best, chosen) for side in ("test",) if (chosen := of_split(clips, side))}
     metrics = {side: evaluation.metrics for side, evaluation in evaluations.items()}
     if settings.precision == "int8":
         tell_cost_of_int8(best, evaluations)
@@ -286,6 +304,14 @@ def finish(
     return Training(
         run=run, model=run / "best", metrics=metrics, history=history, test=evaluations.get("test"), failed=views[0].failed
     )
+
+
+def solve_with_all(best: Recognizer, views: list[Extraction], clips: Sequence[Clip], run: Path, settings: Recipe) -> None:
+    """Solve a head in closed form once more, now that the validation clips have told how good it is, with them among the training clips."""
+    known = [clip for clip in of_split(clips, "train") + of_split(clips, "val") if clip.path in views[0].features]
+    tokens = token_set(best, views[:1], known)
+    best.head.solve(tokens.data[0], tokens.valid[0], tokens.targets, tokens.groups)
+    best.save(run / "best", bundle=settings.bundle)
 
 
 def tell_cost_of_int8(best: Recognizer, evaluations: dict[str, Evaluation]) -> None:
@@ -376,7 +402,8 @@ def fit_head(
         raise TrainingError(f"no training clip of {', '.join(lost)} could be decoded; see the lines above for the reasons")
     if not val_clips:
         note("No validation clips: the last epoch is kept, and the curve shows the training clips twice.")
-    train_set = token_set(recognizer, views, train_clips, draws=settings.draws, rng=np.random.default_rng(settings.seed))
+    draws = 0 if recognizer.head.in_closed_form else settings.draws
+    train_set = token_set(recognizer, views, train_clips, draws=draws, rng=np.random.default_rng(settings.seed))
     val_set = token_set(recognizer, views[:1], val_clips or train_clips)
     note(
         f"Training {settings.head} on {len(train_clips)} clips, {len(recognizer.labels)} classes, {len(val_clips)} validation clips"

@@ -27,7 +27,7 @@ from gerund.workers import ALIVE_EVERY, Finished, Job
 
 BATCH = 64
 """Clips a head sees at once while it is timed, as in prediction."""
-ARRAYS = ("data", "valid", "targets")
+ARRAYS = ("data", "valid", "targets", "groups")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ def read_tokens(folder: Path) -> TokenSet:
 
 def rows_of(tokens: TokenSet, rows: Sequence[int], versions: int | None = None) -> TokenSet:
     """Some clips; `versions` 1 leaves only the plain tokens."""
-    return TokenSet(tokens.data[:versions, rows], tokens.valid[:versions, rows], tokens.targets[rows])
+    return TokenSet(tokens.data[:versions, rows], tokens.valid[:versions, rows], tokens.targets[rows], tokens.groups[rows])
 
 
 def attempt(trial: Trial) -> Outcome:

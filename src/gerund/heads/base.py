@@ -30,8 +30,8 @@ class Head(nn.Module):
     def prepare(self, x: Tensor, valid: Tensor) -> None:
         """Look at all training tokens (N, T, D) once before training starts; most heads need nothing."""
 
-    def solve(self, x: Tensor, valid: Tensor, targets: Tensor) -> None:
-        """Set all weights from the training tokens (N, T, D) and classes (N,), for a head that is `in_closed_form`."""
+    def solve(self, x: Tensor, valid: Tensor, targets: Tensor, groups: Tensor) -> None:
+        """Set all weights from the training tokens (N, T, D), classes (N,) and groups (N,), for a head that is `in_closed_form`."""
         raise NotImplementedError
 
 

@@ -9,23 +9,24 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gerund.errors import UsageError
-from gerund.heads.base import Head, Standardize, masked_mean, uniform_weights
+from gerund.heads.base import Head, Standardize, masked_max, masked_mean
 
 SCALES = torch.logspace(-1, 3, 81, dtype=torch.float64)
 USUAL_SCALE = 5.0
-"""For scores that nothing is known of, since no class has a second clip."""
+"""For scores that nothing is known of, since no class has clips of a second group."""
+CHUNK = 1024
 
 
 class PrototypeHead(Head):
-    """Mean and, with `spread`, standard deviation of a clip's standardised tokens, then linear. Blind to order.
+    """What a clip's tokens do over time, in four statistics for each dimension, then linear.
 
-    `kind` ridge is regression on the classes (Hoerl & Kennard 1970, doi:10.1080/00401706.1970.10488634), `strength` its penalty as a
-    share of the mean eigenvalue; `kind` mean is the cosine to each class's mean (Mensink et al. 2013, doi:10.1109/TPAMI.2013.83).
-    Either gives scores; what each training clip would score if it were left out says by how much to multiply them for logits.
+    The tokens' signed square roots (Perronnin et al. 2010, doi:10.1007/978-3-642-15561-1_11) give mean, standard deviation, maximum and
+    trend; the trend tells an action from its reverse. `kind` ridge is regression on the classes (Hoerl & Kennard 1970,
+    doi:10.1080/00401706.1970.10488634), `strength` its penalty as a share of the mean eigenvalue; `kind` mean is the cosine to each
+    class's mean (Mensink et al. 2013, doi:10.1109/TPAMI.2013.83). Either gives scores; what each training clip would score if its group
+    were left out says by how much to multiply them for logits.
     """
 
-    centre: Tensor
-    takes_order = False
     in_closed_form = True
 
     def __init__(
@@ -36,86 +37,118 @@ class PrototypeHead(Head):
         *,
         kind: Literal["ridge", "mean"] = "ridge",
         strength: float = 0.1,
-        spread: bool = True,
     ) -> None:
         super().__init__()
         if kind not in ("ridge", "mean"):
             raise UsageError(f"--head.kind {kind}: choose ridge or mean")
         if not strength > 0:
             raise UsageError(f"--head.strength {strength:g}: must be above 0")
-        self.kind, self.strength, self.spread = kind, strength, spread
-        width = dim * (2 if spread else 1)
-        self.standardize = Standardize(dim)
-        self.register_buffer("centre", torch.zeros(width))
-        self.classify = nn.Linear(width, num_classes)
+        self.kind, self.strength = kind, strength
+        self.standardize = Standardize(4 * dim)
+        self.classify = nn.Linear(4 * dim, num_classes)
 
-    def pool(self, x: Tensor, valid: Tensor) -> Tensor:
-        """Tokens (B, T, D) -> (B, D), or (B, 2 D) with their spread over time."""
-        x = self.standardize(x)
-        mean = masked_mean(x, valid)
-        if not self.spread:
-            return mean
-        variance = masked_mean((x - mean.unsqueeze(1)).square(), valid)
-        return torch.cat([mean, variance.clamp(min=1e-12).sqrt()], dim=1)
-
-    def embed(self, pooled: Tensor) -> Tensor:
-        z = pooled - self.centre
+    def embed(self, x: Tensor, valid: Tensor) -> Tensor:
+        """Tokens (B, T, D) -> (B, 4 D)."""
+        z = self.standardize(statistics(x, valid))
         return functional.normalize(z, dim=1) if self.kind == "mean" else z
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
-        return self.classify(self.embed(self.pool(x, valid)))
-
-    def step_weights(self, x: Tensor, valid: Tensor) -> Tensor:
-        return uniform_weights(valid)
+        return self.classify(self.embed(x, valid))
 
     @torch.no_grad()
-    def solve(self, x: Tensor, valid: Tensor, targets: Tensor) -> None:
-        self.standardize.fit(x, valid)
-        pooled = torch.cat([self.pool(part, mask) for part, mask in zip(x.split(1024), valid.split(1024), strict=True)])
-        self.centre.copy_(pooled.double().mean(0))
-        z = self.embed(pooled).double()
+    def step_weights(self, x: Tensor, valid: Tensor) -> Tensor:
+        """How far the winning logit moves when a step is left out."""
+        logits = self(x, valid)
+        winner = logits.argmax(1, keepdim=True)
+        moved = []
+        for step in range(x.shape[1]):
+            others = valid.clone()
+            others[:, step] = False
+            others = torch.where(others.any(1, keepdim=True), others, valid)  # a lone step cannot be left out
+            moved.append((logits - self(x, others)).gather(1, winner).abs())
+        change = torch.cat(moved, 1).masked_fill(~valid, 0) + 1e-6 * valid
+        return change / change.sum(1, keepdim=True)
+
+    @torch.no_grad()
+    def solve(self, x: Tensor, valid: Tensor, targets: Tensor, groups: Tensor) -> None:
+        parts = zip(x.split(CHUNK), valid.split(CHUNK), strict=True)
+        pooled = torch.cat([statistics(part.float(), mask) for part, mask in parts])
+        self.standardize.fit(pooled[:, None], torch.ones(len(pooled), 1, dtype=torch.bool))
+        z = self.standardize(pooled)
         truth = functional.one_hot(targets, self.classify.out_features).double()
-        weight, bias, left_out = class_means(z, truth) if self.kind == "mean" else ridge(z, truth, self.strength)
-        scale = fitted_scale(left_out, targets)
+        if self.kind == "mean":
+            weight, bias, left_out = class_means(functional.normalize(z, dim=1), truth, groups)
+        else:
+            weight, bias, left_out = ridge(z, truth, groups, self.strength)
+        scale = fitted_scale(left_out, targets, groups)
         self.classify.weight.copy_(scale * weight)
         self.classify.bias.copy_(scale * bias)
 
 
-def ridge(z: Tensor, truth: Tensor, strength: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Ridge regression with an intercept on z (N, D) of mean 0: weight (K, D), bias (K,), scores (N, K) of each clip left out.
+def statistics(x: Tensor, valid: Tensor) -> Tensor:
+    """Mean, standard deviation, maximum and trend over the valid steps of signed square roots: (B, T, D) -> (B, 4 D).
 
-    Leaving out costs nothing: the residual grows by 1 / (1 - leverage) (Allen 1974, doi:10.1080/00401706.1974.10489157). Whichever is
-    smaller is inverted, clips x clips or width x width.
+    The trend is the mean product with time, which runs from -1 to 1 over the valid steps.
+    """
+    x = torch.where(valid.unsqueeze(-1), x.sign() * x.abs().sqrt(), 0)  # padding may hold anything, even NaN
+    mean = masked_mean(x, valid)
+    variance = masked_mean((x - mean.unsqueeze(1)).square(), valid)
+    time = (2 * valid.cumsum(1) - 1) / valid.sum(1, keepdim=True) - 1
+    return torch.cat(
+        [mean, variance.clamp(min=1e-12).sqrt(), masked_max(x, valid), masked_mean(x * time.unsqueeze(-1), valid)], 1
+    )
+
+
+def ridge(z: Tensor, truth: Tensor, groups: Tensor, strength: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Ridge regression with an intercept on z (N, D) of mean 0: weight (K, D), bias (K,), scores (N, K) with each group left out.
+
+    Leaving out costs little: the residuals of a group grow by (1 - its block of the hat matrix)^-1 (Cook & Weisberg 1982, "Residuals and
+    influence in regression", sec. 3.6). Whichever is smaller is inverted, clips x clips or width x width.
     """
     count, width = z.shape
     bias = truth.mean(0)
-    penalty = strength * z.square().sum() / min(count, width)
-    if count <= width:
-        solution = torch.linalg.solve(z @ z.T + penalty * torch.eye(count, dtype=z.dtype), z).T
-    else:
-        solution = torch.linalg.solve(z.T @ z + penalty * torch.eye(width, dtype=z.dtype), z.T)
-    weight = solution @ (truth - bias)
-    leverage = (z * solution.T).sum(1, keepdim=True) + 1 / count
-    left_out = truth - (truth - bias - z @ weight) / (1 - leverage)
+    gram = (z @ z.T if count <= width else z.T @ z).double()
+    penalty = strength * gram.diagonal().mean()
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram + penalty * torch.eye(len(gram), dtype=gram.dtype)))
+    rows = gram if count <= width else z.double()
+    target = truth - bias if count <= width else rows.T @ (truth - bias)
+    solution = inverse @ target
+    residual = truth - bias - rows @ solution
+    left_out = truth.clone()
+    for members in members_of(groups):
+        block = rows[members] @ (inverse[:, members] if count <= width else inverse @ rows[members].T) + 1 / count
+        if len(members) < count:
+            left_out[members] -= torch.linalg.solve(torch.eye(len(members), dtype=block.dtype) - block, residual[members])
+    weight = z.T.double() @ solution if count <= width else solution
     return weight.T, bias, left_out
 
 
-def class_means(z: Tensor, truth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Directions of the class means of z (N, D), unit rows: weight (K, D), bias (K,) of zeros, scores (N, K) of each clip left out."""
+def class_means(z: Tensor, truth: Tensor, groups: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Directions of the class means of z (N, D), unit rows: weight (K, D), bias (K,) of zeros, scores (N, K) with each group left out."""
+    z = z.double()
     sums = truth.T @ z
     weight = functional.normalize(sums, dim=1)
-    own = functional.normalize(truth @ sums - z, dim=1)
-    left_out = torch.where(truth.bool(), (z * own).sum(1, keepdim=True), z @ weight.T)
+    left_out = torch.empty_like(truth)
+    for members in members_of(groups):
+        others = functional.normalize(sums - truth[members].T @ z[members], dim=1)
+        left_out[members] = z[members] @ others.T
     return weight, torch.zeros(len(weight), dtype=z.dtype), left_out
 
 
-def fitted_scale(left_out: Tensor, targets: Tensor) -> float:
-    """What scores (N, K) of left-out clips are best multiplied with, for the least log loss; clips alone in their class do not count.
+def members_of(groups: Tensor) -> list[Tensor]:
+    """The rows of each group."""
+    order = groups.argsort(stable=True)
+    return list(order.split(torch.unique_consecutive(groups[order], return_counts=True)[1].tolist()))
+
+
+def fitted_scale(left_out: Tensor, targets: Tensor, groups: Tensor) -> float:
+    """What scores (N, K) of left-out clips are best multiplied with, for the least log loss; classes of one group do not count.
 
     As if each class had one more clip that nothing is known of: where all clips are right, no finite scale would be best (after Platt
     1999, "Probabilistic outputs for support vector machines", sec. 2.2).
     """
-    known = torch.bincount(targets)[targets] > 1
+    pairs = torch.unique(torch.stack([targets, groups]), dim=1)
+    known = torch.bincount(pairs[0], minlength=left_out.shape[1])[targets] > 1
     if not known.any():
         return USUAL_SCALE
     scores, truth = left_out[known], targets[known]
