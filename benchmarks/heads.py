@@ -28,6 +28,7 @@ FORMS: dict[str, dict[str, Any]] = {
         "views": 1,
         "save_every": 0,
     },
+    "prototype, with motion": {"head": "prototype"},
     "mean, with motion": {"head": "mean"},
     "mean, no motion": {"head": "mean", "motion": False},
     "frame, with motion": {"head": "frame"},
