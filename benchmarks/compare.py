@@ -35,7 +35,9 @@ def main() -> None:
     for each in done.leaderboard.standings:
         print(f"{each.sentence}, {each.ms_per_clip:.2f} ms/clip")
     print(f"{done.leaderboard.num_clips} clips, {done.leaderboard.folds} folds, {given.workers} at a time")
-    print(f"{seconds:.0f} s; {used:.0f} s of the cores, so {used / given.workers:.0f} s on a quiet machine (at most 60 are wanted)")
+    print(
+        f"{seconds:.0f} s; {used:.0f} s of the cores, so {used / given.workers:.0f} s on a quiet machine (at most 60 are wanted)"
+    )
 
 
 if __name__ == "__main__":
