@@ -15,7 +15,10 @@ UNKNOWN_THRESHOLD = 0.05
 TEMPERATURES = (0.05, 20.0)
 PRIOR_SPREAD = 0.5
 """Standard deviation of ln T around 0 before any clip is seen: where all answers are right, T would otherwise fall to 0."""
-RIDGE = 10.0
+RIDGE = 30.0
+"""Times the mean variance, added to every direction of a covariance: clips are few, dimensions many."""
+RELATIVE = 0.95
+"""Of the distance from clips as such. What is missing to 1 makes clips unfamiliar that are far from everything, in any direction."""
 DIRECTIONS = 64
 """Kept of a covariance; the others vary less than the ridge, and count as if they varied alike."""
 MOST_CLIPS = 2048
@@ -127,7 +130,7 @@ class Familiarity:
     def score(self, data: np.ndarray, valid: np.ndarray) -> np.ndarray:
         """Tokens (N, T, D), valid (N, T) -> (N,): the higher, the more a clip looks like one of a class trained on."""
         x = (mean_tokens(data, valid) - self.mean) / self.std
-        return self.anything.distance(x) - self.classes.distance(x)
+        return RELATIVE * self.anything.distance(x) - self.classes.distance(x)
 
     def known(self, data: np.ndarray, valid: np.ndarray) -> np.ndarray:
         """Share of held-out known clips that look at most as familiar, (N,) in 0..1.
