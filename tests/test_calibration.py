@@ -235,6 +235,22 @@ def test_a_time_budget_is_not_spent_on_folds(clips, tmp_path, monkeypatch):
     assert done.metrics["calibration"]["num_held_out"] == done.metrics["val"]["num_clips"]
 
 
+def test_without_time_and_without_validation_clips_nothing_is_calibrated(clips, tmp_path):
+    done = gerund.train(clips, **OPTIONS, val=0.0, time="60s", out=tmp_path / "run")
+    assert done.metrics["calibration"] == {"temperature": 1.0, "num_held_out": 0, "test": done.metrics["calibration"]["test"]}
+
+
+def test_a_class_that_a_fold_has_nothing_of_is_judged_by_the_others_only(clips, tmp_path):
+    rows = [f"{path},{path.parent.name}," for path in sorted(clips.rglob("*.mp4"))]
+    rows += [f"{clips / 'going left' / f'{number}.mp4'},still,one group" for number in range(3)]
+    lines = [f"{row},train" for row in rows] + [f"{clips / 'going left' / '0.mp4'},going left,other,test"]
+    (tmp_path / "clips.csv").write_text("path,label,group,split\n" + "\n".join(lines), encoding="utf-8")
+    options = OPTIONS | {"epochs": 2, "val": 0.0, "class_weights": True, "allow_leak": True}
+    done = gerund.train(tmp_path / "clips.csv", **options, out=tmp_path / "run")
+    assert done.metrics["calibration"]["num_held_out"] == 32
+    assert np.isfinite(done.metrics["calibration"]["temperature"])
+
+
 def test_without_other_groups_there_is_nothing_to_calibrate_on(training, clips, tmp_path, capsys):
     label, other = sorted(clips.iterdir())
     lines = [f"{label / '0.mp4'},{label.name},train,a", f"{other / '0.mp4'},{other.name},train,b"]

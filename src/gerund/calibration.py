@@ -9,7 +9,6 @@ import numpy as np
 
 from gerund.errors import ModelError
 
-UNKNOWN = "unknown"
 UNKNOWN_THRESHOLD = 0.05
 """Clips of known classes are called unknown about this often."""
 TEMPERATURES = (0.05, 20.0)

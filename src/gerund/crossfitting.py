@@ -10,7 +10,7 @@ import torch
 
 from gerund.calibration import Familiarity, fit_temperature
 from gerund.features import Extraction
-from gerund.fitting import TokenSet, fit_quietly, token_set
+from gerund.fitting import TokenSet, balanced_weights, fit_quietly, token_set
 from gerund.heads import Head, build_head
 from gerund.manifest import group_hash, group_of, of_split, relative_name
 from gerund.progress import progress
@@ -47,7 +47,7 @@ def calibrate(recognizer: Recognizer, extraction: Extraction, clips: Sequence[Cl
     if by_folds:
         held = cross_validate(recognizer, tokens, folds_of(known), settings, epochs)
     else:
-        held = judged(recognizer.head, familiarity_of(tokens, seen), tokens, is_val)
+        held = joined([judged(recognizer.head, familiarity_of(tokens, seen), tokens, is_val)] if is_val.any() else [], recognizer)
     recognizer.temperature = fit_temperature(held.logits, held.targets)
     recognizer.familiarity = None
     if len(held.targets):
@@ -59,6 +59,7 @@ def calibrate(recognizer: Recognizer, extraction: Extraction, clips: Sequence[Cl
 def cross_validate(recognizer: Recognizer, tokens: TokenSet, folds: np.ndarray, settings: Recipe, epochs: int) -> HeldOut:
     """All clips whose class has other groups, each judged by a head trained on the other folds; `folds` (N,)."""
     parts = []
+    weights = balanced_weights(tokens) if settings.class_weights else None
     with progress("Calibrating", FOLDS, "folds") as bar:
         for fold in range(FOLDS):
             rest = folds != fold
@@ -72,9 +73,14 @@ def cross_validate(recognizer: Recognizer, tokens: TokenSet, folds: np.ndarray, 
                     num_frames=tokens.data.shape[2],
                     options=recognizer.head_options,
                 )
-                fit_quietly(head, part_of(tokens, rest), settings, epochs=epochs, device=recognizer.device)
+                fit_quietly(head, part_of(tokens, rest), settings, weights, epochs=epochs, device=recognizer.device)
                 parts.append(judged(head, familiarity_of(tokens, rest), tokens, held))
             bar.advance()
+    return joined(parts, recognizer)
+
+
+def joined(parts: Sequence[HeldOut], recognizer: Recognizer) -> HeldOut:
+    """All parts in one; of none, one without clips."""
     if not parts:
         return HeldOut(np.empty((0, len(recognizer.labels))), np.empty(0, np.int64), np.empty(0))
     return HeldOut(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("logits", "targets", "familiarity")))

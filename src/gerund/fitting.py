@@ -270,11 +270,11 @@ def fit(
     return journal.history
 
 
-def fit_quietly(head: Head, train: TokenSet, recipe: Recipe, *, epochs: int, device: str) -> None:
+def fit_quietly(head: Head, train: TokenSet, recipe: Recipe, class_weights: Tensor | None, *, epochs: int, device: str) -> None:
     """Train a head as `fit` does, for the first `epochs` of the recipe's, with nothing validated, written or told."""
     head.prepare(train.data[0].float(), train.valid[0])
     batches = Batches(train, recipe.batch_size, recipe.seed)
-    module = HeadModule(head, recipe, recipe.epochs * len(batches), balanced_weights(train) if recipe.class_weights else None)
+    module = HeadModule(head, recipe, recipe.epochs * len(batches), class_weights)
     module.to(device).train()
     made = module.configure_optimizers()
     optimizer, schedule = (made["optimizer"], made["lr_scheduler"]["scheduler"]) if isinstance(made, dict) else (made, None)
