@@ -18,6 +18,7 @@ LAYERS = {
     7: "cli serving",
     6.5: "comparing benchmarking",
     6: "training pretraining diagnosis distributed steps downloading frame_folders",
+    5.5: "crossfitting",
     5.4: "leaderboard",
     5.2: "trials",
     5: "evaluation timeline watching exporting predicting fitting leakage",
@@ -26,7 +27,7 @@ LAYERS = {
     2.5: "decoding inspecting",
     2.2: "damage",
     2: "video backbones heads cache checking",
-    1: "sampling manifest metrics recipes runs drawing unpacking workers copies",
+    1: "sampling manifest metrics calibration recipes runs drawing unpacking workers copies",
     0: "errors types progress places",
 }
 LAYER_OF = {room: layer for layer, rooms in LAYERS.items() for room in rooms.split()}

@@ -13,7 +13,9 @@ import torch
 from gerund import fitting, heads, reporting
 from gerund.backbones import Backbone, load_backbone
 from gerund.cache import FeatureCache
+from gerund.calibration import without_temperature
 from gerund.checking import check_clips
+from gerund.crossfitting import calibrate
 from gerund.datasets import is_published, load_dataset
 from gerund.errors import DataError, GerundError, ModelError, TrainingError, UsageError
 from gerund.evaluation import Evaluation, evaluate_clips
@@ -21,13 +23,13 @@ from gerund.features import Extraction, Extractor, calibrated
 from gerund.fitting import Epoch, token_set
 from gerund.leaderboard import FOLDS, HEADS, Leaderboard, cross_validate, processes_on, with_head
 from gerund.manifest import assign_splits, labels_of, of_split, read_manifest, write_manifest
+from gerund.metrics import expected_calibration_error
 from gerund.progress import note, progress
 from gerund.recipes import Recipe, as_config, resolve
 from gerund.recognizer import Recognizer, model_card
 from gerund.runs import append_row, check_free, find_checkpoint, make_run_folder, run_of, write_json, write_rows
 from gerund.sampling import Sampling
 from gerund.types import Clip
-
 
 OF_EPOCHS = (
     *("epochs", "batch_size", "optimizer", "lr", "weight_decay", "schedule", "warmup", "label_smoothing", "class_weights"),
@@ -222,7 +224,9 @@ def tell_of_idle_settings(settings: Recipe, given: dict[str, Any]) -> None:
     """Say which of the given settings a head in closed form has no use for."""
     idle = [f"--{name.replace('_', '-')}" for name in OF_EPOCHS if given[name] is not None]
     if idle and heads.head_class(settings.head).in_closed_form:
-        note(f"{', '.join(idle)}: not used by head {settings.head}, which is solved at once; --head transformer trains over epochs.")
+        note(
+            f"{', '.join(idle)}: not used by head {settings.head}, which is solved at once; --head transformer trains over epochs."
+        )
 
 
 def train_on(clips: list[Clip], settings: Recipe, cache: Path | None, out: Path | None, *, auto: bool = False) -> Training:
@@ -283,16 +287,21 @@ def finish(
     """Train in a run folder that holds its settings and clips, evaluate the best model, and write all reports."""
     try:
         history = fit_head(recognizer, views, clips, settings, run, checkpoint)
+        best = Recognizer.load(run / "best", device=settings.device, cache=recognizer.extractor.cache.folder.parent)
+        num_held_out = calibrate(best, views[0], clips, settings, kept_epoch(history, views[0], clips))
     except KeyboardInterrupt:
         kept = f"the best model so far is {run / 'best'}; " if (run / "best").exists() else ""
         note(f"Interrupted: {kept}go on with: gerund train --resume {run}")
         raise
-    best = Recognizer.load(run / "best", device=settings.device, cache=recognizer.extractor.cache.folder.parent)
-    evaluations = {side: evaluate_clips(best, chosen) for side in ("val",) if (chosen := of_split(clips, side))}
+    best.save(run / "best", bundle=settings.bundle)
+    evaluations = {"val": evaluate_clips(best, chosen)} if (chosen := of_split(clips, "val")) else {}
     if best.head.in_closed_form and evaluations:
         solve_with_all(best, views, clips, run, settings)
-    evaluations |= {side: evaluate_clips(best, chosen) for side in ("test",) if (chosen := of_split(clips, side))}
+    if chosen := of_split(clips, "test"):
+        evaluations["test"] = evaluate_clips(best, chosen)
     metrics = {side: evaluation.metrics for side, evaluation in evaluations.items()}
+    metrics["calibration"] = calibration_of(best, evaluations, num_held_out)
+    tell_calibration(metrics["calibration"])
     if settings.precision == "int8":
         tell_cost_of_int8(best, evaluations)
     try:
@@ -308,10 +317,42 @@ def finish(
 
 def solve_with_all(best: Recognizer, views: list[Extraction], clips: Sequence[Clip], run: Path, settings: Recipe) -> None:
     """Solve a head in closed form once more, now that the validation clips have told how good it is, with them among the training clips."""
-    known = [clip for clip in of_split(clips, "train") + of_split(clips, "val") if clip.path in views[0].features]
+    known = [clip for clip in of_split(clips, "train", "val") if clip.path in views[0].features]
     tokens = token_set(best, views[:1], known)
     best.head.solve(tokens.data[0], tokens.valid[0], tokens.targets, tokens.groups)
     best.save(run / "best", bundle=settings.bundle)
+
+
+def kept_epoch(history: Sequence[Epoch], extraction: Extraction, clips: Sequence[Clip]) -> int:
+    """Number of the epoch whose weights are kept: the best by validation loss, or without validation clips the last."""
+    validated = any(clip.path in extraction.features for clip in of_split(clips, "val"))
+    return min(history, key=lambda epoch: epoch.val_loss).epoch if validated else history[-1].epoch
+
+
+def calibration_of(recognizer: Recognizer, evaluations: dict[str, Evaluation], num_held_out: int) -> dict[str, Any]:
+    """The temperature, and the expected calibration error of each split with and without it, over the clips that could be decoded."""
+    found: dict[str, Any] = {"temperature": recognizer.temperature, "num_held_out": num_held_out}
+    for side, evaluation in evaluations.items():
+        good = np.isfinite(evaluation.scores).all(axis=1)
+        scores, targets = evaluation.scores[good], evaluation.targets[good]
+        if len(scores):
+            before = without_temperature(scores, recognizer.temperature)
+            found[side] = {
+                "ece": expected_calibration_error(scores, targets),
+                "ece_uncalibrated": expected_calibration_error(before, targets),
+            }
+    return found
+
+
+def tell_calibration(found: dict[str, Any]) -> None:
+    if not found["num_held_out"]:
+        note("No calibration: there are no held-out clips to fit it on; probabilities are the head's own.")
+        return
+    sides = [side for side in ("val", "test") if side in found]
+    errors = ", ".join(f"{side} {found[side]['ece_uncalibrated']:.3f} -> {found[side]['ece']:.3f}" for side in sides)
+    note(
+        f"Calibration: temperature {found['temperature']:.2f} from {found['num_held_out']} held-out clips; calibration error {errors}"
+    )
 
 
 def tell_cost_of_int8(best: Recognizer, evaluations: dict[str, Evaluation]) -> None:
