@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from gerund.predicting import predict
     from gerund.recognizer import Recognizer
     from gerund.splitting import split
+    from gerund.spotting import Event, Watch
     from gerund.steps import extract, index, info, manage_cache
     from gerund.training import Training, train
     from gerund.types import Clip, Features, FeatureSpec, Frames, Prediction, Segment
+    from gerund.watching import watch
 
 HOMES = {
     "gerund.datasets": ("load_dataset",),
@@ -28,15 +30,18 @@ HOMES = {
     "gerund.predicting": ("predict",),
     "gerund.recognizer": ("Recognizer",),
     "gerund.splitting": ("split",),
+    "gerund.spotting": ("Event", "Watch"),
     "gerund.steps": ("extract", "index", "info", "manage_cache"),
     "gerund.training": ("Training", "train"),
     "gerund.types": ("Clip", "FeatureSpec", "Features", "Frames", "Prediction", "Segment"),
+    "gerund.watching": ("watch",),
 }
 
 __all__ = [
     "Clip",
     "Diagnosis",
     "Evaluation",
+    "Event",
     "FeatureSpec",
     "Features",
     "Frames",
@@ -45,6 +50,7 @@ __all__ = [
     "Recognizer",
     "Segment",
     "Training",
+    "Watch",
     "doctor",
     "download",
     "evaluate",
@@ -57,6 +63,7 @@ __all__ = [
     "predict",
     "split",
     "train",
+    "watch",
 ]
 __version__ = version("gerund")
 

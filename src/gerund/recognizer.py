@@ -22,6 +22,7 @@ from gerund.errors import GerundError, ModelError, VideoError
 from gerund.features import Extraction, Extractor
 from gerund.heads import Head, build_head
 from gerund.sampling import Sampling, tokens
+from gerund.spotting import WINDOW, Eye, Watch, WatchSettings
 from gerund.types import Clip, Features, Prediction
 
 FORMAT = "gerund"
@@ -177,6 +178,20 @@ class Recognizer:
         """Probabilities (N, K) of several spans of one video."""
         data, valid = zip(*(tokens(features, clip, self.sampling) for clip in clips), strict=True)
         return self.probabilities(np.stack(data), np.stack(valid))
+
+    def watch(self, source: str | Path, **settings: Any) -> Watch:
+        """Watch a camera or a stream: iterate over the answer for events. Settings are those of `gerund.watch`, the same by name."""
+        chosen = WatchSettings(**settings)
+        spec = self.extractor.spec
+        return Watch(
+            source,
+            chosen,
+            labels=self.labels,
+            fps=spec.fps,
+            window=chosen.window or WINDOW,
+            open_eye=lambda: Eye(self.backbone, device=self.device, precision=spec.precision.partition("-")[0]),
+            judge=lambda features: self.segment_scores(features, [as_clip(source)])[0],
+        )
 
     def ranked(self, scores: np.ndarray) -> list[tuple[str, float]]:
         """(label, probability) pairs, highest first; empty for a row of NaN."""
