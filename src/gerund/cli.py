@@ -67,7 +67,9 @@ ALIASES = {
 
 
 def modern(words: Sequence[str]) -> list[str]:
-    """Aliases replaced, and a `--resume` without a value made `--resume last`."""
+    """Aliases replaced, a `--resume` without a value made `--resume last`, and a lone `-` (standard input) no unknown option."""
+    if "-" in words:
+        words = [*(word for word in words if word != "-"), "--", "-"]
     renamed = []
     for word in words:
         flag, equals, value = word.partition("=")
@@ -244,10 +246,8 @@ def print_event(event: Event, style: str) -> None:
         sys.stdout.flush()
     else:
         span = f"{event.start:8.2f} s" + (" .. " if event.end is None else f" .. {event.end:.2f} s")
-        print(
-            f"{event.kind:7}  {event.label:<20} {100 * event.score:5.1f} %  {span:24}latency {1e3 * event.latency:.0f} ms",
-            flush=True,
-        )
+        delay = "" if event.latency is None else f"latency {1e3 * event.latency:.0f} ms"
+        print(f"{event.kind:7}  {event.label:<20} {100 * event.score:5.1f} %  {span:24}{delay}".rstrip(), flush=True)
 
 
 def pace(watch: Watch) -> str:

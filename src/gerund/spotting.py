@@ -19,6 +19,7 @@ from gerund.errors import UsageError, VideoError
 from gerund.live import Reader, Seen, Source
 from gerund.progress import note
 from gerund.recording import Recorder, Window, check_recording
+from gerund.sampling import TIME_SLACK
 from gerund.types import Features
 
 WINDOW = 4.0
@@ -76,7 +77,7 @@ class Event:
     """An action started or ended. `start`, `end` (None while it lasts) and `seconds`, when this was decided, count from the first frame.
 
     `score` is the smoothed probability when it started, and its mean over the whole action when it ended; `time` is the wall clock
-    when the event was given; `latency` is seconds from the arrival of the frame that decided it.
+    when the event was given; `latency` is seconds from the arrival of the frame that decided it, None where no frame did.
     """
 
     kind: Literal["started", "ended"]
@@ -86,7 +87,7 @@ class Event:
     end: float | None
     seconds: float
     time: datetime
-    latency: float
+    latency: float | None
 
 
 class Spotter:
@@ -139,7 +140,7 @@ class Spotter:
         kept = self.current is not None and scores[self.current] >= KEEP * self.threshold
         return self.current if kept else None
 
-    def end(self, seconds: float | None = None, latency: float = 0.0) -> list[Event]:
+    def end(self, seconds: float | None = None, latency: float | None = None) -> list[Event]:
         """End what is going on, at `seconds` or at the last look."""
         events = [] if self.current is None else [self.event("ended", self.seconds if seconds is None else seconds, latency)]
         self.current = self.change = None
@@ -150,7 +151,7 @@ class Spotter:
         self.scores = None
         return self.end()
 
-    def event(self, kind: Literal["started", "ended"], end: float | None, latency: float) -> Event:
+    def event(self, kind: Literal["started", "ended"], end: float | None, latency: float | None) -> Event:
         assert self.current is not None
         return Event(
             kind=kind,
@@ -192,7 +193,7 @@ class Rolling:
 
     def add(self, seconds: float, row: np.ndarray) -> None:
         self.rows.append((seconds, row))
-        while self.rows[0][0] <= seconds - self.window:
+        while self.rows[0][0] < seconds - self.window + TIME_SLACK:
             self.rows.popleft()
 
     def features(self) -> Features:
