@@ -26,20 +26,18 @@ from gerund.types import Resize
 
 FPS, LOOP = 25, 20.0
 CHILD = """
-import sys, time
-began = time.time() - time.perf_counter()
-import json, os
+import json, os, sys, time
 from pathlib import Path
 import gerund
-model, url, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
-called = time.perf_counter()
+model, url, seconds, began = sys.argv[1], sys.argv[2], *map(float, sys.argv[3:])
+called = time.time()
 watch = gerund.watch(model, url, duration=seconds, reconnect=5)
 rows = []
 for look in watch.looks():
     resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-    rows.append((time.perf_counter() - called, look.seconds, look.latency, resident))
+    rows.append((time.time() - called, look.seconds, look.latency, resident))
 watch.close()
-print(json.dumps({"rows": rows, "dropped": watch.dropped, "import": called}))
+print(json.dumps({"rows": rows, "dropped": watch.dropped, "import": called - began}))
 """
 
 
@@ -107,7 +105,7 @@ def watch_for(seconds: float, model: Path, path: Path) -> dict:
     )
     try:
         time.sleep(3)  # the camera is there before somebody watches
-        words = [sys.executable, "-c", CHILD, str(model), url, str(seconds)]
+        words = [sys.executable, "-c", CHILD, str(model), url, str(seconds), str(time.time())]
         done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
     finally:
         sender.kill()

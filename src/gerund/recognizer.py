@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -163,12 +164,12 @@ class Recognizer:
         return scores, errors
 
     @torch.inference_mode()
-    def probabilities(self, data: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    def probabilities(self, data: np.ndarray, valid: np.ndarray, batch: int = HEAD_BATCH) -> np.ndarray:
         """Softmax of the head's logits: tokens (N, T, D), valid (N, T) -> (N, K) float64."""
         parts = []
-        for first in range(0, len(data), HEAD_BATCH):
-            block, mask = data[first : first + HEAD_BATCH], valid[first : first + HEAD_BATCH]
-            pad = HEAD_BATCH - len(block)
+        for first in range(0, len(data), batch):
+            block, mask = data[first : first + batch], valid[first : first + batch]
+            pad = batch - len(block)
             x = torch.from_numpy(np.pad(block, ((0, pad), (0, 0), (0, 0))))
             steps = torch.from_numpy(np.pad(mask, ((0, pad), (0, 0)), constant_values=True))
             parts.append(self.head(x, steps)[: len(block)].double().softmax(1).numpy())
@@ -182,6 +183,13 @@ class Recognizer:
     def watch(self, source: str | Path, **settings: Any) -> Watch:
         """Watch a camera or a stream: iterate over the answer for events. Settings are those of `gerund.watch`, the same by name."""
         chosen = WatchSettings(**settings)
+        whole = Clip(path=Path(source))
+
+        def judge(features: Features) -> np.ndarray:
+            data, valid = tokens(features, whole, self.sampling)
+            with one_thread():
+                return self.probabilities(data[None], valid[None], batch=1)[0]
+
         spec = self.extractor.spec
         return Watch(
             source,
@@ -190,7 +198,7 @@ class Recognizer:
             fps=spec.fps,
             window=chosen.window or WINDOW,
             open_eye=lambda: Eye(self.backbone, device=self.device, precision=spec.precision.partition("-")[0]),
-            judge=lambda features: self.segment_scores(features, [as_clip(source)])[0],
+            judge=judge,
         )
 
     def ranked(self, scores: np.ndarray) -> list[tuple[str, float]]:
@@ -211,6 +219,17 @@ class Recognizer:
                 raise VideoError(prediction.error)
         answers = [prediction.top(top_k) for prediction in predictions]
         return answers[0] if isinstance(inputs, str | Path) else answers
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch in one thread: for one clip, waiting for the others costs fifty times the arithmetic."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def with_int8(backbone: Backbone, folder: Path, precision: str) -> Backbone:

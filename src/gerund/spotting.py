@@ -24,7 +24,7 @@ from gerund.types import Features
 
 WINDOW = 4.0
 """Seconds a label is based on, where the model does not say how long its training clips were."""
-LEAST_SEEN = 1.0
+LEAST_SEEN = 0.5
 """Seconds of a stream's beginning after which it is looked at, although the window is not full."""
 SMOOTHING = 0.5
 """Seconds in which the influence of earlier probabilities falls to 1/e."""
