@@ -196,7 +196,7 @@ class Recognizer:
             chosen,
             labels=self.labels,
             fps=spec.fps,
-            window=chosen.window or WINDOW,
+            window=chosen.window or getattr(self, "clip_seconds", None) or WINDOW,
             open_eye=lambda: Eye(self.backbone, device=self.device, precision=spec.precision.partition("-")[0]),
             judge=judge,
         )
