@@ -116,7 +116,7 @@ def watch_for(seconds: float, model: Path, path: Path) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--seconds", type=float, default=600.0, help="of stream; the first run is always 10 s, to compile and warm up"
+        "--seconds", type=float, default=60.0, help="of stream; the first run is always 10 s, to compile and warm up"
     )
     parser.add_argument("--send", nargs=3, metavar=("FILE", "URL", "SECONDS"), help=argparse.SUPPRESS)
     given = parser.parse_args()

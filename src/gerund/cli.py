@@ -222,17 +222,19 @@ def show_watch(watch: Watch, style: str) -> int:
     """Print events as they come; Ctrl-C ends what is going on, prints that too, and ends the command."""
     if style == "csv":
         print_csv(["kind", "label", "score", "start", "end", "seconds", "time", "latency"], ())
-    with live_line(watch) if style == "text" and sys.stdout.isatty() and not progress.quiet else contextlib.nullcontext():
-        try:
-            for event in watch:
-                print_event(event, style)
-        except KeyboardInterrupt:
-            for event in watch.close():
-                print_event(event, style)
-            raise
-        finally:
-            if watch.latencies:
-                progress.note(pace(watch))
+    line = live_line(watch) if style == "text" and sys.stdout.isatty() and not progress.quiet else contextlib.nullcontext()
+    try:
+        with line:
+            try:
+                for event in watch:
+                    print_event(event, style)
+            except KeyboardInterrupt:
+                for event in watch.close():
+                    print_event(event, style)
+                raise
+    finally:
+        if watch.latencies:
+            progress.note(pace(watch))
     return 0
 
 
@@ -275,6 +277,8 @@ def live_line(watch: Watch) -> Live:
             (watch.playing or "no action", "bold" if watch.playing else "dim"),
             f"   now: {watch.labels[best]} {100 * look.scores[best]:.0f} % {bar:{BAR}}",
             (f"  latency {1e3 * look.latency:.0f} ms", "dim"),
+            no_wrap=True,
+            overflow="ellipsis",
         )
 
     return Live(get_renderable=line, refresh_per_second=4, transient=True)
