@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -314,6 +315,31 @@ def test_sources_that_give_nothing_are_one_line(model, tmp_path, monkeypatch, so
     assert (got, out) == (code, "")
     assert said in err
     assert len(err.splitlines()) == 1
+
+
+def test_a_recording_never_overwrites_what_is_watched(model, tmp_path):
+    path = film(tmp_path / "a.mp4", ("day", 30))
+    before = path.read_bytes()
+    code, _, err = run("watch", model, path, "--record", path)
+    assert code == 2
+    assert "this is the video that is watched" in err
+    assert path.read_bytes() == before
+
+
+def test_a_few_frames_are_too_little_to_look_at(model, tmp_path):
+    code, out, err = run("watch", model, film(tmp_path / "a.mp4", ("day", 3)))
+    assert (code, out) == (0, "")
+    assert "ended before there was enough of it" in err
+
+
+def test_sound_alone_is_said_to_be_no_video(recognizer, tmp_path):
+    with av.open(tmp_path / "a.mp3", "w") as container:
+        stream = container.add_stream("mp3", rate=44100)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 4608), np.int16), format="s16", layout="stereo")
+        frame.sample_rate = 44100
+        container.mux([*stream.encode(frame), *stream.encode()])
+    with pytest.raises(VideoError, match="no video stream"):
+        list(recognizer.watch(tmp_path / "a.mp3"))
 
 
 def test_a_stream_that_never_starts_is_given_up(recognizer, capsys):

@@ -235,6 +235,8 @@ def show_watch(watch: Watch, style: str) -> int:
     finally:
         if watch.latencies:
             progress.note(pace(watch))
+    if not watch.latencies:
+        progress.note("The stream ended before there was enough of it to look at.")
     return 0
 
 

@@ -228,6 +228,8 @@ class Watch:
         self.now: Look | None = None
         self.looked = 0
         found = Source.named(source)
+        if settings.record is not None and found.kind == "file" and settings.record.resolve() == Path(found.name).resolve():
+            raise UsageError(f"--record {settings.record}: this is the video that is watched; choose another name")
         self.window = Window(str(source)) if settings.show else None
         patient = found.kind == "file" and not settings.realtime
         nothing = [(label, 0.0) for label in labels[:RANKED]]
