@@ -136,8 +136,9 @@ def main() -> None:
     print(
         f"latency p50 {latencies[len(latencies) // 2]:.0f} ms, p95 {latencies[int(0.95 * len(latencies))]:.0f} ms, most {latencies[-1]:.0f} ms"
     )
+    start = told["import"] + rows[0][0]
     print(
-        f"first label {rows[0][0]:.1f} s after the call, {told['import'] + rows[0][0]:.1f} s after the process began, {rows[0][4]:.1f} s of processor time"
+        f"first label {rows[0][0]:.1f} s after the call, {start:.1f} s after the process began, {rows[0][4]:.1f} s of processor time"
     )
     print(f"dropped {told['dropped']} of {told['dropped'] + len(rows)} frames that were due")
     print(f"memory {low:.0f} MB when warm, at most {high:.0f} MB after that, {warm[-1]:.0f} MB at the end")
