@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from gerund.predicting import predict
     from gerund.recognizer import Recognizer
     from gerund.splitting import split
+    from gerund.spotting import Event, Watch
     from gerund.steps import extract, index, info, manage_cache
     from gerund.training import Training, train
     from gerund.types import Clip, Features, FeatureSpec, Frames, Prediction, Segment
+    from gerund.watching import watch
 
 HOMES = {
     "gerund.benchmarking": ("Benchmark", "benchmark"),
@@ -32,9 +34,11 @@ HOMES = {
     "gerund.predicting": ("predict",),
     "gerund.recognizer": ("Recognizer",),
     "gerund.splitting": ("split",),
+    "gerund.spotting": ("Event", "Watch"),
     "gerund.steps": ("extract", "index", "info", "manage_cache"),
     "gerund.training": ("Training", "train"),
     "gerund.types": ("Clip", "FeatureSpec", "Features", "Frames", "Prediction", "Segment"),
+    "gerund.watching": ("watch",),
 }
 
 __all__ = [
@@ -43,6 +47,7 @@ __all__ = [
     "Comparison",
     "Diagnosis",
     "Evaluation",
+    "Event",
     "FeatureSpec",
     "Features",
     "Frames",
@@ -51,6 +56,7 @@ __all__ = [
     "Recognizer",
     "Segment",
     "Training",
+    "Watch",
     "benchmark",
     "compare",
     "doctor",
@@ -65,6 +71,7 @@ __all__ = [
     "predict",
     "split",
     "train",
+    "watch",
 ]
 __version__ = version("gerund")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import json
@@ -16,6 +17,8 @@ from gerund import progress
 from gerund.errors import GerundError
 
 if TYPE_CHECKING:
+    from rich.live import Live
+
     from gerund.benchmarking import Benchmark
     from gerund.comparing import Comparison
     from gerund.diagnosis import Diagnosis
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from gerund.features import Extraction
     from gerund.frame_folders import FrameFolders
     from gerund.splitting import Splitting
+    from gerund.spotting import Event, Watch
     from gerund.training import Training
     from gerund.types import Clip, Prediction
 
@@ -38,6 +42,7 @@ COMMANDS = {
     "compare": ("gerund.comparing:compare", "Find the best head for a data set by cross-validation."),
     "benchmark": ("gerund.benchmarking:benchmark", "Train the recipes on all official splits, and on random ones beside them."),
     "predict": ("gerund.predicting:predict", "Name the action in videos."),
+    "watch": ("gerund.watching:watch", "Name actions live: a camera, a stream, a file at its own pace."),
     "index": ("gerund.steps:index", "List clips, labels, groups and splits; write them as a CSV."),
     "split": ("gerund.splitting:split", "Give clips a split, or folds, without parting a group."),
     "extract": ("gerund.steps:extract", "Put the features of videos into the cache."),
@@ -66,7 +71,9 @@ ALIASES = {
 
 
 def modern(words: Sequence[str]) -> list[str]:
-    """Aliases replaced, and a `--resume` without a value made `--resume last`."""
+    """Aliases replaced, a `--resume` without a value made `--resume last`, and a lone `-` (standard input) no unknown option."""
+    if "-" in words:
+        words = [*(word for word in words if word != "-"), "--", "-"]
     renamed = []
     for word in words:
         flag, equals, value = word.partition("=")
@@ -267,6 +274,74 @@ def print_prediction(prediction: Prediction) -> None:
         print(f"  {100 * score:6.2f} %  {label:<{width}}  {'█' * round(BAR * score)}".rstrip())
 
 
+def show_watch(watch: Watch, style: str) -> int:
+    """Print events as they come; Ctrl-C ends what is going on, prints that too, and ends the command."""
+    if style == "csv":
+        print_csv(["kind", "label", "score", "start", "end", "seconds", "time", "latency"], ())
+    line = live_line(watch) if style == "text" and sys.stdout.isatty() and not progress.quiet else contextlib.nullcontext()
+    try:
+        with line:
+            try:
+                for event in watch:
+                    print_event(event, style)
+            except KeyboardInterrupt:
+                for event in watch.close():
+                    print_event(event, style)
+                raise
+    finally:
+        if watch.latencies:
+            progress.note(pace(watch))
+    if not watch.latencies:
+        progress.note("The stream ended before there was enough of it to look at.")
+    return 0
+
+
+def print_event(event: Event, style: str) -> None:
+    values = dataclasses.asdict(event) | {"time": event.time.isoformat(timespec="milliseconds")}
+    if style == "json":
+        rounded = {key: round(value, 4) if isinstance(value, float) else value for key, value in values.items()}
+        print(json.dumps(rounded, ensure_ascii=False), flush=True)
+    elif style == "csv":
+        print_csv(None, [values.values()])
+        sys.stdout.flush()
+    else:
+        span = f"{event.start:8.2f} s" + (" .. " if event.end is None else f" .. {event.end:.2f} s")
+        delay = "" if event.latency is None else f"latency {1e3 * event.latency:.0f} ms"
+        print(f"{event.kind:7}  {event.label:<20} {100 * event.score:5.1f} %  {span:24}{delay}".rstrip(), flush=True)
+
+
+def pace(watch: Watch) -> str:
+    latencies = sorted(watch.latencies)
+    half, most = (1e3 * latencies[int(share * (len(latencies) - 1))] for share in (0.5, 0.95))
+    return (
+        f"{watch.looked} looks, {watch.dropped} frames dropped; from a frame's arrival to its label: "
+        f"median {half:.0f} ms, 95 % within {most:.0f} ms"
+    )
+
+
+def live_line(watch: Watch) -> Live:
+    """A line at the bottom of the terminal that always says what is seen now."""
+    from rich.live import Live
+    from rich.text import Text
+
+    def line() -> Text:
+        look = watch.now
+        if look is None:
+            return Text("waiting for a picture ...", "dim")
+        best = int(look.scores.argmax())
+        bar = "█" * round(BAR * float(look.scores[best]))
+        return Text.assemble(
+            f"{look.seconds:8.1f} s  ",
+            (watch.playing or "no action", "bold" if watch.playing else "dim"),
+            f"   now: {watch.labels[best]} {100 * look.scores[best]:.0f} % {bar:{BAR}}",
+            (f"  latency {1e3 * look.latency:.0f} ms", "dim"),
+            no_wrap=True,
+            overflow="ellipsis",
+        )
+
+    return Live(get_renderable=line, refresh_per_second=4, transient=True)
+
+
 def show_clips(clips: list[Clip], style: str) -> int:
     names = ["path", "label", "start", "end", "split", "group"]
     rows = [[str(clip.path), clip.label, clip.start, clip.end, clip.split, clip.group] for clip in clips]
@@ -414,6 +489,7 @@ SHOW: dict[str, Callable[[Any, str], int]] = {
     "compare": show_comparison,
     "benchmark": show_benchmark,
     "predict": show_predictions,
+    "watch": show_watch,
     "index": show_clips,
     "split": show_splitting,
     "extract": show_extraction,

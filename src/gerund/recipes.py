@@ -182,7 +182,7 @@ def check(recipe: Recipe) -> None:
         raise UsageError(f"--label-smoothing {recipe.label_smoothing:g}: at least 0 and below 1")
 
 
-def seconds(text: str | float) -> float:
+def seconds(text: str | float, flag: str = "--time") -> float:
     """A time span such as 90, 90s, 10m or 1.5h in seconds."""
     match = re.fullmatch(r"([\d.]+)\s*([smh]?)", str(text).strip())
     try:
@@ -190,7 +190,7 @@ def seconds(text: str | float) -> float:
             return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
     except ValueError:
         pass
-    raise UsageError(f"--time {text}: not a time span; write 90s, 10m or 1.5h")
+    raise UsageError(f"{flag} {text}: not a time span; write 90s, 10m or 1.5h")
 
 
 def split_words(flag: str, text: str) -> list[str]:

@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from gerund.errors import GerundError, ModelError, VideoError
 from gerund.features import Extraction, Extractor
 from gerund.heads import Head, build_head
 from gerund.sampling import Sampling, tokens
+from gerund.spotting import WINDOW, Eye, Watch, WatchSettings
 from gerund.types import Clip, Features, Prediction
 
 FORMAT = "gerund"
@@ -201,16 +203,38 @@ class Recognizer:
     def is_unknown(self, known: float | None) -> bool:
         return known is not None and known < self.unknown_threshold
 
-    def probabilities(self, data: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    def probabilities(self, data: np.ndarray, valid: np.ndarray, batch: int = HEAD_BATCH) -> np.ndarray:
         """Softmax of the head's logits over the temperature: tokens (N, T, D), valid (N, T) -> (N, K) float64."""
         if not len(data):
             return np.empty((0, len(self.labels)))
-        return torch.from_numpy(logits_of(self.head, data, valid) / self.temperature).softmax(1).numpy()
+        return torch.from_numpy(logits_of(self.head, data, valid, batch) / self.temperature).softmax(1).numpy()
 
     def segment_scores(self, features: Features, clips: Sequence[Clip]) -> np.ndarray:
         """Probabilities (N, K) of several spans of one video."""
         data, valid = zip(*(tokens(features, clip, self.sampling) for clip in clips), strict=True)
         return self.probabilities(np.stack(data), np.stack(valid))
+
+    def watch(self, source: str | Path, **settings: Any) -> Watch:
+        """Watch a camera or a stream: iterate over the answer for events. Settings are those of `gerund.watch`, the same by name."""
+        chosen = WatchSettings(**settings)
+        whole = Clip(path=Path(source))
+
+        def judge(features: Features) -> np.ndarray:
+            data, valid = (part[None] for part in tokens(features, whole, self.sampling))
+            with one_thread():
+                scores = self.probabilities(data, valid, batch=1)[0]
+            return np.zeros_like(scores) if self.is_unknown(self.known(data, valid)[0]) else scores
+
+        spec = self.extractor.spec
+        return Watch(
+            source,
+            chosen,
+            labels=self.labels,
+            fps=spec.fps,
+            window=chosen.window or getattr(self, "clip_seconds", None) or WINDOW,
+            open_eye=lambda: Eye(self.backbone, device=self.device, precision=spec.precision.partition("-")[0]),
+            judge=judge,
+        )
 
     def ranked(self, scores: np.ndarray) -> list[tuple[str, float]]:
         """(label, probability) pairs, highest first; empty for a row of NaN."""
@@ -233,16 +257,27 @@ class Recognizer:
 
 
 @torch.inference_mode()
-def logits_of(head: Head, data: np.ndarray, valid: np.ndarray) -> np.ndarray:
+def logits_of(head: Head, data: np.ndarray, valid: np.ndarray, batch: int = HEAD_BATCH) -> np.ndarray:
     """What a head says of N > 0 clips: tokens (N, T, D) float32, valid (N, T) -> (N, K) float64."""
     parts = []
-    for first in range(0, len(data), HEAD_BATCH):
-        block, mask = data[first : first + HEAD_BATCH], valid[first : first + HEAD_BATCH]
-        pad = HEAD_BATCH - len(block)
+    for first in range(0, len(data), batch):
+        block, mask = data[first : first + batch], valid[first : first + batch]
+        pad = batch - len(block)
         x = torch.from_numpy(np.pad(block, ((0, pad), (0, 0), (0, 0))))
         steps = torch.from_numpy(np.pad(mask, ((0, pad), (0, 0)), constant_values=True))
         parts.append(head(x, steps)[: len(block)].double().numpy())
     return np.concatenate(parts)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch in one thread: for one clip, waiting for the others costs fifty times the arithmetic."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def with_int8(backbone: Backbone, folder: Path, precision: str) -> Backbone:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import os
 import re
+import sys
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from time import monotonic
+from typing import Any, Protocol
 
 import av
 import numpy as np
@@ -387,15 +389,122 @@ def opened(path: Path) -> Iterator[tuple[Any, Any]]:
         if path.is_file() and path.stat().st_size == 0:
             raise VideoError(f"{path}: the file is empty")
         with av.open(os.fspath(path.absolute()), metadata_errors="replace") as container:  # FFmpeg takes 12:30.mp4 for a URL
-            streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
-            if not streams:
-                kinds = ", ".join(sorted({stream.type or "unknown" for stream in container.streams})) or "nothing"
-                raise StreamError(f"{path}: no video stream (found: {kinds}); is this an audio file?")
-            best = container.streams.best("video")
-            yield container, best if best in streams else streams[0]
+            yield container, best_stream(container, path)
     except (av.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise VideoError(f"{path}: not readable as video ({reason})") from None
+
+
+def best_stream(container: Any, name: object) -> Any:
+    """The video stream to look at, no cover picture. Raises StreamError when there is none."""
+    streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    if not streams:
+        kinds = ", ".join(sorted({stream.type or "unknown" for stream in container.streams})) or "nothing"
+        raise StreamError(f"{name}: no video stream (found: {kinds}); is this an audio file?")
+    best = container.streams.best("video")
+    return best if best in streams else streams[0]
+
+
+PROBING = {"analyzeduration": "500000", "rtsp_transport": "tcp", "overrun_nonfatal": "1"}
+"""Half a second (in microseconds) to learn what a stream holds, where five are usual; RTSP without lost packets; UDP that may lose some."""
+
+
+class Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+Arrival = tuple[float, float, av.VideoFrame]
+
+
+def live(source: str | Readable, *, name: str, timeout: float | None = None) -> Iterator[Arrival]:
+    """The frames of a stream as they come: when the packet of each arrived (`time.monotonic`), its time stamp in seconds, the frame.
+
+    `source` is a URL, or something to read bytes from. Damaged packets are skipped, and frames may change their size.
+    Raises VideoError when the stream cannot be opened, breaks off, or gives nothing for `timeout` seconds (URLs only).
+    """
+    try:
+        with av.open(source, options=PROBING, timeout=timeout, metadata_errors="replace") as container:
+            yield from arriving(container, best_stream(container, name))
+    except av.error.ExitError:
+        raise VideoError(f"{name}: no data for {timeout:g} s") from None
+    except (av.FFmpegError, OSError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise VideoError(f"{name}: not readable as video ({reason})") from None
+
+
+def camera(index: int, *, name: str) -> Iterator[Arrival]:
+    """The frames of a camera of this machine, as `live` gives them."""
+    try:
+        device, kind = camera_device(index)
+        with av.open(device, format=kind) as container:
+            yield from arriving(container, best_stream(container, name))
+    except (av.FFmpegError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise VideoError(f"{name}: the camera cannot be opened ({reason}); is it connected, and may you use it?") from None
+
+
+def camera_device(index: int) -> tuple[str, str]:
+    """What FFmpeg calls a camera on this system, and the format it is opened with. Raises ValueError when there is no such camera."""
+    if sys.platform == "darwin":
+        return f"{index}:none", "avfoundation"
+    if sys.platform != "win32":
+        return f"/dev/video{index}", "v4l2"
+    cameras = [device.name for device in av.enumerate_input_devices("dshow") if "video" in device.media_types]
+    if index >= len(cameras):
+        raise ValueError(f"{len(cameras)} cameras were found")
+    return f"video={cameras[index]}", "dshow"
+
+
+REORDERED = 64
+"""Packets whose arrival is remembered: more than any codec holds back before their frame comes out."""
+
+
+def arriving(container: Any, stream: Any) -> Iterator[Arrival]:
+    use_threads(stream.codec_context, 1)
+    record = Record()
+    arrivals: dict[int | None, float] = {}
+    usual = 1 / float(stream.average_rate or stream.guessed_rate or 25)
+    stamp = -usual
+    for packet in container.demux(stream):
+        now = arrivals[packet.pts] = monotonic()
+        if len(arrivals) > REORDERED:
+            arrivals.pop(next(iter(arrivals)))
+        for frame in record.decoded(packet):
+            stamp = stamp + usual if frame.time is None else frame.time
+            yield arrivals.get(frame.pts, now), stamp, frame
+
+
+LEAP = 10.0
+"""Seconds by which a live stream may run ahead of the wall clock from one frame to the next before its time stamps are doubted."""
+
+
+class LiveClock:
+    """Seconds since the first frame of a live source, strictly rising, also over reconnections.
+
+    Time stamps that go back, or leap ahead of the wall clock by more than `leap` seconds, begin a new count where the wall clock stands.
+    """
+
+    def __init__(self, leap: float = LEAP) -> None:
+        self.leap = leap
+        self.arrived = 0.0
+        self.last: float | None = None
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget how the stream counts: it was opened again."""
+        self.origin: float | None = None
+
+    def time(self, stamp: float, arrived: float) -> float:
+        """The place in the stream of a frame with this time stamp, which arrived then (`time.monotonic`)."""
+        if self.last is None:
+            self.last, self.origin = 0.0, stamp
+        else:
+            waited = max(arrived - self.arrived, 0.001)
+            if self.origin is None or not self.last < stamp - self.origin <= self.last + waited + self.leap:
+                self.origin = stamp - self.last - waited
+            self.last = stamp - self.origin
+        self.arrived = arrived
+        return self.last
 
 
 class FrameConverter:

@@ -1,0 +1,351 @@
+"""Naming what happens now: frames one at a time through the backbone, a rolling window of features, labels that do not flicker."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from gerund import video
+from gerund.backbones import Backbone, compile_engine
+from gerund.errors import UsageError, VideoError
+from gerund.live import Reader, Seen, Source
+from gerund.progress import note
+from gerund.recording import Recorder, Window, check_recording
+from gerund.sampling import TIME_SLACK
+from gerund.types import Features
+
+WINDOW = 4.0
+"""Seconds a label is based on, where the model does not say how long its training clips were."""
+LEAST_SEEN = 0.5
+"""Seconds of a stream's beginning after which it is looked at, although the window is not full."""
+SMOOTHING = 0.5
+"""Seconds in which the influence of earlier probabilities falls to 1/e."""
+KEEP = 0.7
+"""Share of the threshold that an action must not fall below; so it does not flicker where it just reached it."""
+NO_ACTION = ("background", "unknown")
+RANKED = 3
+REMEMBERED = 10_000
+"""Latencies of the last looks that are kept for the summary."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchSettings:
+    """How a stream is watched; see `gerund.watch` for the meaning of each."""
+
+    window: float | None = None
+    threshold: float = 0.5
+    min_duration: float = 0.5
+    realtime: bool = False
+    timeout: float = 10.0
+    reconnect: float = 60.0
+    duration: float | None = None
+    record: Path | None = None
+    show: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold <= 1:
+            raise UsageError(f"--threshold {self.threshold:g}: a probability is between 0 and 1")
+        for flag, value, least in (("min-duration", self.min_duration, 0), ("reconnect", self.reconnect, 0)):
+            if not value >= least:
+                raise UsageError(f"--{flag} {value:g}: at least {least} seconds are needed")
+        for flag, seconds in (("timeout", self.timeout), ("duration", self.duration), ("window", self.window)):
+            if seconds is not None and not 0 < seconds < math.inf:
+                raise UsageError(f"--{flag} {seconds:g}: more than 0 seconds are needed")
+        if self.record is not None:
+            check_recording(self.record)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What a model sees at one moment: `seconds` into the stream, probabilities (K,), `latency` from the frame's arrival in seconds."""
+
+    seconds: float
+    scores: np.ndarray
+    latency: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """An action started or ended. `start`, `end` (None while it lasts) and `seconds`, when this was decided, count from the first frame.
+
+    `score` is the smoothed probability when it started, and its mean over the whole action when it ended; `time` is the wall clock
+    when the event was given; `latency` is seconds from the arrival of the frame that decided it, None where no frame did.
+    """
+
+    kind: Literal["started", "ended"]
+    label: str
+    score: float
+    start: float
+    end: float | None
+    seconds: float
+    time: datetime
+    latency: float | None
+
+
+class Spotter:
+    """Turns probabilities over time into actions that start and end.
+
+    Probabilities are smoothed (exponential mean over time). An action is on when its label is the likeliest and reaches
+    `threshold`; it stays on until it falls below `KEEP` times that, or another takes over; either must last `min_duration` seconds
+    before it counts. Times are those at which the change began.
+    """
+
+    def __init__(self, labels: Sequence[str], *, threshold: float, min_duration: float) -> None:
+        self.labels = labels
+        self.threshold = threshold
+        self.min_duration = min_duration
+        self.scores: np.ndarray | None = None
+        self.current: int | None = None
+        self.since = self.seconds = 0.0
+        self.change: tuple[int | None, float] | None = None
+        self.total, self.count = 0.0, 0
+
+    def add(self, look: Look) -> list[Event]:
+        """What a look changes, in the order it happened."""
+        if self.scores is None:
+            self.scores = look.scores
+        else:
+            share = 1 - math.exp((self.seconds - look.seconds) / SMOOTHING)
+            self.scores = self.scores + share * (look.scores - self.scores)
+        self.seconds = look.seconds
+        if self.current is not None:
+            self.total, self.count = self.total + float(self.scores[self.current]), self.count + 1
+        wanted = self.wanted(self.scores)
+        if wanted == self.current:
+            self.change = None
+        elif self.change is None or self.change[0] != wanted:
+            self.change = wanted, look.seconds
+        if self.change is None or look.seconds - self.change[1] < self.min_duration:
+            return []
+        begun = self.change[1]
+        events = self.end(begun, look.latency)
+        if wanted is not None:
+            self.current, self.since = wanted, begun
+            self.total, self.count = float(self.scores[wanted]), 1
+            events.append(self.event("started", None, look.latency))
+        return events
+
+    def wanted(self, scores: np.ndarray) -> int | None:
+        best = int(scores.argmax())
+        if scores[best] >= self.threshold:
+            return None if self.labels[best] in NO_ACTION else best
+        kept = self.current is not None and scores[self.current] >= KEEP * self.threshold
+        return self.current if kept else None
+
+    def end(self, seconds: float | None = None, latency: float | None = None) -> list[Event]:
+        """End what is going on, at `seconds` or at the last look."""
+        events = [] if self.current is None else [self.event("ended", self.seconds if seconds is None else seconds, latency)]
+        self.current = self.change = None
+        return events
+
+    def reset(self) -> list[Event]:
+        """End what is going on and forget what was seen: the stream was interrupted."""
+        self.scores = None
+        return self.end()
+
+    def event(self, kind: Literal["started", "ended"], end: float | None, latency: float | None) -> Event:
+        assert self.current is not None
+        return Event(
+            kind=kind,
+            label=self.labels[self.current],
+            score=self.total / self.count,
+            start=self.since,
+            end=end,
+            seconds=self.seconds,
+            time=datetime.now(UTC),
+            latency=latency,
+        )
+
+
+class Eye:
+    """Sees one frame at a time: a row of features (D,) float16, as the feature cache holds it."""
+
+    def __init__(self, backbone: Backbone, *, device: str, precision: str) -> None:
+        batch_size = None if precision == "int8" else 1  # an int8 copy is made for one size of batch
+        self.engine = compile_engine(backbone, device=device, precision=precision, batch_size=batch_size)
+        self.convert = video.FrameConverter(backbone.resize)
+        shape = (self.engine.batch_size, 3, backbone.resize.height, backbone.resize.width)
+        self.batch = np.zeros(shape, np.uint8).transpose(0, 2, 3, 1)
+
+    def __call__(self, frame: Any) -> np.ndarray:
+        self.batch[0] = self.convert(frame)
+        rows: list[np.ndarray] = []
+        self.engine.submit(self.batch, lambda features: rows.append(features[0]))
+        self.engine.drain()
+        limit = np.finfo(np.float16).max
+        return np.clip(rows[0], -limit, limit).astype(np.float16)
+
+
+class Rolling:
+    """The features of the last `window` seconds."""
+
+    def __init__(self, window: float) -> None:
+        self.window = window
+        self.rows: deque[tuple[float, np.ndarray]] = deque()
+
+    def add(self, seconds: float, row: np.ndarray) -> None:
+        self.rows.append((seconds, row))
+        while self.rows[0][0] < seconds - self.window + TIME_SLACK:
+            self.rows.popleft()
+
+    def features(self) -> Features:
+        pts, rows = zip(*self.rows, strict=True)
+        return Features(np.stack(rows), np.array(pts))
+
+
+class Watch:
+    """Events of a source that is being watched: iterate over it. Reading begins at once, in the background.
+
+    `open_eye` is called then, and `judge` for each frame: features of the last seconds -> probabilities (K,). `now` is the last look,
+    `playing` the label of the action that is going on, `latencies` those of the last looks in seconds.
+    """
+
+    def __init__(
+        self,
+        source: str | Path,
+        settings: WatchSettings,
+        *,
+        labels: Sequence[str],
+        fps: float | None,
+        window: float,
+        open_eye: Callable[[], Eye],
+        judge: Callable[[Features], np.ndarray],
+    ) -> None:
+        if fps is not None and window < 1 / fps:
+            raise UsageError(f"--window {window:g}: shorter than one step of {1 / fps:g} s ({fps:g} frames per second)")
+        self.settings, self.labels, self.judge = settings, labels, judge
+        self.spotter = Spotter(labels, threshold=settings.threshold, min_duration=settings.min_duration)
+        self.rolling = Rolling(window)
+        self.latencies: deque[float] = deque(maxlen=REMEMBERED)
+        self.now: Look | None = None
+        self.looked = 0
+        found = Source.named(source)
+        if settings.record is not None and found.kind == "file" and settings.record.resolve() == Path(found.name).resolve():
+            raise UsageError(f"--record {settings.record}: this is the video that is watched; choose another name")
+        self.window = Window(str(source)) if settings.show else None
+        patient = found.kind == "file" and not settings.realtime
+        nothing = [(label, 0.0) for label in labels[:RANKED]]
+        self.recorder = None if settings.record is None else Recorder(settings.record, nothing, patient=patient)
+        self.reader = Reader(
+            found,
+            fps=fps,
+            realtime=settings.realtime,
+            timeout=settings.timeout,
+            reconnect=settings.reconnect > 0,
+            tap=None if self.recorder is None else self.recorder.add,
+        )
+        self.closed = False
+        if self.recorder is not None:
+            self.recorder.start()
+        self.reader.start()
+        try:
+            self.see = open_eye()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def playing(self) -> str | None:
+        """The label of the action that is going on; None while there is none."""
+        return None if self.spotter.current is None else self.labels[self.spotter.current]
+
+    @property
+    def dropped(self) -> int:
+        """Frames that were due but not looked at, since newer ones had come."""
+        return self.reader.newest.dropped
+
+    def __iter__(self) -> Iterator[Event]:
+        """Actions as they start and end. The last one is ended with the stream.
+
+        Raises VideoError when the source cannot be opened, or gives nothing for longer than it may; also then what is going on is
+        ended first.
+        """
+        try:
+            for look in self.looks():
+                yield from self.spotter.reset() if look is None else self.spotter.add(look)
+        except VideoError:
+            yield from self.spotter.end()
+            raise
+        finally:
+            self.finish()
+        yield from self.spotter.end()
+        if self.recorder is not None and self.recorder.failure is not None:
+            raise self.recorder.failure
+
+    def close(self) -> list[Event]:
+        """Stop watching; returns the events that end what was going on."""
+        self.finish()
+        return self.spotter.end()
+
+    def finish(self) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        self.reader.stop()
+        if self.recorder is not None:
+            self.recorder.close()
+        if self.window is not None:
+            self.window.close()
+
+    def looks(self) -> Iterator[Look | None]:
+        """One look for each frame that is due; None where the stream was interrupted and begins anew."""
+        beginning: float | None = None
+        for seen in self.frames():
+            if seen is None:
+                self.rolling.rows.clear()
+                beginning = None
+                yield None
+                continue
+            if self.settings.duration is not None and seen.seconds >= self.settings.duration:
+                return
+            self.rolling.add(seen.seconds, self.see(seen.frame))
+            beginning = seen.seconds if beginning is None else beginning
+            if seen.seconds - beginning < min(self.rolling.window / 2, LEAST_SEEN):
+                continue
+            yield self.look(seen)
+            if self.window is not None and not self.window.open:
+                return
+
+    def look(self, seen: Seen) -> Look:
+        scores = self.judge(self.rolling.features())
+        look = Look(seconds=seen.seconds, scores=scores, latency=time.monotonic() - seen.arrived)
+        self.now, self.looked = look, self.looked + 1
+        self.latencies.append(look.latency)
+        if self.recorder is not None or self.window is not None:
+            best = np.argsort(-scores, kind="stable")[:RANKED]
+            ranked = [(self.labels[index], float(scores[index])) for index in best]
+            if self.recorder is not None:
+                self.recorder.scores = ranked
+                if self.recorder.failure is not None:
+                    raise self.recorder.failure
+            if self.window is not None:
+                self.window.show(seen.frame, ranked)
+        return look
+
+    def frames(self) -> Iterator[Seen | None]:
+        """The newest frames; None after `timeout` seconds without any. Raises VideoError when the source has to be given up."""
+        name, settings = self.reader.source.name, self.settings
+        patience, silent = settings.timeout, 0.0
+        while True:
+            try:
+                seen = self.reader.newest.take(settings.timeout)
+            except TimeoutError:
+                silent += settings.timeout
+                if silent >= patience:
+                    reason = self.reader.trouble.removeprefix(f"{name}: ") or "it sends no data"
+                    raise VideoError(f"{name}: no picture for {silent:g} s ({reason})") from None
+                note(f"{name}: no picture for {silent:g} s")
+                yield None
+                continue
+            if seen is None:
+                return
+            silent, patience = 0.0, max(settings.timeout, settings.reconnect if self.reader.reconnect else 0.0)
+            yield seen
