@@ -48,7 +48,7 @@ def clips(tmp_path_factory):
     return folder
 
 
-TRAIN = ("--backbone", "pixels:8", "--num-frames", 4, "--epochs", 2, "--head.width", 16, "--head.dense-width", 16)
+TRAIN = ("--backbone", "pixels:8", "--num-frames", 4, "--head", "transformer", "--epochs", 2, "--head.width", 16, "--head.dense-width", 16)
 
 
 @pytest.fixture(scope="module")

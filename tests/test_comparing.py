@@ -107,7 +107,7 @@ def test_the_leaderboard_is_sorted_and_every_clip_is_tested_once(board):
         assert each.ms_per_clip > 0
     parameters = {each.head: each.parameters for each in board.standings}
     assert parameters["mean"] == 6 * 3 + 3
-    assert parameters["prototype"] == 2 * 6 * 3 + 3
+    assert parameters["prototype"] == 4 * 6 * 3 + 3
 
 
 def test_processes_find_the_same_as_one_process(board):

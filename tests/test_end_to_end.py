@@ -45,10 +45,11 @@ def test_a_head_that_ignores_order_is_at_chance_inside_reversed_pairs(toy_set, t
 @pytest.mark.real
 def test_real_clips_are_recognised_on_their_official_split(real_data, tmp_path):
     weights = real_data / "weights" / "mobilenetv2_100.safetensors"
-    done = gerund.train(f"ucf101:{real_data / 'ucf101'}", backbone="mobilenetv2_100", weights=weights, out=tmp_path / "run")
+    data = f"ucf101:{real_data / 'ucf101'}"
+    done = gerund.train(data, split=2, backbone="mobilenetv2_100", weights=weights, out=tmp_path / "run")
     assert done.metrics["test"]["num_clips"] == 70
-    assert 0.85 <= done.metrics["test"]["top1"] < 1.0
-    assert json.loads((done.run / "config.json").read_text())["split"] is None
+    assert 0.9 <= done.metrics["test"]["top1"] < 1.0
+    assert json.loads((done.run / "config.json").read_text())["split"] == 2
 
 
 @pytest.mark.real

@@ -290,14 +290,18 @@ def fit(
 def solve(head: Head, train: TokenSet, val: TokenSet, recipe: Recipe) -> Epoch:
     """Set a head's weights in closed form from the plain tokens, and measure it as an epoch is; there is no learning rate."""
     started = time.monotonic()
-    head.solve(train.data[0], train.valid[0], train.targets, train.groups)
+    unsolvable = "the features of some clips are too large to solve for the head's weights"
+    try:
+        head.solve(train.data[0], train.valid[0], train.targets, train.groups)
+    except torch.linalg.LinAlgError:
+        raise TrainingError(unsolvable) from None
     head.eval()
     module = HeadModule(head, recipe, 1, balanced_weights(train) if recipe.class_weights else None)
     losses, ranks = [], []
     for side in (train, val):
         logits = torch.cat([head(x, valid) for x, valid, _ in Batches(side, 1024, None)])
         if not bool(torch.isfinite(logits).all()):
-            raise TrainingError("the features of some clips are too large to solve for the head's weights")
+            raise TrainingError(unsolvable)
         losses.append(float(module.loss(logits, side.targets)))
         ranks.append(logits.argsort(1, descending=True) == side.targets[:, None])
     return Epoch(
