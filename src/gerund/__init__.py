@@ -10,13 +10,14 @@ if TYPE_CHECKING:
     from gerund.downloading import download
     from gerund.errors import GerundError
     from gerund.evaluation import Evaluation, evaluate
+    from gerund.explaining import explain
     from gerund.frame_folders import frames
     from gerund.predicting import predict
     from gerund.recognizer import Recognizer
     from gerund.splitting import split
     from gerund.steps import extract, index, info, manage_cache
     from gerund.training import Training, train
-    from gerund.types import Clip, Features, FeatureSpec, Frames, Prediction, Segment
+    from gerund.types import Clip, Explanation, Features, FeatureSpec, Frames, Prediction, Segment
 
 HOMES = {
     "gerund.datasets": ("load_dataset",),
@@ -24,19 +25,21 @@ HOMES = {
     "gerund.downloading": ("download",),
     "gerund.errors": ("GerundError",),
     "gerund.evaluation": ("Evaluation", "evaluate"),
+    "gerund.explaining": ("explain",),
     "gerund.frame_folders": ("frames",),
     "gerund.predicting": ("predict",),
     "gerund.recognizer": ("Recognizer",),
     "gerund.splitting": ("split",),
     "gerund.steps": ("extract", "index", "info", "manage_cache"),
     "gerund.training": ("Training", "train"),
-    "gerund.types": ("Clip", "FeatureSpec", "Features", "Frames", "Prediction", "Segment"),
+    "gerund.types": ("Clip", "Explanation", "FeatureSpec", "Features", "Frames", "Prediction", "Segment"),
 }
 
 __all__ = [
     "Clip",
     "Diagnosis",
     "Evaluation",
+    "Explanation",
     "FeatureSpec",
     "Features",
     "Frames",
@@ -48,6 +51,7 @@ __all__ = [
     "doctor",
     "download",
     "evaluate",
+    "explain",
     "extract",
     "frames",
     "index",

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,16 @@ class Extractor:
             precision = self.spec.precision.partition("-")[0]
             self.compiled = compile_engine(self.backbone, device=self.device, precision=precision)
         return self.compiled
+
+    def look(self, frames: np.ndarray) -> np.ndarray:
+        """Features (N, D) float16 of frames (N, H, W, 3) of the backbone's size, as the cache would hold them."""
+        size = self.engine.batch_size
+        found: dict[int, np.ndarray] = {}
+        for first in range(0, len(frames), size):
+            batch = np.resize(frames[first : first + size], (size, *frames.shape[1:]))  # repeats what there is
+            self.engine.submit(batch, partial(found.__setitem__, first))
+        self.engine.drain()
+        return as_stored(np.concatenate([found[first] for first in sorted(found)])[: len(frames)])
 
     def extract(self, paths: Iterable[Path], *, retry_failed: bool = False) -> Extraction:
         """Features of every video, from the cache or made now. A video that cannot be decoded is listed in `failed`, with why.
@@ -227,6 +238,12 @@ def run_batches(
     yield from packer.failures.items()
 
 
+def as_stored(data: np.ndarray) -> np.ndarray:
+    """Features as float16, the largest values cut to what it can hold."""
+    limit = np.finfo(np.float16).max
+    return np.clip(data, -limit, limit).astype(np.float16)
+
+
 class Packer:
     """Fills batches of one fixed size across videos and hands the rows back to each video's writer."""
 
@@ -293,8 +310,7 @@ class Packer:
             self.dropped.add(index)
             self.failures[index] = "the backbone gave features that are not finite; try --precision f32"
             return
-        limit = np.finfo(np.float16).max
-        self.writers[index].add(np.clip(data, -limit, limit).astype(np.float16), pts)
+        self.writers[index].add(as_stored(data), pts)
         self.close_if_complete(index)
 
     def finish(self, index: int) -> None:
