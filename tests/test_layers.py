@@ -17,7 +17,7 @@ SOURCE = Path(gerund.__file__).parent
 LAYERS = {
     7: "cli serving",
     6: "training comparing pretraining diagnosis distributed steps splitting downloading frame_folders",
-    5: "evaluation timeline watching exporting predicting fitting leakage",
+    5: "evaluation timeline watching exporting predicting fitting leakage encoders",
     4.5: "explaining",
     4: "recognizer",
     3.5: "heatmaps",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gerund.explaining import explain
     from gerund.frame_folders import frames
     from gerund.predicting import predict
+    from gerund.pretraining import Pretraining, pretrain
     from gerund.recognizer import Recognizer
     from gerund.splitting import split
     from gerund.steps import extract, index, info, manage_cache
@@ -28,6 +29,7 @@ HOMES = {
     "gerund.explaining": ("explain",),
     "gerund.frame_folders": ("frames",),
     "gerund.predicting": ("predict",),
+    "gerund.pretraining": ("Pretraining", "pretrain"),
     "gerund.recognizer": ("Recognizer",),
     "gerund.splitting": ("split",),
     "gerund.steps": ("extract", "index", "info", "manage_cache"),
@@ -45,6 +47,7 @@ __all__ = [
     "Frames",
     "GerundError",
     "Prediction",
+    "Pretraining",
     "Recognizer",
     "Segment",
     "Training",
@@ -59,6 +62,7 @@ __all__ = [
     "load_dataset",
     "manage_cache",
     "predict",
+    "pretrain",
     "split",
     "train",
 ]

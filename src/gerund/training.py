@@ -15,6 +15,7 @@ from gerund.backbones import Backbone, load_backbone
 from gerund.cache import FeatureCache
 from gerund.checking import check_clips
 from gerund.datasets import is_published, load_dataset
+from gerund.encoders import load_encoder, made_for
 from gerund.errors import GerundError, ModelError, TrainingError, UsageError
 from gerund.evaluation import Evaluation, evaluate_clips
 from gerund.features import Extraction, Extractor, calibrated
@@ -66,6 +67,7 @@ def train(
     views: Literal[1, 2] | None = None,
     head: str | None = None,
     head_options: dict[str, str | float] | None = None,
+    init: Path | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     optimizer: Literal["adamw", "adam"] | None = None,
@@ -138,6 +140,8 @@ def train(
         Network over time: transformer, bilstm, mean or frame. Its options are --head.width 256 and so on.
     head_options
         Options of the head, as --head.width 256.
+    init
+        Folder made by pretrain, whose encoder the transformer head starts from.
     epochs
         Passes over the training clips, at most.
     batch_size
@@ -219,7 +223,7 @@ def resume_training(
             raise UsageError(f"{flag} {value}: a resumed run keeps its own; leave it out")
     settings = resolve(None, run / "config.json", given)
     clips = read_manifest(run / "clips.csv")
-    recognizer = untrained(clips, settings, cache)
+    recognizer = untrained(clips, replace(settings, init=None), cache)  # the checkpoint brings all weights
     write_json(run / "config.json", as_config(settings))
     return finish(recognizer, extract_views(recognizer, settings, clips), clips, settings, run, checkpoint)
 
@@ -282,6 +286,9 @@ def untrained(clips: Sequence[Clip], settings: Recipe, cache: Path | None) -> Re
         num_frames=sampling.num_frames,
         options=settings.head_options,
     )
+    options = heads.head_options(settings.head, settings.head_options)
+    if settings.init:
+        load_encoder(Path(settings.init), head, made_for(backbone.fingerprint, settings.fps, sampling, options))
     recognizer = Recognizer(
         labels=labels,
         backbone=backbone,
@@ -289,7 +296,7 @@ def untrained(clips: Sequence[Clip], settings: Recipe, cache: Path | None) -> Re
         sampling=sampling,
         head=head,
         head_name=settings.head,
-        head_options=heads.head_options(settings.head, settings.head_options),
+        head_options=options,
         precision=settings.precision,
         device=settings.device,
         cache=cache,
