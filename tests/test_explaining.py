@@ -151,7 +151,7 @@ def test_step_edges_are_the_rows_that_tokens_are_made_of():
 
 def test_patches_cover_two_cells_and_are_cut_at_the_borders():
     frame = np.zeros((28, 56, 3), np.uint8)
-    copies = explaining.covered(frame)
+    copies = explaining.covered(frame[None])
     assert copies.shape == (49, 28, 56, 3)
     grey = copies[..., 0] == explaining.GREY
     assert grey[24].sum() == 8 * 16  # the middle

@@ -33,6 +33,7 @@ LAYER_OF = {room: layer for layer, rooms in LAYERS.items() for room in rooms.spl
 ONLY_IN = {
     "av": "video",
     "lightning": "fitting",
+    "transformers": "backbones",
     "timm": "backbones",
     "openvino": "backbones",
     "ray": "distributed",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,11 @@ import torch
 
 from gerund import video
 from gerund.errors import UsageError, VideoError
+from gerund.features import Windows
 from gerund.heatmaps import check_picture, draw_explanation
 from gerund.progress import progress
 from gerund.recognizer import Recognizer, as_clip
-from gerund.sampling import picked_rows, step_edges, tokens
+from gerund.sampling import TIME_SLACK, picked_rows, step_edges, tokens
 from gerund.types import Clip, Explanation, Features
 
 GRID = 7
@@ -23,9 +25,9 @@ PATCH = 2 / GRID
 """Side of the patch as a share of the frame's: Zeiler and Fergus cover about a quarter too, and smaller ones hardly move an answer."""
 GREY = 128
 MOST_ROWS = 2000
-"""Frames of a clip that can be searched; each is seen GRID x GRID times, and what was seen is held in memory."""
+"""Rows of a clip that can be searched; each is seen GRID x GRID times, and what was seen is held in memory."""
 AT_ONCE = 4
-"""Frames whose covered copies are seen together: enough to fill the backbone's batches."""
+"""Rows whose covered copies are seen together: enough to fill the backbone's batches."""
 SHOWN_HEIGHT = 240
 
 
@@ -67,11 +69,11 @@ def explanation(recognizer: Recognizer, clip: Clip) -> Explanation:
             "in a CSV (path,start,end)"
         )
     weights, drops = weigh_steps(recognizer, *tokens(features, clip, recognizer.sampling), answer)
-    shown = picked_rows(edges, None)
+    seconds = features.pts[picked_rows(edges, None)]
     return Explanation(
         prediction=prediction,
-        seconds=features.pts[shown],
-        frames=pictures(recognizer, clip.path, shown),
+        seconds=seconds,
+        frames=pictures(recognizer, clip.path, seconds),
         weights=weights,
         drops=drops,
         heat=occlusion(recognizer, features, clip, slice(int(edges[0]), int(edges[-1])), answer),
@@ -91,15 +93,20 @@ def weigh_steps(recognizer: Recognizer, data: np.ndarray, valid: np.ndarray, ans
     return weights, scores[-1] - scores[:-1]
 
 
-def pictures(recognizer: Recognizer, path: Path, rows: np.ndarray) -> np.ndarray:
-    """The frames (S, H, W, 3) behind rows of the features, as the backbone sees them but in their own proportions and fit to print."""
-    spec, resize = recognizer.extractor.spec, recognizer.backbone.resize
+def pictures(recognizer: Recognizer, path: Path, seconds: np.ndarray) -> np.ndarray:
+    """The frames (S, H, W, 3) on screen at some seconds, as the backbone sees them but in their own proportions and fit to print."""
+    resize = recognizer.backbone.resize
     whole = next(video.read(path, block=1)).data[0]
     shape = whole.shape[:2] if resize.fit == "squeeze" else (resize.height, resize.width)
     convert = video.FrameConverter(replace(resize, height=SHOWN_HEIGHT, width=round(SHOWN_HEIGHT * shape[1] / shape[0])))
-    wanted = set(rows.tolist())
-    found = {number: convert(frame) for number, (_, frame) in enumerate(video.frames(path, fps=spec.fps)) if number in wanted}
-    return np.stack([found[int(row)] for row in rows])
+    found: list[np.ndarray] = []
+    frames = video.frames(path, fps=recognizer.extractor.spec.fps)
+    _, shown = next(frames)
+    for pts, frame in frames:
+        while len(found) < len(seconds) and pts > seconds[len(found)] + TIME_SLACK:
+            found.append(convert(shown))
+        shown = frame
+    return np.stack(found + [convert(shown)] * (len(seconds) - len(found)))
 
 
 def occlusion(recognizer: Recognizer, features: Features, clip: Clip, span: slice, answer: int) -> np.ndarray:
@@ -120,24 +127,37 @@ def occlusion(recognizer: Recognizer, features: Features, clip: Clip, span: slic
 
 def covered_rows(recognizer: Recognizer, path: Path, span: slice) -> np.ndarray:
     """Features (rows, GRID * GRID, D) of a video's rows with each place covered."""
-    convert = video.FrameConverter(recognizer.backbone.resize)
-    wanted = itertools.islice(video.frames(path, fps=recognizer.extractor.spec.fps), span.start, span.stop)
     found: list[np.ndarray] = []
-    with progress("Covering places", (span.stop - span.start) * GRID * GRID, "frames") as bar:
-        while some := [covered(convert(frame)) for _, frame in itertools.islice(wanted, AT_ONCE)]:
+    seen = windows_seen(recognizer, path, span)
+    with progress("Covering places", (span.stop - span.start) * GRID * GRID, "looks") as bar:
+        while some := [covered(window) for window in itertools.islice(seen, AT_ONCE)]:
             found.append(recognizer.extractor.look(np.concatenate(some)))
             bar.advance(len(found[-1]))
     return np.concatenate(found).reshape(span.stop - span.start, GRID * GRID, -1)
 
 
-def covered(frame: np.ndarray) -> np.ndarray:
-    """Copies of a frame (H, W, 3), each with the patch at another place: (GRID * GRID, H, W, 3), row by row."""
-    copies = np.repeat(frame[None], GRID * GRID, axis=0)
-    height, width = frame.shape[:2]
+def windows_seen(recognizer: Recognizer, path: Path, span: slice) -> Iterator[np.ndarray]:
+    """What the backbone saw for each of some rows: (window, H, W, 3)."""
+    spec, convert = recognizer.extractor.spec, video.FrameConverter(recognizer.backbone.resize)
+    windows = Windows(spec.window, spec.stride)
+    left = span.stop - span.start
+    for pts, frame in itertools.islice(video.frames(path, fps=spec.fps), span.start * spec.stride, None):
+        for frames, _ in windows.add(0, convert(frame)[None], np.array([pts])):
+            yield frames
+            left -= 1
+        if not left:
+            return
+    yield from (frames for frames, _ in windows.finish(0))
+
+
+def covered(frames: np.ndarray) -> np.ndarray:
+    """Copies of frames (n, H, W, 3), in each of them the patch at another place: (GRID * GRID * n, H, W, 3), places row by row."""
+    count, height, width, _ = frames.shape
+    copies = np.tile(frames, (GRID * GRID, 1, 1, 1))
     for place in range(GRID * GRID):
         top, bottom = patch(place // GRID, height)
         left, right = patch(place % GRID, width)
-        copies[place, top:bottom, left:right] = GREY
+        copies[place * count : (place + 1) * count, top:bottom, left:right] = GREY
     return copies
 
 

@@ -117,7 +117,7 @@ def train(
     resume
         A run folder or checkpoint to go on from, to the same weights as if never stopped; `last` is the newest run.
     backbone
-        fast, balanced, best, pixels, pixels:SIZE, or any image model of timm.
+        fast, balanced, best, pixels, pixels:SIZE, any image model of timm, or a video model as hf:FOLDER.
     weights
         File with the backbone's weights (safetensors, or a state dict).
     pretrained
