@@ -30,9 +30,15 @@ def small(name: str, **options: Any) -> Backbone:
     return load_backbone(name, pretrained=False, image_size=None if name.startswith("pixels") else SIZE, **options)
 
 
-@pytest.fixture(scope="module", params=NAMES)
-def backbone(request: pytest.FixtureRequest) -> Backbone:
-    return small(request.param)
+@pytest.fixture(scope="module", params=(*NAMES, "hf:videomae", "hf:vjepa2"))
+def backbone(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Backbone:
+    source, _, kind = request.param.partition(":")
+    if source != "hf":
+        return small(request.param)
+    pytest.importorskip("transformers")
+    import tiny_models
+
+    return load_backbone(f"hf:{tiny_models.write(kind, tmp_path_factory.mktemp('models') / kind)}")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +48,8 @@ def engine(backbone: Backbone) -> Engine:
 
 
 def pictures(backbone: Backbone, count: int = BATCH, seed: int = 0) -> np.ndarray:
-    shape = (count, backbone.resize.height, backbone.resize.width, 3)
+    """Frames for `count` features: a window of them for each."""
+    shape = (count * backbone.window, backbone.resize.height, backbone.resize.width, 3)
     return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
 
 
@@ -108,9 +115,10 @@ def test_both_engines_give_what_the_module_gives(backbone: Backbone, engine: Eng
 
 def test_a_row_does_not_depend_on_its_neighbours_or_its_place_in_the_batch(backbone: Backbone, engine: Engine) -> None:
     batch = pictures(backbone)
-    turned = answers(engine, np.ascontiguousarray(batch[::-1]))
+    windows = batch.reshape(BATCH, backbone.window, *batch.shape[1:])
+    turned = answers(engine, windows[::-1].reshape(batch.shape))
     alone = np.zeros_like(batch)
-    alone[1] = batch[1]
+    alone[backbone.window : 2 * backbone.window] = windows[1]
     plain = answers(engine, batch)
     assert np.array_equal(turned[::-1], plain)
     assert np.array_equal(answers(engine, alone)[1], plain[1])

@@ -175,7 +175,13 @@ def clips(tmp_path_factory):
     return folder
 
 
-OPTIONS = {"backbone": "pixels:8", "num_frames": 4, "head": "transformer", "epochs": 6, "head_options": {"width": 16, "dense_width": 16}}
+OPTIONS = {
+    "backbone": "pixels:8",
+    "num_frames": 4,
+    "head": "transformer",
+    "epochs": 6,
+    "head_options": {"width": 16, "dense_width": 16},
+}
 
 
 @pytest.fixture(scope="module")

@@ -78,7 +78,8 @@ def test_resumed_from_any_checkpoint_equals_uninterrupted(clips, whole, tmp_path
 
 def test_killed_and_resumed_equals_uninterrupted(clips, whole, tmp_path):
     run = tmp_path / "run"
-    words = ["--backbone", "pixels:8", "--head", "transformer", "--num-frames", "4", "--epochs", "6", "--head.width", "16", "--head.dense-width", "16"]
+    words = ["--backbone", "pixels:8", "--num-frames", "4", "--epochs", "6"]
+    words += ["--head", "transformer", "--head.width", "16", "--head.dense-width", "16"]
     command = [
         sys.executable,
         "-c",

@@ -35,7 +35,8 @@ TRAIN = {
     "epochs": 40,
     "label_smoothing": 0.0,
     "val": 0.2,
-    "head": "transformer", "head_options": {"width": 16, "dense_width": 16},
+    "head": "transformer",
+    "head_options": {"width": 16, "dense_width": 16},
 }
 
 

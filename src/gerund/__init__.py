@@ -12,14 +12,16 @@ if TYPE_CHECKING:
     from gerund.downloading import download
     from gerund.errors import GerundError
     from gerund.evaluation import Evaluation, evaluate
+    from gerund.explaining import explain
     from gerund.frame_folders import frames
     from gerund.predicting import predict
+    from gerund.pretraining import Pretraining, pretrain
     from gerund.recognizer import Recognizer
     from gerund.splitting import split
     from gerund.spotting import Event, Watch
     from gerund.steps import extract, index, info, manage_cache
     from gerund.training import Training, train
-    from gerund.types import Clip, Features, FeatureSpec, Frames, Prediction, Segment
+    from gerund.types import Clip, Explanation, Features, FeatureSpec, Frames, Prediction, Segment
     from gerund.watching import watch
 
 HOMES = {
@@ -30,14 +32,16 @@ HOMES = {
     "gerund.downloading": ("download",),
     "gerund.errors": ("GerundError",),
     "gerund.evaluation": ("Evaluation", "evaluate"),
+    "gerund.explaining": ("explain",),
     "gerund.frame_folders": ("frames",),
     "gerund.predicting": ("predict",),
+    "gerund.pretraining": ("Pretraining", "pretrain"),
     "gerund.recognizer": ("Recognizer",),
     "gerund.splitting": ("split",),
     "gerund.spotting": ("Event", "Watch"),
     "gerund.steps": ("extract", "index", "info", "manage_cache"),
     "gerund.training": ("Training", "train"),
-    "gerund.types": ("Clip", "FeatureSpec", "Features", "Frames", "Prediction", "Segment"),
+    "gerund.types": ("Clip", "Explanation", "FeatureSpec", "Features", "Frames", "Prediction", "Segment"),
     "gerund.watching": ("watch",),
 }
 
@@ -48,11 +52,13 @@ __all__ = [
     "Diagnosis",
     "Evaluation",
     "Event",
+    "Explanation",
     "FeatureSpec",
     "Features",
     "Frames",
     "GerundError",
     "Prediction",
+    "Pretraining",
     "Recognizer",
     "Segment",
     "Training",
@@ -62,6 +68,7 @@ __all__ = [
     "doctor",
     "download",
     "evaluate",
+    "explain",
     "extract",
     "frames",
     "index",
@@ -69,6 +76,7 @@ __all__ = [
     "load_dataset",
     "manage_cache",
     "predict",
+    "pretrain",
     "split",
     "train",
     "watch",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gerund.evaluation import Evaluation
     from gerund.features import Extraction
     from gerund.frame_folders import FrameFolders
+    from gerund.pretraining import Pretraining
     from gerund.splitting import Splitting
     from gerund.spotting import Event, Watch
     from gerund.training import Training
@@ -43,6 +44,7 @@ COMMANDS = {
     "benchmark": ("gerund.benchmarking:benchmark", "Train the recipes on all official splits, and on random ones beside them."),
     "predict": ("gerund.predicting:predict", "Name the action in videos."),
     "watch": ("gerund.watching:watch", "Name actions live: a camera, a stream, a file at its own pace."),
+    "pretrain": ("gerund.pretraining:pretrain", "Learn from unlabelled videos, for train --init."),
     "index": ("gerund.steps:index", "List clips, labels, groups and splits; write them as a CSV."),
     "split": ("gerund.splitting:split", "Give clips a split, or folds, without parting a group."),
     "extract": ("gerund.steps:extract", "Put the features of videos into the cache."),
@@ -163,6 +165,18 @@ def show_training(training: Training, style: str) -> int:
             print(f"left out: {reason}")
         print(f"\nRun:   {training.run}\nModel: {training.model}\n\nNext: gerund predict {training.run} VIDEO")
     return SOME_FAILED if training.failed or any(side.get("failed") for side in training.metrics.values()) else 0
+
+
+def show_pretraining(pretraining: Pretraining, style: str) -> int:
+    best = min(pretraining.history, key=lambda epoch: epoch.val_loss)
+    if style == "json":
+        failed = {str(path): reason for path, reason in pretraining.failed.items()}
+        values = {"folder": str(pretraining.folder), "clips": pretraining.num_clips, "failed": failed}
+        print_json(values | {"best_epoch": best.epoch, "val_loss": best.val_loss})
+    else:
+        print(f"Kept epoch {best.epoch} with validation loss {best.val_loss:.3f} (1 is what guessing the mean costs)")
+        print(f"Encoder: {pretraining.folder}\n\nNext: gerund train DATA --init {pretraining.folder}")
+    return SOME_FAILED if pretraining.failed else 0
 
 
 def show_evaluation(evaluation: Evaluation, style: str) -> int:
@@ -485,6 +499,7 @@ def print_csv(header: list[str] | None, rows: Iterable[Iterable[Any]]) -> None:
 
 SHOW: dict[str, Callable[[Any, str], int]] = {
     "train": show_training,
+    "pretrain": show_pretraining,
     "evaluate": show_evaluation,
     "compare": show_comparison,
     "benchmark": show_benchmark,

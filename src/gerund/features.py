@@ -7,10 +7,11 @@ import itertools
 import os
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,8 @@ class Extractor:
             backbone=backbone.fingerprint,
             fps=fps,
             view="flip" if view == "flip" else "centre",
+            window=backbone.window,
+            stride=backbone.stride,
             precision=spec_precision(backbone, resolve_precision(precision, self.device)),
         )
         self.compiled: Engine | None = None
@@ -73,6 +76,16 @@ class Extractor:
             precision = self.spec.precision.partition("-")[0]
             self.compiled = compile_engine(self.backbone, device=self.device, precision=precision)
         return self.compiled
+
+    def look(self, frames: np.ndarray) -> np.ndarray:
+        """Features (N, D) float16 of frames (N * window, H, W, 3) of the backbone's size, as the cache would hold them."""
+        size = self.engine.batch_size * self.spec.window
+        found: dict[int, np.ndarray] = {}
+        for first in range(0, len(frames), size):
+            batch = np.resize(frames[first : first + size], (size, *frames.shape[1:]))  # repeats what there is
+            self.engine.submit(batch, partial(found.__setitem__, first))
+        self.engine.drain()
+        return as_stored(np.concatenate([found[first] for first in sorted(found)])[: len(frames) // self.spec.window])
 
     def extract(self, paths: Iterable[Path], *, retry_failed: bool = False) -> Extraction:
         """Features of every video, from the cache or made now. A video that cannot be decoded is listed in `failed`, with why.
@@ -152,11 +165,11 @@ class Extractor:
                         writers[index].release()
                         bar.advance()
                     else:
-                        yield Job(index=index, path=paths[digest][0], skip=len(pts))
+                        yield Job(index=index, path=paths[digest][0], skip=len(pts) * self.spec.stride)
 
             try:
                 with decoded(claimed(), len(digests), reading, self.workers) as events:
-                    for index, error in run_batches(events, engine, writers, bar):
+                    for index, error in run_batches(events, engine, writers, bar, Windows(self.spec.window, self.spec.stride)):
                         path = str(paths[digests[index]][0])
                         failed[digests[index]] = error.removeprefix(f"{path}: ")
                         self.cache.record_failure(self.spec, digests[index], failed[digests[index]])
@@ -178,6 +191,8 @@ def spec_precision(backbone: Backbone, precision: str) -> str:
 
 def calibrated(backbone: Backbone, videos: Iterable[Path]) -> Backbone:
     """The backbone with an int8 copy, calibrated on frames of videos spread over all that will be seen, in whatever order."""
+    if backbone.window > 1:
+        raise UsageError(f"--precision int8: {backbone.name} sees windows of frames, and only image backbones have int8 copies")
     paths = sorted(set(videos))
     reading = Reading(fps=1.0, resize=backbone.resize)
     frames: list[np.ndarray] = []
@@ -207,32 +222,84 @@ def decoded(jobs: Iterable[Job], count: int, reading: Reading, workers: int) -> 
 
 
 def run_batches(
-    events: Iterable[Decoded | Finished], engine: Engine, writers: Mapping[int, BlockWriter], bar: Bar
+    events: Iterable[Decoded | Finished], engine: Engine, writers: Mapping[int, BlockWriter], bar: Bar, windows: Windows
 ) -> Iterator[tuple[int, str]]:
     """Pack frames of all videos into full batches, run them, and store each video's rows; yields (index, reason) of failures."""
-    packer = Packer(engine, writers)
+    packer = Packer(engine, writers, windows.window)
     for event in events:
         packer.raise_failure()
         if isinstance(event, Decoded):
-            packer.add(event)
+            for frames, pts in windows.add(event.index, event.frames, event.pts):
+                packer.add(event.index, frames, pts)
             event.release()
         elif event.error:
+            windows.forget(event.index)
             packer.discard(event.index)
             bar.advance()
             yield event.index, event.error
         else:
+            for frames, pts in windows.finish(event.index):
+                packer.add(event.index, frames, pts)
             packer.finish(event.index)
             bar.advance(seconds=packer.seconds(event.index))
     packer.flush()
     yield from packer.failures.items()
 
 
+def as_stored(data: np.ndarray) -> np.ndarray:
+    """Features as float16, the largest values cut to what it can hold."""
+    limit = np.finfo(np.float16).max
+    return np.clip(data, -limit, limit).astype(np.float16)
+
+
+class Windows:
+    """Turns the frames of several videos, each in order, into what a backbone sees at once: `window` frames, every `stride` frames.
+
+    An image backbone's frames pass as they come. The last window of a video is the one that shows its last frame, which is repeated
+    where the window goes beyond it; so N frames give 1 + ceil((N - window) / stride) rows, at least 1.
+    """
+
+    def __init__(self, window: int, stride: int) -> None:
+        self.window, self.stride = window, stride
+        self.held: dict[int, list[tuple[float, np.ndarray]]] = defaultdict(list)
+        self.shown: Counter[int] = Counter()
+
+    def add(self, index: int, frames: np.ndarray, pts: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Frames (n * window, H, W, 3) and the seconds (n,) of the windows' middles, for windows that these frames make full."""
+        if self.window == 1:
+            yield frames, pts
+            return
+        held = self.held[index]
+        for seconds, frame in zip(pts.tolist(), frames, strict=True):
+            held.append((seconds, frame.copy(order="K")))  # what comes in is overwritten soon; planes stay planes
+            if len(held) == self.window:
+                yield self.joined(held)
+                del held[: self.stride]
+                self.shown[index] = len(held)
+
+    def finish(self, index: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The last window of a video, if there are frames that no window has shown."""
+        held = self.held.pop(index, [])
+        if len(held) > self.shown.pop(index, 0):
+            yield self.joined(held)
+
+    def forget(self, index: int) -> None:
+        self.held.pop(index, None)
+        self.shown.pop(index, None)
+
+    def joined(self, held: list[tuple[float, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+        pictures = [frame for _, frame in held]
+        pictures += pictures[-1:] * (self.window - len(held))
+        return np.stack(pictures), np.array([(held[0][0] + held[-1][0]) / 2])
+
+
 class Packer:
     """Fills batches of one fixed size across videos and hands the rows back to each video's writer."""
 
-    def __init__(self, engine: Engine, writers: Mapping[int, BlockWriter]) -> None:
+    def __init__(self, engine: Engine, writers: Mapping[int, BlockWriter], window: int) -> None:
         self.engine = engine
         self.writers = writers
+        self.window = window
         self.batch: np.ndarray | None = None
         self.owners: list[tuple[int, np.ndarray]] = []
         self.filled = 0
@@ -246,22 +313,22 @@ class Packer:
         self.failure: Exception | None = None
         self.lock = threading.Lock()
 
-    def add(self, event: Decoded) -> None:
-        frames, pts = event.frames, event.pts
-        self.last_pts[event.index] = float(pts[-1])
-        while len(frames):
+    def add(self, index: int, frames: np.ndarray, pts: np.ndarray) -> None:
+        """Frames (n * window, H, W, 3) of a video and the seconds (n,) of the rows they make."""
+        self.last_pts[index] = float(pts[-1])
+        while len(pts):
             if self.batch is None:
-                height, width = frames.shape[1:3]
-                self.batch = np.zeros((self.engine.batch_size, 3, height, width), np.uint8).transpose(0, 2, 3, 1)
-            room = len(self.batch) - self.filled
-            part = frames[:room]
-            self.batch[self.filled : self.filled + len(part)] = part
-            self.owners.append((event.index, pts[:room]))
+                shape = (self.engine.batch_size * self.window, 3, *frames.shape[1:3])
+                self.batch = np.zeros(shape, np.uint8).transpose(0, 2, 3, 1)
+            room = self.engine.batch_size - self.filled
+            part = frames[: room * self.window]
+            self.batch[self.filled * self.window :][: len(part)] = part
+            self.owners.append((index, pts[:room]))
             with self.lock:
-                self.waiting[event.index] += len(part)
-            self.filled += len(part)
-            frames, pts = frames[room:], pts[room:]
-            if self.filled == len(self.batch):
+                self.waiting[index] += len(pts[:room])
+            self.filled += len(pts[:room])
+            frames, pts = frames[room * self.window :], pts[room:]
+            if self.filled == self.engine.batch_size:
                 self.send()
 
     def send(self) -> None:
@@ -293,8 +360,7 @@ class Packer:
             self.dropped.add(index)
             self.failures[index] = "the backbone gave features that are not finite; try --precision f32"
             return
-        limit = np.finfo(np.float16).max
-        self.writers[index].add(np.clip(data, -limit, limit).astype(np.float16), pts)
+        self.writers[index].add(as_stored(data), pts)
         self.close_if_complete(index)
 
     def finish(self, index: int) -> None:

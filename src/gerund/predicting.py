@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from gerund.errors import DataError, UsageError
+from gerund.explaining import explanation
+from gerund.heatmaps import check_picture, draw_explanation
 from gerund.manifest import read_manifest
 from gerund.recognizer import Recognizer
 from gerund.rendering import annotate, check_format
@@ -24,6 +26,7 @@ def predict(
     top_k: int = 5,
     unknown_threshold: float | None = None,
     save_video: Path | None = None,
+    explain: Path | None = None,
     device: str = "auto",
     cache: Path | None = None,
 ) -> Iterator[Prediction]:
@@ -41,6 +44,8 @@ def predict(
         Answer unknown where fewer clips of known classes look as unfamiliar, 0..1; 0.05 if not given, 0 is never.
     save_video
         Write the video (one clip) with its answer drawn in, as .mp4, .gif or .webp.
+    explain
+        Write a picture (one clip) of what the answer rests on: the weight of each time step, and where in the frame.
     device
         cpu, cuda, mps or auto.
     cache
@@ -49,8 +54,11 @@ def predict(
     clips = expand([inputs] if isinstance(inputs, str | Path) else inputs)
     if save_video is not None:
         check_format(save_video)
-        if len(clips) != 1:
-            raise UsageError(f"--save-video {save_video}: one clip is drawn at a time, but {len(clips)} were given")
+    if explain is not None:
+        check_picture(explain)
+    for flag, out in (("--save-video", save_video), ("--explain", explain)):
+        if out is not None and len(clips) != 1:
+            raise UsageError(f"{flag} {out}: one clip is drawn at a time, but {len(clips)} were given")
     if unknown_threshold is not None and not 0 <= unknown_threshold <= 1:
         raise UsageError(f"--unknown-threshold {unknown_threshold:g}: a share of known clips lies between 0 and 1")
     recognizer = Recognizer.load(model, device=device, cache=cache)
@@ -58,15 +66,19 @@ def predict(
         if unknown_threshold and recognizer.familiarity is None:
             raise UsageError(f"--unknown-threshold {unknown_threshold:g}: {model} cannot tell what is unknown; train it again")
         recognizer.unknown_threshold = unknown_threshold
-    return predictions(recognizer, clips, top_k, save_video)
+    return predictions(recognizer, clips, top_k, save_video, explain)
 
 
-def predictions(recognizer: Recognizer, clips: Sequence[Clip], top_k: int, save_video: Path | None) -> Iterator[Prediction]:
+def predictions(
+    recognizer: Recognizer, clips: Sequence[Clip], top_k: int, save_video: Path | None, explain: Path | None
+) -> Iterator[Prediction]:
     for first in range(0, len(clips), AT_ONCE):
         portion = clips[first : first + AT_ONCE]
         for clip, prediction in zip(portion, recognizer.predict_clips(portion), strict=True):
             if save_video is not None and not prediction.error:
                 annotate(clip, drawn_scores(prediction), save_video)
+            if explain is not None and not prediction.error:
+                draw_explanation(explanation(recognizer, clip), explain)
             yield replace(prediction, scores=prediction.scores[:top_k])
 
 

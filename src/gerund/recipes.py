@@ -39,6 +39,7 @@ class Recipe:
     views: Literal[1, 2] = 1
     head: str = "prototype"
     head_options: Mapping[str, Any] = field(default_factory=dict)
+    init: str | None = None
     epochs: int = 60
     batch_size: int = 32
     optimizer: Literal["adamw", "adam"] = "adamw"
@@ -145,7 +146,7 @@ def resolve(recipe: str | None, config: Path | None, overrides: Mapping[str, Any
         given["fps"] = None
     if "time" in given:
         given["time"] = seconds(given["time"])
-    for name in ("data", "weights"):
+    for name in ("data", "weights", "init"):
         if name in given:
             given[name] = str(given[name])
     if given.get("head", base.head) == base.head:

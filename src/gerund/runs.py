@@ -19,8 +19,8 @@ def check_free(out: Path | None) -> None:
         raise UsageError(f"--out {out}: exists and is not empty; choose another folder")
 
 
-def make_run_folder(out: Path | None) -> Path:
-    """The given folder, or the next free one of runs/train, runs/train-2 ... Raises UsageError when the given one is in use."""
+def make_run_folder(out: Path | None, name: str = "train") -> Path:
+    """The given folder, or the next free one of runs/NAME, runs/NAME-2 ... Raises UsageError when the given one is in use."""
     check_free(out)
     try:
         if out is not None:
@@ -28,7 +28,7 @@ def make_run_folder(out: Path | None) -> Path:
             return out
         number = 1
         while True:
-            run = RUNS / ("train" if number == 1 else f"train-{number}")
+            run = RUNS / (name if number == 1 else f"{name}-{number}")
             try:
                 run.mkdir(parents=True)
                 return run

@@ -138,6 +138,15 @@ def tokens(
     return np.pad(data, ((0, sampling.num_frames - len(data)), (0, 0))), valid
 
 
+def step_edges(features: Features, clip: Clip, sampling: Sampling) -> np.ndarray:
+    """The rows of a video behind each valid token of a clip: step i is made of rows edges[i] .. edges[i + 1] - 1."""
+    rows = clip_rows(features, clip)
+    count = rows.stop - rows.start
+    return rows.start + part_edges(
+        min(count, sampling.num_frames) if sampling.take == "first" else count, sampling.num_frames, None
+    )
+
+
 def part_edges(num_rows: int, num_parts: int, jitter: np.random.Generator | None) -> np.ndarray:
     """Borders of min(num_parts, num_rows) parts, none empty: part i holds rows edges[i] .. edges[i + 1] - 1."""
     parts = min(num_parts, num_rows)

@@ -92,7 +92,7 @@ def extract(
     background
         As for train; features are of whole videos, so it changes none of them.
     backbone
-        fast, balanced, best, pixels, pixels:SIZE, or any image model of timm.
+        fast, balanced, best, pixels, pixels:SIZE, any image model of timm, or a video model as hf:FOLDER.
     weights
         File with the backbone's weights.
     pretrained

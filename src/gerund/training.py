@@ -17,6 +17,7 @@ from gerund.calibration import without_temperature
 from gerund.checking import check_clips
 from gerund.crossfitting import calibrate
 from gerund.datasets import is_published, load_dataset
+from gerund.encoders import load_encoder, made_for
 from gerund.errors import DataError, GerundError, ModelError, TrainingError, UsageError
 from gerund.evaluation import Evaluation, evaluate_clips
 from gerund.features import Extraction, Extractor, calibrated
@@ -77,6 +78,7 @@ def train(
     auto: bool = False,
     head: str | None = None,
     head_options: dict[str, str | float] | None = None,
+    init: Path | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     optimizer: Literal["adamw", "adam"] | None = None,
@@ -126,7 +128,7 @@ def train(
     resume
         A run folder or checkpoint to go on from, to the same weights as if never stopped; `last` is the newest run.
     backbone
-        fast, balanced, best, pixels, pixels:SIZE, or any image model of timm.
+        fast, balanced, best, pixels, pixels:SIZE, any image model of timm, or a video model as hf:FOLDER.
     weights
         File with the backbone's weights (safetensors, or a state dict).
     pretrained
@@ -151,6 +153,8 @@ def train(
         Network over time: prototype, transformer, bilstm, mean or frame. Its options are --head.width 256 and so on.
     head_options
         Options of the head, as --head.width 256.
+    init
+        Folder made by pretrain, whose encoder the transformer head starts from.
     epochs
         Passes over the training clips, at most.
     batch_size
@@ -195,6 +199,8 @@ def train(
         Run folder; the next free runs/train, runs/train-2 ... if not given.
     """
     given = {name: value for name, value in locals().items() if name in Recipe.__dataclass_fields__}
+    if init is not None and head is None:
+        given["head"] = "transformer"  # the only one that can start from an encoder
     if auto and (resume is not None or head is not None or head_options):
         raise UsageError("--auto chooses the head; leave out --head, its options and --resume")
     if resume is not None:
@@ -276,7 +282,7 @@ def resume_training(
             raise UsageError(f"{flag} {value}: a resumed run keeps its own; leave it out")
     settings = resolve(None, run / "config.json", given)
     clips = read_manifest(run / "clips.csv")
-    recognizer = untrained(clips, settings, cache)
+    recognizer = untrained(clips, replace(settings, init=None), cache)  # the checkpoint brings all weights
     write_json(run / "config.json", as_config(settings))
     return finish(recognizer, extract_views(recognizer, settings, clips), clips, settings, run, checkpoint)
 
@@ -387,6 +393,9 @@ def untrained(clips: Sequence[Clip], settings: Recipe, cache: Path | None) -> Re
         num_frames=sampling.num_frames,
         options=settings.head_options,
     )
+    options = heads.head_options(settings.head, settings.head_options)
+    if settings.init:
+        load_encoder(Path(settings.init), head, made_for(backbone.fingerprint, settings.fps, sampling, options))
     recognizer = Recognizer(
         labels=labels,
         backbone=backbone,
@@ -394,7 +403,7 @@ def untrained(clips: Sequence[Clip], settings: Recipe, cache: Path | None) -> Re
         sampling=sampling,
         head=head,
         head_name=settings.head,
-        head_options=heads.head_options(settings.head, settings.head_options),
+        head_options=options,
         precision=settings.precision,
         device=settings.device,
         cache=cache,

@@ -149,3 +149,20 @@ class Prediction:
     def top(self, k: int | None) -> list[dict[str, Any]]:
         """The k likeliest labels in the Hugging Face shape, `[{"label": ..., "score": ...}, ...]`; None gives all."""
         return [{"label": label, "score": score} for label, score in self.scores[:k]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """Why a clip got its label, over its S time steps. Falls are of the label's probability, 0.1 for one from 0.9 to 0.8.
+
+    `seconds` (S,) and `frames` (S, H, W, 3) uint8: a frame from the middle of each step. `weights` (S,): the head's, adding up to 1.
+    `drops` (S,): the fall when the step is hidden. `heat` (G, G): the fall when a patch covers that place of every frame, counted
+    from the top left.
+    """
+
+    prediction: Prediction
+    seconds: np.ndarray
+    frames: np.ndarray
+    weights: np.ndarray
+    drops: np.ndarray
+    heat: np.ndarray

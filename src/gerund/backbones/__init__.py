@@ -1,4 +1,4 @@
-"""Frozen image networks: a frame in, one feature vector out. A new source = one file + one line here."""
+"""Frozen networks: a frame in (or a window of frames), one feature vector out. A new source = one file + one line here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gerund.backbones import pixels, timm_models
+from torch import nn
+
+from gerund.backbones import hf_models, pixels, timm_models
 from gerund.backbones.base import Backbone, weights_digest
 from gerund.backbones.engines import Engine, best_device, compile_engine, resolve_precision
 from gerund.backbones.quantizing import quantize, quantized_digest
@@ -28,7 +30,7 @@ __all__ = [
     "resolve_precision",
 ]
 
-BACKBONES = {"pixels": pixels.load, "timm": timm_models.load}
+BACKBONES = {"pixels": pixels.load, "timm": timm_models.load, "hf": hf_models.load}
 
 PRESETS = {"fast": "mobilenetv2_100", "balanced": "convnext_tiny.in12k_ft_in1k", "best": "vit_base_patch14_reg4_dinov2.lvd142m"}
 
@@ -41,7 +43,7 @@ def load_backbone(
     image_size: int | None = None,
     fit: Fit | None = None,
 ) -> Backbone:
-    """A backbone by preset (fast, balanced, best), by source (`pixels`, `pixels:48`, `timm:NAME`) or by timm name.
+    """A backbone by preset (fast, balanced, best), by source (`pixels`, `pixels:48`, `timm:NAME`, `hf:FOLDER`) or by timm name.
 
     Frames are squeezed into the square input unless `fit` says otherwise: nothing at the sides is lost (docs/log.md has the figures).
     `weights` is a local file; otherwise `pretrained` fetches the published weights, once. `image_size` in pixels and `fit` override
@@ -70,18 +72,27 @@ def rebuild_backbone(config: Mapping[str, Any], weights: Path) -> Backbone:
             raise BackboneError(
                 f"{weights}: missing, and the model was trained with weights from a file ({config['origin']}); put them there"
             )
-        size = None if config["name"].startswith("pixels") else resize.height
+        size = None if config["name"].startswith(("pixels", "hf:")) else resize.height
         backbone = load_backbone(config["name"], pretrained=config["origin"] == "pretrained", image_size=size)
         check_digest(backbone.weights_digest, config, backbone.name)
         return replace(backbone, **shape)
     check_digest(weights_digest(timm_models.read_weights(weights)), config, str(weights))
     return Backbone(
         name=config["name"],
-        build=lambda: timm_models.rebuild(config["name"], resize.height, weights),
+        build=lambda: rebuild_module(config, resize, weights),
+        window=config.get("window", 1),
+        stride=config.get("stride", 1),
+        architecture=config.get("architecture"),
         feature_dim=config["feature_dim"],
         digest=config["weights_digest"],
         **shape,
     )
+
+
+def rebuild_module(config: Mapping[str, Any], resize: Resize, weights: Path) -> nn.Module:
+    if config.get("architecture") is not None:
+        return hf_models.rebuild(config["architecture"], config["window"], weights)
+    return timm_models.rebuild(config["name"], resize.height, weights)
 
 
 def check_digest(found: str, config: Mapping[str, Any], source: str) -> None:

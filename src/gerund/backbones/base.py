@@ -18,7 +18,10 @@ from gerund.types import Fit, Resize
 
 @dataclass(frozen=True, kw_only=True)
 class Backbone:
-    """A frozen image network. `module` maps normalised frames (N, 3, H, W) float32 to features (N, `feature_dim`).
+    """A frozen network. `module` maps normalised frames (N * `window`, 3, H, W) float32 to features (N, `feature_dim`).
+
+    An image network sees one frame at a time (`window` 1); a video network sees `window` successive ones, a new window starting
+    every `stride` frames, and `architecture` is then all that its source needs to build it.
 
     It is made by `build` when first asked for: prediction with a compiled copy at hand never needs it. `mean` and `std` are per
     channel, for pixel values in 0..1. `origin` says where the weights come from; `digest` is theirs where it is known beforehand;
@@ -34,6 +37,9 @@ class Backbone:
     origin: str
     digest: str | None = None
     quantized: Path | None = None
+    window: int = 1
+    stride: int = 1
+    architecture: Mapping[str, Any] | None = None
 
     @cached_property
     def module(self) -> nn.Module:
@@ -51,6 +57,11 @@ class Backbone:
         return f"{self.name}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]}"
 
     @property
+    def file_name(self) -> str:
+        """The fingerprint without what file names cannot hold."""
+        return self.fingerprint.replace(":", "-").replace("/", "-")
+
+    @property
     def config(self) -> dict[str, Any]:
         """All but the weights, as plain values; `rebuild` in the source's module turns it back into a backbone."""
         return {
@@ -61,6 +72,9 @@ class Backbone:
             "feature_dim": self.feature_dim,
             "origin": self.origin,
             "weights_digest": self.weights_digest,
+            "window": self.window,
+            "stride": self.stride,
+            "architecture": self.architecture,
         }
 
 

@@ -23,12 +23,15 @@ PRECISIONS = ("auto", "bf16", "f32", "int8")
 
 
 class Engine(Protocol):
-    """A compiled backbone. Batches have one fixed shape, so a feature never depends on what else is computed beside it."""
+    """A compiled backbone. Batches have one fixed shape, so a feature never depends on what else is computed beside it.
+
+    `batch_size` counts features: a video backbone needs `window` frames for each.
+    """
 
     batch_size: int
 
     def submit(self, batch: np.ndarray, done: Callable[[np.ndarray], None]) -> None:
-        """Start one batch (batch_size, H, W, 3) uint8, best a view of planes; `done` gets the features (batch_size, D) float32.
+        """Start one batch (batch_size * window, H, W, 3) uint8, best a view of planes; `done` gets the features (batch_size, D) float32.
 
         `done` may be called from another thread, and not in the order of submission.
         """
@@ -60,8 +63,10 @@ def resolve_precision(precision: str, device: str) -> str:
 def compile_engine(backbone: Backbone, *, device: str, precision: str, batch_size: int | None = None) -> Engine:
     """Compile a backbone for a device (`cpu`, `cuda`, `cuda:1`, `mps`) in a resolved precision (`bf16`, `f32`, `int8` if quantized)."""
     if device == "cpu":
-        return OpenVinoEngine(backbone, precision=precision, batch_size=batch_size or BATCH_SIZE)
-    return TorchEngine(backbone, device=device, precision=precision, batch_size=batch_size or GPU_BATCH_SIZE)
+        return OpenVinoEngine(backbone, precision=precision, batch_size=batch_size or max(1, BATCH_SIZE // backbone.window))
+    return TorchEngine(
+        backbone, device=device, precision=precision, batch_size=batch_size or max(1, GPU_BATCH_SIZE // backbone.window)
+    )
 
 
 @cache
@@ -102,7 +107,7 @@ def converted(backbone: Backbone, batch_size: int) -> Path:
     """The network in OpenVINO's own format, made once per machine: converting needs torch and timm, loading does not."""
     import openvino as ov
 
-    path = default_cache() / "openvino" / f"{backbone.fingerprint.replace(':', '-')}-{batch_size}-{ov.get_version()[:12]}.xml"
+    path = default_cache() / "openvino" / f"{backbone.file_name}-{batch_size}-{ov.get_version()[:12]}.xml"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
@@ -114,11 +119,11 @@ def converted(backbone: Backbone, batch_size: int) -> Path:
 
 
 def openvino_graph(backbone: Backbone, batch_size: int) -> Any:
-    """The network as an OpenVINO model: uint8 (batch, 3, H, W) in, float32 (batch, D) out."""
+    """The network as an OpenVINO model: uint8 (batch * window, 3, H, W) in, float32 (batch, D) out."""
     import openvino as ov
     from openvino.preprocess import PrePostProcessor
 
-    shape = (batch_size, 3, backbone.resize.height, backbone.resize.width)
+    shape = (batch_size * backbone.window, 3, backbone.resize.height, backbone.resize.width)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the converter uses torch's tracer, which torch has deprecated
         graph = ov.convert_model(backbone.module, example_input=torch.zeros(shape), input=[ov.PartialShape(list(shape))])
@@ -131,7 +136,7 @@ def openvino_graph(backbone: Backbone, batch_size: int) -> Any:
 
 
 class TorchEngine:
-    """Torch in channels_last, autocast where asked for. On CUDA the copies of one batch overlap with the arithmetic of another."""
+    """Torch in channels_last for image networks, autocast where asked for. On CUDA the copies of one batch overlap with the arithmetic of another."""
 
     IN_FLIGHT = 3
     """Batches that are queued on the device before the first answer is waited for."""
@@ -140,7 +145,9 @@ class TorchEngine:
         self.batch_size = batch_size
         self.device = torch.device(device)
         self.cuda = self.device.type == "cuda"
-        self.module = backbone.build().eval().requires_grad_(False).to(self.device).to(memory_format=torch.channels_last)
+        # a video network's weights have five dimensions, and channels_last knows four
+        self.layout = torch.channels_last if backbone.window == 1 else torch.contiguous_format
+        self.module = backbone.build().eval().requires_grad_(False).to(self.device).to(memory_format=self.layout)
         self.bf16 = precision == "bf16"
         self.mean = 255 * torch.tensor(backbone.mean, device=self.device).view(1, 3, 1, 1)
         self.std = 255 * torch.tensor(backbone.std, device=self.device).view(1, 3, 1, 1)
@@ -150,7 +157,7 @@ class TorchEngine:
     def submit(self, batch: np.ndarray, done: Callable[[np.ndarray], None]) -> None:
         planes = torch.from_numpy(np.ascontiguousarray(batch.transpose(0, 3, 1, 2)))
         planes = planes.pin_memory().to(self.device, non_blocking=True) if self.cuda else planes.to(self.device, copy=True)
-        frames = ((planes.float() - self.mean) / self.std).to(memory_format=torch.channels_last)
+        frames = ((planes.float() - self.mean) / self.std).to(memory_format=self.layout)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             features = self.module(frames)
         answer = features.float().to("cpu", non_blocking=self.cuda)

@@ -30,7 +30,7 @@ def quantize(backbone: Backbone, frames: np.ndarray) -> tuple[Backbone, float]:
     planes = np.ascontiguousarray(frames.transpose(0, 3, 1, 2))
     planes = planes[: max(1, len(planes) // BATCH_SIZE) * BATCH_SIZE]
     planes = np.resize(planes, (max(len(planes), BATCH_SIZE), *planes.shape[1:]))
-    name = f"{backbone.fingerprint.replace(':', '-')}-int8-{hashlib.sha256(planes.data).hexdigest()[:16]}.xml"
+    name = f"{backbone.file_name}-int8-{hashlib.sha256(planes.data).hexdigest()[:16]}.xml"
     path = default_cache() / "openvino" / name
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)

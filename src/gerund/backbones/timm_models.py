@@ -75,13 +75,20 @@ def create_pretrained(name: str, image_size: int | None) -> Any:
 def cached_or_reachable(name: str) -> bool:
     """Whether fetching can work at all; the hub's client would try for most of a minute before it says no."""
     import timm
-    from huggingface_hub import constants, try_to_load_from_cache
+    from huggingface_hub import try_to_load_from_cache
 
     config = timm.get_pretrained_cfg(name)
     repository = config.hf_hub_id if config else None
     files = ("model.safetensors", "pytorch_model.bin")
     if repository and any(isinstance(try_to_load_from_cache(repository, file), str) for file in files):
         return True
+    return reachable()
+
+
+def reachable() -> bool:
+    """Whether the hub answers."""
+    from huggingface_hub import constants
+
     try:
         urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=5).close()
     except urllib.error.HTTPError:

@@ -36,10 +36,14 @@ class Head(nn.Module):
 
 
 class Standardize(nn.Module):
-    """Each input dimension to mean 0 and standard deviation 1 over the training tokens; fixed numbers, not learned."""
+    """Each input dimension to mean 0 and standard deviation 1 over the training tokens; fixed numbers, not learned.
+
+    `fitted` is set where they were measured on more than the training tokens, and then stand.
+    """
 
     mean: Tensor
     std: Tensor
+    fitted = False
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -48,6 +52,8 @@ class Standardize(nn.Module):
 
     def fit(self, x: Tensor, valid: Tensor) -> None:
         """Measure tokens x (N, T, D); a dimension that hardly moves is not blown up."""
+        if self.fitted:
+            return
         count, total, squares = valid.sum(), 0.0, 0.0
         for part, mask in zip(x.split(1024), valid.split(1024), strict=True):
             rows = part[mask].double()

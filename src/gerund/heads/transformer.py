@@ -67,10 +67,18 @@ class TransformerHead(Head):
         if self.standardize is not None:
             self.standardize.fit(x, valid)
 
+    def standardized(self, x: Tensor, valid: Tensor) -> Tensor:
+        """Tokens (B, T, D) as the projection takes them."""
+        x = torch.where(valid.unsqueeze(-1), x, 0)  # padding may hold anything, even NaN
+        return x if self.standardize is None else self.standardize(x)
+
     def encode(self, x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens after the encoder (B, S, width) and their mask (B, S); S = T, or T + 1 with a class token in front."""
-        x = torch.where(valid.unsqueeze(-1), x, 0)  # padding may hold anything, even NaN
-        x = self.project(x if self.standardize is None else self.standardize(x)) + self.positions
+        return self.mix(self.project(self.standardized(x, valid)), valid)
+
+    def mix(self, x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Positions and encoder layers over projected tokens (B, T, width); what comes out is what `encode` gives."""
+        x = x + self.positions
         if self.cls is not None:
             x = torch.cat([self.cls.expand(len(x), 1, -1), x], dim=1)
             valid = torch.cat([torch.ones_like(valid[:, :1]), valid], dim=1)

@@ -1,0 +1,145 @@
+"""Video models of Hugging Face transformers (VideoMAE, V-JEPA 2): one feature per window of frames, the mean of the encoder's tokens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from gerund.backbones.base import Backbone, resize_of
+from gerund.backbones.timm_models import RANDOM_SEED, first_line, load_weights, reachable, read_weights
+from gerund.errors import BackboneError, UsageError
+from gerund.types import Fit
+
+KINDS = {"videomae": ("num_frames", "image_size"), "vjepa2": ("frames_per_clip", "crop_size")}
+"""Models that can be used, and what their configuration calls the frames of a window and the side of the input."""
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+PROCESSORS = ("video_preprocessor_config.json", "preprocessor_config.json")
+BILINEAR = 2
+"""What Pillow, and so a processor's file, calls it."""
+
+
+class VideoEncoder(nn.Module):
+    """Normalised frames (N * window, 3, H, W) -> features (N, D)."""
+
+    def __init__(self, network: nn.Module, window: int) -> None:
+        super().__init__()
+        self.network = network
+        self.window = window
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        return self.network(frames.unflatten(0, (-1, self.window))).last_hidden_state.mean(1)
+
+
+def load(name: str, *, weights: Path | None, pretrained: bool, image_size: int | None, fit: Fit | None) -> Backbone:
+    """`hf:FOLDER`, or `hf:OWNER/NAME` from the hub. A new window starts every half window.
+
+    Raises UsageError for other kinds of models and without transformers, BackboneError for weights that are missing or incomplete.
+    """
+    transformers = transformers_package()
+    if weights is not None:
+        raise UsageError(
+            f"--weights {weights}: the weights of a Hugging Face model lie in its own folder; give --backbone hf:FOLDER"
+        )
+    folder = Path(name).expanduser() if Path(name).expanduser().is_dir() else fetched(name)
+    try:
+        config = transformers.AutoConfig.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise BackboneError(f"hf:{name}: no model's config.json is there ({first_line(error)})") from None
+    if config.model_type not in KINDS:
+        raise UsageError(f"--backbone hf:{name}: a {config.model_type} model; these kinds can be used: {', '.join(KINDS)}")
+    window, side = (getattr(config, key) for key in KINDS[config.model_type])
+    if image_size not in (None, side):
+        raise UsageError(f"--image-size {image_size}: hf:{name} takes {side} pixels and no others; leave the option out")
+    module = VideoEncoder(network(config, folder if pretrained else None), window)
+    shown = folder.name if folder == Path(name).expanduser() else name
+    processor = processor_of(folder)
+    interpolation = "bilinear" if processor.get("resample") == BILINEAR else "bicubic"
+    return Backbone(
+        name=f"hf:{shown}",
+        build=lambda: module,
+        resize=resize_of({"input_size": (side, side), "interpolation": interpolation}, None, fit),
+        mean=tuple(processor.get("image_mean", IMAGENET_MEAN)),
+        std=tuple(processor.get("image_std", IMAGENET_STD)),
+        feature_dim=config.hidden_size,
+        origin=f"{shown}/model.safetensors" if pretrained else f"random (seed {RANDOM_SEED})",
+        window=window,
+        stride=max(1, window // 2),
+        architecture=config.to_diff_dict(),
+    )
+
+
+def transformers_package() -> Any:
+    try:
+        import transformers
+    except ImportError:
+        raise UsageError("--backbone hf:... needs transformers; pip install 'gerund[hf]'") from None
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    return transformers
+
+
+def fetched(name: str) -> Path:
+    """The folder of a model of the hub: already on this machine, or fetched now."""
+    from huggingface_hub import snapshot_download
+
+    patterns = ["*.json", "model*.safetensors"]
+    try:
+        return Path(snapshot_download(name, allow_patterns=patterns, local_files_only=True))
+    except Exception:  # not on this machine, or no name of the hub at all: the hub itself is asked
+        pass
+    try:
+        if not reachable():
+            raise ConnectionError("no connection")
+        return Path(snapshot_download(name, allow_patterns=patterns))
+    except Exception as error:  # the hub's client and the socket layer raise a dozen kinds here
+        raise BackboneError(
+            f"hf:{name}: no such folder, not on this machine, and it could not be fetched ({first_line(error)}). Give the folder of a "
+            "model (config.json and model.safetensors) as hf:FOLDER, or connect to the internet once"
+        ) from None
+
+
+def network(config: Any, folder: Path | None) -> nn.Module:
+    """The encoder, with the weights of a folder or equally initialised in every process."""
+    from transformers import AutoModel
+
+    if folder is None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(RANDOM_SEED)
+            model = AutoModel.from_config(config)
+    else:
+        try:
+            model, found = AutoModel.from_pretrained(folder, config=config, use_safetensors=True, output_loading_info=True)
+        except Exception as error:  # transformers documents no exception types
+            raise BackboneError(
+                f"{folder}: its weights cannot be read ({first_line(error)}); model.safetensors is needed"
+            ) from None
+        if found["missing_keys"]:
+            raise BackboneError(
+                f"{folder}: {len(found['missing_keys'])} weights are missing, first {min(found['missing_keys'])}; another model's?"
+            )
+    return model.float().encoder if config.model_type == "vjepa2" else model.float()
+
+
+def processor_of(folder: Path) -> dict[str, Any]:
+    """How a model's frames are prepared, from the file beside it; empty when there is none."""
+    for name in PROCESSORS:
+        if (folder / name).is_file():
+            try:
+                return dict(json.loads((folder / name).read_text(encoding="utf-8")))
+            except ValueError as error:
+                raise BackboneError(f"{folder / name}: not readable as JSON ({error})") from None
+    return {}
+
+
+def rebuild(architecture: Mapping[str, Any], window: int, weights: Path) -> nn.Module:
+    """The network of a model folder with the weights bundled there; nothing is fetched."""
+    transformers = transformers_package()
+    config = transformers.AutoConfig.for_model(**architecture)
+    module = VideoEncoder(network(config, None), window)
+    load_weights(module, read_weights(weights), weights, str(architecture["model_type"]))
+    return module

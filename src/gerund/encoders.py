@@ -1,0 +1,68 @@
+"""A pretrained encoder on disk: its weights, and what it was made for. `pretrain` writes it, `train --init` reads it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+
+from gerund.errors import ModelError, UsageError
+from gerund.heads import Head
+from gerund.heads.transformer import TransformerHead
+from gerund.recognizer import read_tensors, sha256
+from gerund.sampling import Sampling
+
+FORMAT, FORMAT_VERSION = "gerund-encoder", 1
+WEIGHTS = "encoder.safetensors"
+FREE = ("pooling", "dropout", "attention_dropout", "classifier_dropout", "position_scale")
+"""Options of the head that change no weight of the encoder, so that training may choose its own."""
+OWN = ("classify.", "score.", "cls")
+"""Weights of the head that are not the encoder's."""
+
+
+def made_for(fingerprint: str, fps: float | None, sampling: Sampling, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that must be equal for an encoder's weights to make sense, by the name of its flag."""
+    head = {f"head.{key}": value for key, value in options.items() if key not in FREE}
+    return {"backbone": fingerprint, "fps": fps, **asdict(sampling), **head}
+
+
+def save_encoder(head: Head, use: Mapping[str, Any], folder: Path) -> None:
+    """Write the encoder's weights and config.json. Raises ModelError when the folder cannot be written."""
+    state = {key: value.detach().cpu().contiguous() for key, value in head.state_dict().items() if not key.startswith(OWN)}
+    partial = folder / f".{WEIGHTS}"
+    try:
+        partial.write_bytes(save(state, {"format": "pt"}))
+        config = {"format": FORMAT, "format_version": FORMAT_VERSION, "made_for": dict(use), "sha256": sha256(partial)}
+        partial.replace(folder / WEIGHTS)
+        (folder / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ModelError(f"{folder}: the encoder cannot be saved ({error.strerror}); choose another place with --out") from None
+
+
+def load_encoder(folder: Path, head: Head, use: Mapping[str, Any]) -> None:
+    """Put a pretrained encoder's weights into a head, the means and deviations of the tokens with them.
+
+    Raises UsageError when there is no encoder, or one for another set-up (naming what differs), ModelError when it is damaged.
+    """
+    if not isinstance(head, TransformerHead):
+        raise UsageError(f"--init {folder}: holds the encoder of a transformer head; only --head transformer can start from it")
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        config = None
+    if not isinstance(config, dict) or config.get("format") != FORMAT or not (folder / WEIGHTS).is_file():
+        raise UsageError(f"--init {folder}: not a folder made by gerund pretrain (its config.json and {WEIGHTS} are not in it)")
+    if config.get("format_version") != FORMAT_VERSION:
+        raise ModelError(f"{path}: format version {config.get('format_version')} is not known here; update gerund")
+    there = config.get("made_for", {})
+    differing = [f"{key} {there.get(key)} there, {value} here" for key, value in use.items() if there.get(key) != value]
+    if differing:
+        raise UsageError(f"--init {folder}: made for another set-up: {'; '.join(differing)}. Train alike, or pretrain again")
+    head.load_state_dict(read_tensors(folder / WEIGHTS, config.get("sha256", "")), strict=False)
+    if head.standardize is not None:
+        head.standardize.fitted = True

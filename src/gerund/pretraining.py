@@ -1,0 +1,341 @@
+"""Learning from unlabelled video: hide time steps, predict their features; `train --init` starts from what was learned.
+
+The idea is that of BERT (Devlin et al. 2019, arXiv:1810.04805) and of masked autoencoders for video (Feichtenhofer et al. 2022,
+arXiv:2205.09113), with the features of a frozen backbone in the place of words and pixels.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gerund import heads
+from gerund.backbones import load_backbone
+from gerund.cache import FeatureCache
+from gerund.datasets import DATASETS, load_dataset
+from gerund.encoders import made_for, save_encoder
+from gerund.errors import DataError, TrainingError, UsageError
+from gerund.features import Extraction, Extractor
+from gerund.fitting import GRADIENT_CLIP, TOKEN_MEMORY, Batches, TokenSet, cosine
+from gerund.heads.transformer import TransformerHead
+from gerund.manifest import group_hash, group_of, relative_name
+from gerund.predicting import expand
+from gerund.progress import note, progress
+from gerund.recipes import RECIPES, underscored
+from gerund.reporting import spread
+from gerund.runs import append_row, check_free, make_run_folder
+from gerund.sampling import Sampling, step_edges, tokens
+from gerund.types import Clip
+
+DEFAULT = RECIPES["default"]
+DRAWS = 4
+"""Jittered versions made of each clip; an epoch takes one of them, or the plain one."""
+WARMUP = 0.1
+HELD_OUT = 0.1
+"""Share of the groups (the videos, where none are known) on which the best epoch is chosen."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How the encoder is trained. Raises UsageError, naming the flag and the value, for numbers that cannot be."""
+
+    hidden: float
+    epochs: int
+    batch_size: int
+    lr: float
+    weight_decay: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.hidden < 1:
+            raise UsageError(f"--hidden {self.hidden:g}: a share above 0 and below 1")
+        for flag, value in (("--epochs", self.epochs), ("--batch-size", self.batch_size)):
+            if value < 1:
+                raise UsageError(f"{flag} {value}: at least 1 is needed")
+        if not self.lr > 0:
+            raise UsageError(f"--lr {self.lr:g}: the learning rate must be above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """One row of results.csv. Losses are squared errors of standardised features: 1 is what predicting their mean costs."""
+
+    epoch: int
+    time: float
+    train_loss: float
+    val_loss: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretraining:
+    """A pretrained encoder: its folder, one row per epoch, how many clips it learned from, and the videos that could not be read."""
+
+    folder: Path
+    history: list[Epoch]
+    num_clips: int
+    failed: dict[Path, str]
+
+
+def pretrain(
+    inputs: Sequence[str | Path],
+    *,
+    split: int | None = None,
+    backbone: str = DEFAULT.backbone,
+    weights: Path | None = None,
+    pretrained: bool = True,
+    image_size: int | None = None,
+    fit: Literal["crop", "squeeze", "letterbox"] | None = None,
+    fps: float | Literal["native"] = 8.0,
+    num_frames: int = DEFAULT.num_frames,
+    take: Literal["mean", "middle", "first"] = DEFAULT.take,
+    motion: bool = DEFAULT.motion,
+    head_options: dict[str, str | float] | None = None,
+    hidden: float = 0.5,
+    span: float = 10.0,
+    epochs: int = 60,
+    batch_size: int = DEFAULT.batch_size,
+    lr: float = DEFAULT.lr,
+    weight_decay: float = DEFAULT.weight_decay,
+    seed: int = 0,
+    device: str = "auto",
+    precision: Literal["auto", "bf16", "f32"] = "auto",
+    workers: int | None = None,
+    cache: Path | None = None,
+    out: Path | None = None,
+) -> Pretraining:
+    """Train the encoder of the transformer head on videos without labels, for `train --init`.
+
+    Some time steps of each clip are hidden, and their features predicted from the others. Clips marked test are left out.
+    Raises UsageError for settings that cannot be, DataError for too few videos, TrainingError when training fails.
+
+    Parameters
+    ----------
+    inputs
+        Videos, folders (all videos in them), patterns, lists and CSVs as for predict; or name:path as for train.
+    split
+        Number of the official split, for data sets that have several; its training clips are used.
+    backbone
+        As for train; training must use the same.
+    weights
+        File with the backbone's weights.
+    pretrained
+        Fetch the backbone's published weights; without, it is randomly initialised.
+    image_size
+        Side of the backbone's input in pixels.
+    fit
+        How a frame becomes square: crop, squeeze or letterbox.
+    fps
+        Frames per second that are looked at, or native.
+    num_frames
+        Time steps of a clip.
+    take
+        What a time step is made of: the mean of its part of the clip, its middle frame; or the first frames of the clip.
+    motion
+        Join how much the features change within each step.
+    head_options
+        Options of the transformer head, as --head.width 256.
+    hidden
+        Share of a clip's steps that are hidden.
+    span
+        Seconds: videos of more than twice this are cut into clips of this length.
+    epochs
+        Passes over the clips.
+    batch_size
+        Clips per training step.
+    lr
+        Peak learning rate.
+    weight_decay
+        Weight decay.
+    seed
+        Seed of initialisation, order and hiding.
+    device
+        cpu, cuda, mps or auto.
+    precision
+        Of the backbone: bf16, f32 or auto.
+    workers
+        Decoding processes.
+    cache
+        Folder for features.
+    out
+        Folder for the encoder; the next free runs/pretrain, runs/pretrain-2 ... if not given.
+    """
+    settings = Settings(hidden=hidden, epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay, seed=seed)
+    if not span > 0:
+        raise UsageError(f"--span {span:g}: above 0 seconds")
+    check_free(out)
+    options = heads.head_options("transformer", underscored(head_options or {}))
+    sampling = Sampling(num_frames=num_frames, take=take, motion=motion)
+    clips = unlabelled_clips([inputs] if isinstance(inputs, str | Path) else inputs, split)
+    frozen = load_backbone(backbone, weights=weights, pretrained=pretrained, image_size=image_size, fit=fit)
+    rate = None if fps == "native" else float(fps)
+    extractor = Extractor(frozen, fps=rate, cache=FeatureCache(cache), device=device, precision=precision, workers=workers)
+    extraction = extractor.extract(clip.path for clip in clips)
+    clips = cut(clips, extraction, span)
+    train_set, val_set = token_sets(clips, extraction, sampling, seed)
+    torch.manual_seed(seed)
+    dim = sampling.token_dim(frozen.feature_dim)
+    model = MaskedSteps(TransformerHead(dim, 1, num_frames, **options), dim, hidden)
+    folder = make_run_folder(out, name="pretrain")
+    use = made_for(frozen.fingerprint, rate, sampling, options)
+    note(f"Pretraining on {len(train_set)} clips, {len(val_set)} held out")
+    history: list[Epoch] = []
+    best = float("inf")
+    try:
+        with progress("Pretraining", epochs, "epochs") as bar:
+            for epoch in epochs_of(model, train_set, val_set, settings, torch.device(extractor.device)):
+                history.append(epoch)
+                append_row(folder / "results.csv", results_row(epoch))
+                better = epoch.val_loss < best
+                if better:
+                    best = epoch.val_loss
+                    save_encoder(model.head, use, folder)
+                said = f"epoch {epoch.epoch}/{epochs}  train loss {epoch.train_loss:.3f}  val loss {epoch.val_loss:.3f}"
+                bar.advance(said=said + "  best" * better)
+    except KeyboardInterrupt:
+        note(f"Interrupted: the best encoder so far is in {folder}" if history else "Interrupted before the first epoch was over")
+        raise
+    return Pretraining(folder=folder, history=history, num_clips=len(clips), failed=extraction.failed)
+
+
+def unlabelled_clips(inputs: Sequence[str | Path], split: int | None) -> list[Clip]:
+    """All clips that the inputs mean, labels dropped, those marked test left out."""
+    clips: list[Clip] = []
+    for each in inputs:
+        name, colon, _ = str(each).partition(":")
+        named = str(each) == "toy" or (colon and name in DATASETS)
+        if split is not None and not named:
+            raise UsageError(f"--split {split}: {each} has no numbered splits; leave the option out")
+        clips += load_dataset(each if named else expand([each]), split=split, allow_leak=True)
+    kept = [replace(clip, label=None) for clip in clips if clip.split != "test"]
+    if len(kept) < len(clips):
+        note(f"{len(clips) - len(kept)} of {len(clips)} clips are marked test and left out")
+    return kept
+
+
+def cut(clips: Sequence[Clip], extraction: Extraction, span: float) -> list[Clip]:
+    """Clips whose features are there; long ones as several of about `span` seconds, all of the same length and the same group."""
+    pieces: list[Clip] = []
+    for clip in clips:
+        if clip.path not in extraction.features:
+            continue
+        video_end = extraction.features[clip.path].end
+        end = video_end if clip.end is None else min(clip.end, video_end)
+        count = int((end - clip.start) / span) if end - clip.start > 2 * span else 1
+        edges = np.linspace(clip.start, end, count + 1).tolist()
+        group = group_of(clip)
+        if count == 1:
+            pieces.append(replace(clip, group=group))
+        else:
+            pieces += [replace(clip, start=a, end=b, group=group) for a, b in itertools.pairwise(edges)]
+    return pieces
+
+
+def token_sets(clips: Sequence[Clip], extraction: Extraction, sampling: Sampling, seed: int) -> tuple[TokenSet, TokenSet]:
+    """Tokens of the clips to learn from, in several versions, and of those held out by group. Raises DataError for too few."""
+    usable = [clip for clip in clips if len(step_edges(extraction.features[clip.path], clip, sampling)) > 2]
+    rank = {group: group_hash(relative_name(group), f"{seed}/pretrain") for group in {group_of(clip) for clip in usable}}
+    if len(rank) < 2:
+        raise DataError(f"{len(rank)} videos have two time steps or more; pretraining needs at least two videos, better hundreds")
+    held = {group for group in rank if rank[group] < HELD_OUT} or {min(rank, key=lambda group: rank[group])}
+    held -= {max(held, key=lambda group: rank[group])} if len(held) == len(rank) else set()
+    rng = np.random.default_rng(seed)
+    train = stacked([clip for clip in usable if group_of(clip) not in held], extraction, sampling, DRAWS, rng)
+    return train, stacked([clip for clip in usable if group_of(clip) in held], extraction, sampling, 0, rng)
+
+
+def stacked(clips: Sequence[Clip], extraction: Extraction, sampling: Sampling, draws: int, rng: np.random.Generator) -> TokenSet:
+    """Tokens of clips, plain and jittered `draws` times; fewer times, and of fewer clips, when they would not fit in memory."""
+    width = sampling.token_dim(next(iter(extraction.features.values())).feature_dim)
+    most = max(1, TOKEN_MEMORY // (sampling.num_frames * width * torch.float16.itemsize))
+    if len(clips) > most:
+        note(f"{len(clips)} clips are too many for the memory; {most} spread over all of them are used")
+        clips = spread(clips, most)
+    versions = min(1 + draws, most // len(clips))
+    data = torch.empty((versions, len(clips), sampling.num_frames, width), dtype=torch.float16)
+    valid = torch.empty(data.shape[:3], dtype=torch.bool)
+    for number, clip in enumerate(clips):
+        for version in range(versions):
+            part, mask = tokens(extraction.features[clip.path], clip, sampling, jitter=rng if version else None)
+            data[version, number], valid[version, number] = torch.from_numpy(part), torch.from_numpy(mask)
+    if not bool(torch.isfinite(data[0]).all()):
+        raise TrainingError("the features of some clips are not finite; extract them again with --precision f32")
+    return TokenSet(data, valid, torch.zeros(len(clips), dtype=torch.int64), torch.arange(len(clips)))
+
+
+class MaskedSteps(nn.Module):
+    """The encoder of a head, a token that stands for every hidden step, and a linear map back to the features."""
+
+    def __init__(self, head: TransformerHead, dim: int, hidden: float) -> None:
+        super().__init__()
+        self.head, self.hidden = head, hidden
+        size = head.positions.shape[1]
+        self.token = nn.Parameter(torch.zeros(size))
+        self.restore = nn.Linear(size, dim)
+
+    def forward(self, x: Tensor, valid: Tensor, generator: torch.Generator) -> Tensor:
+        """Mean squared error of the predicted features of hidden steps, for tokens x (B, T, D), valid (B, T)."""
+        features = self.head.standardized(x, valid)
+        hidden = hidden_steps(valid.cpu(), self.hidden, generator).to(x.device)
+        seen = torch.where(hidden.unsqueeze(-1), self.token, self.head.project(features))
+        encoded = self.head.mix(seen, valid)[0][:, -x.shape[1] :]  # a class token stands in front
+        return functional.mse_loss(self.restore(encoded[hidden]), features[hidden])
+
+
+def hidden_steps(valid: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Which valid steps (B, T) are hidden: about `share` of each clip's, at random, at least one hidden and one not."""
+    count = valid.sum(1, keepdim=True)
+    wanted = (count * share).round().clamp(min=1).minimum(count - 1)
+    order = torch.rand(valid.shape, generator=generator).masked_fill(~valid, 2.0).argsort(1).argsort(1)
+    return (order < wanted) & valid
+
+
+def epochs_of(model: MaskedSteps, train: TokenSet, val: TokenSet, settings: Settings, device: torch.device) -> Iterator[Epoch]:
+    """Train a model, one epoch after the other. Raises TrainingError when the loss is no longer finite."""
+    model.head.prepare(train.data[0].float(), train.valid[0])
+    model.to(device)
+    batches, started = Batches(train, settings.batch_size, settings.seed), time.monotonic()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+    total = settings.epochs * len(batches)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: cosine(step / total, WARMUP))
+    for number in range(settings.epochs):
+        batches.epoch = number
+        generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + number)
+        torch.manual_seed(settings.seed * 1_000_003 + number)
+        model.train()
+        losses = []
+        for x, valid, _ in batches:
+            loss = model(x.to(device), valid.to(device), generator)
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_CLIP)
+            optimizer.step()
+            schedule.step()
+            losses.append(loss.detach())
+        train_loss, val_loss = float(torch.stack(losses).mean()), measured(model, val, settings, device)
+        if not math.isfinite(train_loss + val_loss):
+            raise TrainingError(f"the loss is not finite in epoch {number + 1}; try a lower --lr (now {settings.lr:g})")
+        yield Epoch(epoch=number + 1, time=time.monotonic() - started, train_loss=train_loss, val_loss=val_loss)
+
+
+@torch.inference_mode()
+def measured(model: MaskedSteps, val: TokenSet, settings: Settings, device: torch.device) -> float:
+    """Loss on the clips held out, the same steps hidden every time."""
+    model.eval()
+    generator = torch.Generator().manual_seed(settings.seed)
+    parts = [(len(x), model(x.to(device), valid.to(device), generator)) for x, valid, _ in Batches(val, 1024, None)]
+    return float(sum(count * loss for count, loss in parts) / len(val))
+
+
+def results_row(epoch: Epoch) -> dict[str, str | int]:
+    losses = {"train/loss": f"{epoch.train_loss:.6g}", "val/loss": f"{epoch.val_loss:.6g}"}
+    return {"epoch": epoch.epoch, "time": f"{epoch.time:.2f}", **losses}
