@@ -32,7 +32,10 @@ HEAD_BATCH = 64
 
 
 class Recognizer:
-    """Names the action in videos. `labels` are in the order of the head's outputs."""
+    """Names the action in videos. `labels` are in the order of the head's outputs.
+
+    `clip_seconds` is the median length of the clips it was trained on; None when nobody measured it.
+    """
 
     def __init__(
         self,
@@ -47,8 +50,10 @@ class Recognizer:
         precision: str = "auto",
         device: str = "auto",
         cache: Path | None = None,
+        clip_seconds: float | None = None,
     ) -> None:
         self.labels = list(labels)
+        self.clip_seconds = clip_seconds
         self.backbone = backbone
         self.sampling = sampling
         self.head, self.head_name, self.head_options = head, head_name, head_options
@@ -87,6 +92,7 @@ class Recognizer:
                 precision=precision,
                 device=device,
                 cache=cache,
+                clip_seconds=config.get("clip_seconds"),
             )
         except (KeyError, TypeError, RuntimeError) as error:
             raise ModelError(f"{folder / 'config.json'}: does not describe a model ({type(error).__name__}: {error})") from None
@@ -128,6 +134,7 @@ class Recognizer:
             "features": {"fps": self.extractor.spec.fps, "precision": self.extractor.spec.precision},
             "sampling": asdict(self.sampling),
             "head": {"name": self.head_name, "options": self.head_options},
+            "clip_seconds": self.clip_seconds,
         }
 
     def predict(self, video: str | Path | Clip) -> Prediction:

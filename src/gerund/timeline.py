@@ -1,0 +1,195 @@
+"""Which action when, in videos of any length: windows slide over the features, so that each frame is seen by the backbone once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from gerund.datasets.background import BACKGROUND
+from gerund.errors import GerundError, UsageError
+from gerund.inputs import expand
+from gerund.progress import note
+from gerund.recognizer import Recognizer
+from gerund.sampling import clip_rows
+from gerund.segments import find_segments
+from gerund.types import Clip, Features, Timeline
+
+AT_ONCE = 16
+"""Videos whose features are looked up together."""
+WINDOWS_AT_ONCE = 256
+"""Windows whose rows are in memory together."""
+HOPS_PER_WINDOW = 8
+NATIVE_FPS = 25.0
+"""Assumed for the default window of a model that looks at every frame."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windows:
+    """How a timeline is made; all times in seconds.
+
+    A window of `window` seconds slides by `hop`, None for an eighth of it. A segment must reach `threshold` somewhere, and last
+    `min_duration`, None for a quarter of a window; shorter gaps are closed.
+    """
+
+    window: float
+    hop: float | None = None
+    min_duration: float | None = None
+    threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 < self.window < float("inf"):
+            raise UsageError(f"--window {self.window:g}: a number of seconds above 0 is needed")
+        if not self.step > 0:
+            raise UsageError(f"--hop {self.step:g}: a number of seconds above 0 is needed")
+        if self.step > self.window:
+            raise UsageError(
+                f"--hop {self.step:g}: longer than the window, {self.window:g} s, so some time would never be looked at"
+            )
+        if not 0 <= self.shortest < float("inf"):
+            raise UsageError(f"--min-duration {self.shortest:g}: a number of seconds, 0 or more, is needed")
+        if not 0 <= self.threshold <= 1:
+            raise UsageError(f"--threshold {self.threshold:g}: a probability from 0 to 1 is needed")
+
+    @property
+    def step(self) -> float:
+        return self.window / HOPS_PER_WINDOW if self.hop is None else self.hop
+
+    @property
+    def shortest(self) -> float:
+        return self.window / 4 if self.min_duration is None else self.min_duration
+
+    def check_rate(self, fps: float | None) -> None:
+        """Raise UsageError when a window is shorter than the distance between two feature rows."""
+        if fps is not None and self.window < 1 / fps - 1e-9:
+            raise UsageError(f"--window {self.window:g}: shorter than one step of the features, {1 / fps:g} s")
+
+
+def timeline(
+    model: str | Path,
+    inputs: Sequence[str | Path],
+    *,
+    window: float | Literal["auto"] = "auto",
+    hop: float | None = None,
+    min_duration: float | None = None,
+    threshold: float = 0.5,
+    device: str = "auto",
+    cache: Path | None = None,
+) -> Iterator[Timeline]:
+    """Say which action happens when in whole videos: one timeline per video, a video that cannot be read with its `error`.
+
+    Parameters
+    ----------
+    model
+        A run folder, or a model folder.
+    inputs
+        Videos, folders (all videos in them), patterns like '*.avi', text files with one path per line, or CSV manifests.
+    window
+        Seconds that are judged at once; auto is the median length of the clips the model was trained on.
+    hop
+        Seconds from one window to the next; an eighth of the window if not given.
+    min_duration
+        Seconds that a segment lasts at least; a quarter of the window if not given. Shorter gaps are closed.
+    threshold
+        Probability, 0 to 1, that a segment must reach.
+    device
+        cpu, cuda, mps or auto.
+    cache
+        Folder for features.
+    """
+    paths = list(dict.fromkeys(clip.path for clip in expand([inputs] if isinstance(inputs, str | Path) else inputs)))
+    recognizer = Recognizer.load(model, device=device, cache=cache)
+    settings = windows_for(recognizer, window, hop=hop, min_duration=min_duration, threshold=threshold)
+    return timelines(recognizer, paths, settings)
+
+
+def windows_for(recognizer: Recognizer, window: float | Literal["auto"] = "auto", **settings: float | None) -> Windows:
+    """Settings that fit a model; `auto` is the length of its training clips. Raises UsageError for what cannot be."""
+    if window == "auto":
+        fps = recognizer.extractor.spec.fps
+        window = recognizer.clip_seconds or recognizer.sampling.num_frames / (fps or NATIVE_FPS)
+        if recognizer.clip_seconds is None:
+            note(f"The model does not say how long its training clips were: windows of {window:g} s; choose with --window")
+    windows = Windows(window=window, **settings)  # type: ignore[arg-type]
+    windows.check_rate(recognizer.extractor.spec.fps)
+    return windows
+
+
+def timelines(recognizer: Recognizer, paths: Sequence[Path], settings: Windows) -> Iterator[Timeline]:
+    """Timelines in the order of the paths; the videos of a portion are decoded side by side."""
+    for first in range(0, len(paths), AT_ONCE):
+        portion = paths[first : first + AT_ONCE]
+        extraction = recognizer.extractor.extract(portion)
+        for path in portion:
+            if path in extraction.failed:
+                yield Timeline(path=path, labels=recognizer.labels, error=extraction.failed[path])
+            else:
+                yield timeline_or_error(recognizer, path, extraction.features[path], settings)
+
+
+def timeline_or_error(recognizer: Recognizer, path: Path, features: Features, settings: Windows) -> Timeline:
+    try:
+        return timeline_of(recognizer, path, features, settings)
+    except UsageError:
+        raise
+    except GerundError as error:
+        return Timeline(path=path, labels=recognizer.labels, error=str(error))
+
+
+def timeline_of(recognizer: Recognizer, path: Path, features: Features, settings: Windows) -> Timeline:
+    """The timeline of a video whose features are known: probabilities averaged over all windows that cover a step, and segments.
+
+    Raises ClipError when the video has no rows.
+    """
+    scores = step_scores(recognizer, path, features, settings)
+    edges = step_edges(features, recognizer.extractor.spec.fps)
+    segments = find_segments(
+        scores,
+        edges,
+        recognizer.labels,
+        threshold=settings.threshold,
+        min_duration=settings.shortest,
+        nothing=[index for index, label in enumerate(recognizer.labels) if label == BACKGROUND],
+    )
+    return Timeline(
+        path=path, labels=recognizer.labels, pts=features.pts, scores=scores, segments=segments, duration=float(edges[-1])
+    )
+
+
+def step_edges(features: Features, fps: float | None) -> np.ndarray:
+    """Where each row's time begins, and where the last one's ends (N + 1,); a lone row lasts a step."""
+    end = features.end if len(features) > 1 else features.end + 1 / (fps or NATIVE_FPS)
+    return np.append(features.pts, end)
+
+
+def step_scores(recognizer: Recognizer, path: Path, features: Features, settings: Windows) -> np.ndarray:
+    """Probabilities (N, K) float32 at every feature row: the mean over the windows that cover it. Rows are read a portion at a time."""
+    clips = windows_of(path, features, settings)
+    sums = np.zeros((len(features), len(recognizer.labels)), np.float32)
+    counts = np.zeros((len(features), 1), np.float32)
+    for first in range(0, len(clips), WINDOWS_AT_ONCE):
+        portion = clips[first : first + WINDOWS_AT_ONCE]
+        for clip, scores in zip(portion, recognizer.segment_scores(rows_for(portion, features), portion), strict=True):
+            rows = clip_rows(features, clip)
+            sums[rows] += scores
+            counts[rows] += 1
+    return sums / counts
+
+
+def windows_of(path: Path, features: Features, settings: Windows) -> list[Clip]:
+    """Windows from the first row on, and a last one that ends with the video; one alone when the video is not longer than it."""
+    last = features.end - settings.window if len(features) else 0.0
+    count = max(0, int(np.ceil(last / settings.step - 1e-9)))
+    starts = [number * settings.step for number in range(count)]
+    clips = [Clip(path=path, start=start, end=start + settings.window) for start in starts]
+    return [*clips, Clip(path=path, start=max(last, 0.0))]
+
+
+def rows_for(clips: Sequence[Clip], features: Features) -> Features:
+    """The rows that windows in order of time use, in memory, and one more at each side: a window without rows uses the nearest."""
+    spans = [clip_rows(features, clip) for clip in (clips[0], clips[-1])]
+    rows = slice(max(0, spans[0].start - 1), spans[1].stop + 1)
+    return Features(np.asarray(features.data[rows], np.float32), features.pts[rows])
