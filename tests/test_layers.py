@@ -17,9 +17,9 @@ SOURCE = Path(gerund.__file__).parent
 LAYERS = {
     7: "cli serving",
     6: "training comparing pretraining diagnosis distributed steps splitting downloading frame_folders",
-    5: "evaluation timeline watching exporting predicting fitting leakage",
+    5: "evaluation timelines watching exporting predicting fitting leakage",
     4: "recognizer",
-    3: "inputs features datasets reporting rendering stills pages survey",
+    3: "inputs timeline_files timeline_picture features datasets reporting rendering stills pages survey",
     2.5: "decoding inspecting",
     2.2: "damage",
     2: "video backbones heads cache checking",

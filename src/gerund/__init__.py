@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from gerund.recognizer import Recognizer
     from gerund.splitting import split
     from gerund.steps import extract, index, info, manage_cache
+    from gerund.timelines import timeline
     from gerund.training import Training, train
-    from gerund.types import Clip, Features, FeatureSpec, Frames, Prediction, Segment
+    from gerund.types import Clip, Features, FeatureSpec, Frames, Prediction, Segment, Timeline
 
 HOMES = {
     "gerund.datasets": ("load_dataset",),
@@ -29,8 +30,9 @@ HOMES = {
     "gerund.recognizer": ("Recognizer",),
     "gerund.splitting": ("split",),
     "gerund.steps": ("extract", "index", "info", "manage_cache"),
+    "gerund.timelines": ("timeline",),
     "gerund.training": ("Training", "train"),
-    "gerund.types": ("Clip", "FeatureSpec", "Features", "Frames", "Prediction", "Segment"),
+    "gerund.types": ("Clip", "FeatureSpec", "Features", "Frames", "Prediction", "Segment", "Timeline"),
 }
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "Prediction",
     "Recognizer",
     "Segment",
+    "Timeline",
     "Training",
     "doctor",
     "download",
@@ -56,6 +59,7 @@ __all__ = [
     "manage_cache",
     "predict",
     "split",
+    "timeline",
     "train",
 ]
 __version__ = version("gerund")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gerund.frame_folders import FrameFolders
     from gerund.splitting import Splitting
     from gerund.training import Training
-    from gerund.types import Clip, Prediction
+    from gerund.types import Clip, Prediction, Timeline
 
 BAR = 20
 INTERRUPTED = 130
@@ -34,6 +34,7 @@ COMMANDS = {
     "train": ("gerund.training:train", "Turn labelled clips into a recogniser."),
     "evaluate": ("gerund.evaluation:evaluate", "Measure a model on labelled clips."),
     "predict": ("gerund.predicting:predict", "Name the action in videos."),
+    "timeline": ("gerund.timelines:timeline", "Say which action happens when, in videos of any length."),
     "index": ("gerund.steps:index", "List clips, labels, groups and splits; write them as a CSV."),
     "split": ("gerund.splitting:split", "Give clips a split, or folds, without parting a group."),
     "extract": ("gerund.steps:extract", "Put the features of videos into the cache."),
@@ -211,6 +212,44 @@ def print_prediction(prediction: Prediction) -> None:
         print(f"  {100 * score:6.2f} %  {label:<{width}}  {'█' * round(BAR * score)}".rstrip())
 
 
+def show_timelines(timelines: Iterable[Timeline], style: str) -> int:
+    any_failed = False
+    if style == "csv":
+        print_csv(["path", "start", "end", "label", "score", "error"], ())
+    for timeline in timelines:
+        any_failed |= timeline.error is not None
+        if style == "json":
+            print(json.dumps(timeline_values(timeline), ensure_ascii=False), flush=True)
+        elif style == "csv":
+            rows: list[list[Any]] = [
+                [timeline.path, f"{each.start:.3f}", f"{each.end:.3f}", each.label, f"{each.score:.6f}", ""]
+                for each in timeline.segments
+            ]
+            print_csv(None, rows if timeline.error is None else [[timeline.path, "", "", "", "", timeline.error]])
+        elif timeline.error:
+            print(f"gerund: {timeline.error}", file=sys.stderr)
+        else:
+            print_timeline(timeline)
+    return SOME_FAILED if any_failed else 0
+
+
+def timeline_values(timeline: Timeline) -> dict[str, Any]:
+    segments = [dataclasses.asdict(each) for each in timeline.segments]
+    return {"path": str(timeline.path), "duration": timeline.duration, "segments": segments, "error": timeline.error}
+
+
+def print_timeline(timeline: Timeline) -> None:
+    print(f"{timeline.path}  ({timeline.duration:.1f} s, {len(timeline.segments)} segments)")
+    for each in timeline.segments:
+        print(f"  {clock_time(each.start)} .. {clock_time(each.end)}  {100 * each.score:6.2f} %  {each.label}")
+
+
+def clock_time(seconds: float) -> str:
+    """0:01:02.3"""
+    tenths = round(10 * seconds)
+    return f"{tenths // 36_000}:{tenths // 600 % 60:02d}:{tenths // 10 % 60:02d}.{tenths % 10}"
+
+
 def show_clips(clips: list[Clip], style: str) -> int:
     names = ["path", "label", "start", "end", "split", "group"]
     rows = [[str(clip.path), clip.label, clip.start, clip.end, clip.split, clip.group] for clip in clips]
@@ -356,6 +395,7 @@ SHOW: dict[str, Callable[[Any, str], int]] = {
     "train": show_training,
     "evaluate": show_evaluation,
     "predict": show_predictions,
+    "timeline": show_timelines,
     "index": show_clips,
     "split": show_splitting,
     "extract": show_extraction,
