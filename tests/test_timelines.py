@@ -338,3 +338,45 @@ def test_a_mistake_is_one_line_and_exit_code_2(trained, words, message):
     code, _, err = run("timeline", trained / "run", trained / "film é 1.mp4", *words)
     assert code == 2
     assert message in one_line(err) or message in err
+
+
+@pytest.fixture
+def labelled(trained, tmp_path):
+    """The film and its truth as a manifest, and a file that is no video."""
+    shutil.copy(trained / "film é 1.mp4", tmp_path / "film.mp4")
+    rows = ["path,label,start,end", "film.mp4,walking,0,4", "film.mp4,waving,4,8", "film.mp4,walking,8,12"]
+    (tmp_path / "truth.csv").write_text("\n".join(rows))
+    return tmp_path / "truth.csv"
+
+
+def test_evaluate_timeline_measures_against_a_manifest(trained, labelled):
+    code, out, err = run("evaluate", trained / "run", labelled, "--timeline", "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["edit"] == found["f1@10"] == found["f1@50"] == found["map@0.5"] == 1.0
+    assert found["frame_accuracy"] > 0.85
+    assert found["boundary_error_seconds"] <= 0.5
+    assert (found["num_videos"], found["num_segments"], found["failed"]) == (1, 3, {})
+    code, out, _ = run("evaluate-timeline", trained / "run", labelled)
+    assert code == 0
+    assert "frame accuracy" in out
+    assert "(3 segments in 1 videos)" in out
+
+
+def test_a_video_that_cannot_be_read_counts_as_missed(trained, labelled):
+    (labelled.parent / "text.mp4").write_text("no video")
+    labelled.write_text(labelled.read_text() + "\ntext.mp4,walking,0,12\n")
+    code, out, _ = run("evaluate-timeline", trained / "run", labelled, "--json", "--quiet")
+    assert code == 3
+    found = json.loads(out)
+    assert found["edit"] == 0.5
+    assert found["f1@50"] == pytest.approx(6 / 7)
+    assert found["frame_accuracy"] < 0.51
+    assert list(found["failed"]) == [str(labelled.parent / "text.mp4")]
+
+
+def test_a_label_that_the_model_does_not_know_is_named(trained, labelled):
+    labelled.write_text("path,label,start,end\nfilm.mp4,juggling,0,4\n")
+    code, _, err = run("evaluate-timeline", trained / "run", labelled, "--quiet")
+    assert code == 1
+    assert "does not know the label 'juggling'" in one_line(err)

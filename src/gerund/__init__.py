@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gerund.recognizer import Recognizer
     from gerund.splitting import split
     from gerund.steps import extract, index, info, manage_cache
+    from gerund.timeline_evaluation import TimelineEvaluation, evaluate_timeline
     from gerund.timelines import timeline
     from gerund.training import Training, train
     from gerund.types import Clip, Features, FeatureSpec, Frames, Prediction, Segment, Timeline
@@ -30,6 +31,7 @@ HOMES = {
     "gerund.recognizer": ("Recognizer",),
     "gerund.splitting": ("split",),
     "gerund.steps": ("extract", "index", "info", "manage_cache"),
+    "gerund.timeline_evaluation": ("TimelineEvaluation", "evaluate_timeline"),
     "gerund.timelines": ("timeline",),
     "gerund.training": ("Training", "train"),
     "gerund.types": ("Clip", "FeatureSpec", "Features", "Frames", "Prediction", "Segment", "Timeline"),
@@ -47,10 +49,12 @@ __all__ = [
     "Recognizer",
     "Segment",
     "Timeline",
+    "TimelineEvaluation",
     "Training",
     "doctor",
     "download",
     "evaluate",
+    "evaluate_timeline",
     "extract",
     "frames",
     "index",
