@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from gerund.errors import GerundError
     from gerund.evaluation import Evaluation, evaluate
     from gerund.frame_folders import frames
+    from gerund.overlays import render
     from gerund.predicting import predict
     from gerund.recognizer import Recognizer
     from gerund.splitting import split
@@ -27,6 +28,7 @@ HOMES = {
     "gerund.errors": ("GerundError",),
     "gerund.evaluation": ("Evaluation", "evaluate"),
     "gerund.frame_folders": ("frames",),
+    "gerund.overlays": ("render",),
     "gerund.predicting": ("predict",),
     "gerund.recognizer": ("Recognizer",),
     "gerund.splitting": ("split",),
@@ -62,6 +64,7 @@ __all__ = [
     "load_dataset",
     "manage_cache",
     "predict",
+    "render",
     "split",
     "timeline",
     "train",

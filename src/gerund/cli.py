@@ -36,6 +36,7 @@ COMMANDS = {
     "evaluate": ("gerund.evaluation:evaluate", "Measure a model on labelled clips."),
     "predict": ("gerund.predicting:predict", "Name the action in videos."),
     "timeline": ("gerund.timelines:timeline", "Say which action happens when, in videos of any length."),
+    "render": ("gerund.overlays:render", "Write a video with its timeline drawn in."),
     "evaluate-timeline": (
         "gerund.timeline_evaluation:evaluate_timeline",
         "Measure timelines on videos labelled with start and end.",
@@ -261,6 +262,10 @@ def show_timelines(timelines: Iterable[Timeline], style: str) -> int:
     return SOME_FAILED if any_failed else 0
 
 
+def show_rendering(timeline: Timeline, style: str) -> int:
+    return show_timelines([timeline], style)
+
+
 def timeline_values(timeline: Timeline) -> dict[str, Any]:
     segments = [dataclasses.asdict(each) for each in timeline.segments]
     return {"path": str(timeline.path), "duration": timeline.duration, "segments": segments, "error": timeline.error}
@@ -424,6 +429,7 @@ SHOW: dict[str, Callable[[Any, str], int]] = {
     "evaluate": show_evaluation,
     "predict": show_predictions,
     "timeline": show_timelines,
+    "render": show_rendering,
     "evaluate-timeline": show_timeline_evaluation,
     "index": show_clips,
     "split": show_splitting,
