@@ -576,7 +576,9 @@ def sound_packets(path: Path, container: Any) -> Iterator[tuple[float, Any]]:
         given = source.streams.best("audio")
         if given is None:
             return
-        copied = given.codec_context.name in container.supported_codecs
+        name = given.codec_context.name
+        unheard = name.startswith("pcm") and container.format.name == "mp4"  # allowed by now, but most players stay silent
+        copied = name in container.supported_codecs and not unheard
         made = container.add_stream_from_template(given) if copied else container.add_stream("aac", rate=given.rate)
         origin = float((pictures.start_time or 0) * pictures.time_base)
         for packet in source.demux(given):
