@@ -34,13 +34,13 @@ OUTPUT = Parameter(group="Output", negative="")
 COMMANDS = {
     "train": ("gerund.training:train", "Turn labelled clips into a recogniser."),
     "evaluate": ("gerund.evaluation:evaluate", "Measure a model on labelled clips."),
+    "evaluate-timeline": (
+        "gerund.timeline_evaluation:evaluate_timeline",
+        "The same for timelines (also: evaluate --timeline).",
+    ),
     "predict": ("gerund.predicting:predict", "Name the action in videos."),
     "timeline": ("gerund.timelines:timeline", "Say which action happens when, in videos of any length."),
     "render": ("gerund.overlays:render", "Write a video with its timeline drawn in."),
-    "evaluate-timeline": (
-        "gerund.timeline_evaluation:evaluate_timeline",
-        "Measure timelines on videos labelled with start and end.",
-    ),
     "index": ("gerund.steps:index", "List clips, labels, groups and splits; write them as a CSV."),
     "split": ("gerund.splitting:split", "Give clips a split, or folds, without parting a group."),
     "extract": ("gerund.steps:extract", "Put the features of videos into the cache."),
@@ -110,9 +110,9 @@ def launch(
     Parameters
     ----------
     json
-        Print results as JSON; predict prints one line per clip.
+        Print results as JSON; predict and timeline print one line per clip or video.
     csv
-        Print results as CSV (predict, evaluate and index).
+        Print results as CSV (predict, timeline, evaluate and index).
     quiet
         Show no progress and no notes.
     debug
