@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +17,9 @@ from gerund.errors import ClipError, DataError, UsageError
 from gerund.recognizer import Recognizer
 from gerund.sampling import Sampling
 from gerund.segments import NOTHING, find_segments, step_states, without_short_runs
+from gerund.timeline_evaluation import segments_of as true_segments_of
 from gerund.timelines import Windows, step_scores, timeline_of, windows_for, windows_of
-from gerund.types import Features, Segment, Timeline
+from gerund.types import Clip, Features, Segment, Timeline
 from test_cli import one_line, run
 
 STEP = 0.25
@@ -244,8 +246,6 @@ def test_a_label_that_xml_cannot_hold_is_refused(shown):
 
 
 def test_several_videos_need_a_folder_and_get_names_of_their_own(tmp_path):
-    from pathlib import Path
-
     videos = [Path("x/a.mp4"), Path("y/a.avi"), Path("y/b.mp4")]
     with pytest.raises(UsageError, match=r"--srt .*a.srt: one file for 3 videos; give a folder"):
         timeline_files.places("--srt", tmp_path / "a.srt", (".srt",), videos)
@@ -380,3 +380,12 @@ def test_a_label_that_the_model_does_not_know_is_named(trained, labelled):
     code, _, err = run("evaluate-timeline", trained / "run", labelled, "--quiet")
     assert code == 1
     assert "does not know the label 'juggling'" in one_line(err)
+
+
+def test_true_clips_of_one_label_that_touch_are_one_segment():
+    clips = [Clip(path=Path("x.mp4"), label=label, start=start, end=end) for label, start, end in TOUCHING]
+    found = [(each.label, each.start, each.end) for each in true_segments_of(clips, duration=12.0)]
+    assert found == [("a", 0, 4), ("b", 4, 6), ("a", 6, 7), ("a", 8, 12)]
+
+
+TOUCHING = [("b", 4.0, 6.0), ("a", 0.0, 2.0), ("a", 2.0, 4.0), ("a", 6.0, 7.0), ("a", 8.0, None)]

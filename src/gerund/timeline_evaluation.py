@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from gerund.datasets.background import BACKGROUND
 from gerund.errors import DataError
 from gerund.manifest import of_split
 from gerund.recognizer import Recognizer
+from gerund.sampling import TIME_SLACK
 from gerund.segment_metrics import boundary_error, edit_score, frame_accuracy, mean_average_precision, segmental_f1
 from gerund.timelines import NATIVE_FPS, timelines, windows_for
 from gerund.types import Clip, Segment, Timeline
@@ -119,13 +120,15 @@ def truth_by_video(clips: Sequence[Clip], labels: Sequence[str]) -> dict[Path, l
 
 
 def segments_of(clips: Sequence[Clip], duration: float) -> list[Segment]:
-    """Clips as true segments in order of time; one without an end lasts as long as the video, a second where that is unknown."""
-    return [
-        Segment(
-            start=clip.start,
-            end=clip.end if clip.end is not None else max(duration, clip.start + 1),
-            label=clip.label or "",
-            score=1.0,
-        )
-        for clip in sorted(clips, key=lambda clip: (clip.start, clip.end or math.inf))
-    ]
+    """Clips as true segments in order of time; a clip without an end lasts as long as the video, a second where that is unknown.
+
+    Clips of one label that touch are one segment, as in segments read from frame labels (Lea et al. 2017).
+    """
+    segments: list[Segment] = []
+    for clip in sorted(clips, key=lambda clip: (clip.start, clip.end or math.inf)):
+        end = clip.end if clip.end is not None else max(duration, clip.start + 1)
+        if segments and segments[-1].label == clip.label and clip.start <= segments[-1].end + TIME_SLACK:
+            segments[-1] = replace(segments[-1], end=max(end, segments[-1].end))
+        else:
+            segments.append(Segment(start=clip.start, end=end, label=clip.label or "", score=1.0))
+    return segments
