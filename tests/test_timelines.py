@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gerund import heads, timeline_files, timelines, video
+from gerund import heads, progress, timeline_files, timelines, video
 from gerund.backbones import load_backbone
 from gerund.datasets import activitynet, boris, elan, toy
 from gerund.errors import ClipError, DataError, UsageError
@@ -165,7 +165,8 @@ def test_a_video_without_rows_is_refused():
         timeline_of(recognizer(), "x.mp4", features(0), Windows(window=2.0))
 
 
-def test_auto_window_is_the_length_of_the_training_clips(capsys):
+def test_auto_window_is_the_length_of_the_training_clips(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "quiet", False)
     assert windows_for(recognizer(clip_seconds=3.0)).window == 3.0
     assert capsys.readouterr().err == ""
     assert windows_for(recognizer(clip_seconds=None)).window == 1.0  # 4 steps at 4 per second
