@@ -14,14 +14,17 @@ if TYPE_CHECKING:
     from gerund.evaluation import Evaluation, evaluate
     from gerund.explaining import explain
     from gerund.frame_folders import frames
+    from gerund.overlays import render
     from gerund.predicting import predict
     from gerund.pretraining import Pretraining, pretrain
     from gerund.recognizer import Recognizer
     from gerund.splitting import split
     from gerund.spotting import Event, Watch
     from gerund.steps import extract, index, info, manage_cache
+    from gerund.timeline_evaluation import TimelineEvaluation, evaluate_timeline
+    from gerund.timelines import timeline
     from gerund.training import Training, train
-    from gerund.types import Clip, Explanation, Features, FeatureSpec, Frames, Prediction, Segment
+    from gerund.types import Clip, Explanation, Features, FeatureSpec, Frames, Prediction, Segment, Timeline
     from gerund.watching import watch
 
 HOMES = {
@@ -34,14 +37,17 @@ HOMES = {
     "gerund.evaluation": ("Evaluation", "evaluate"),
     "gerund.explaining": ("explain",),
     "gerund.frame_folders": ("frames",),
+    "gerund.overlays": ("render",),
     "gerund.predicting": ("predict",),
     "gerund.pretraining": ("Pretraining", "pretrain"),
     "gerund.recognizer": ("Recognizer",),
     "gerund.splitting": ("split",),
     "gerund.spotting": ("Event", "Watch"),
     "gerund.steps": ("extract", "index", "info", "manage_cache"),
+    "gerund.timeline_evaluation": ("TimelineEvaluation", "evaluate_timeline"),
+    "gerund.timelines": ("timeline",),
     "gerund.training": ("Training", "train"),
-    "gerund.types": ("Clip", "Explanation", "FeatureSpec", "Features", "Frames", "Prediction", "Segment"),
+    "gerund.types": ("Clip", "Explanation", "FeatureSpec", "Features", "Frames", "Prediction", "Segment", "Timeline"),
     "gerund.watching": ("watch",),
 }
 
@@ -61,6 +67,8 @@ __all__ = [
     "Pretraining",
     "Recognizer",
     "Segment",
+    "Timeline",
+    "TimelineEvaluation",
     "Training",
     "Watch",
     "benchmark",
@@ -68,6 +76,7 @@ __all__ = [
     "doctor",
     "download",
     "evaluate",
+    "evaluate_timeline",
     "explain",
     "extract",
     "frames",
@@ -77,7 +86,9 @@ __all__ = [
     "manage_cache",
     "predict",
     "pretrain",
+    "render",
     "split",
+    "timeline",
     "train",
     "watch",
 ]

@@ -41,6 +41,7 @@ class Recognizer:
 
     `temperature` divides the logits; `familiarity`, where there is one, tells how known a clip looks, and below `unknown_threshold`
     (0..1, 0 is never) the answer is `unknown`. See calibration.py.
+    `clip_seconds` is the median length of the clips it was trained on; None when nobody measured it.
     """
 
     def __init__(
@@ -56,8 +57,10 @@ class Recognizer:
         precision: str = "auto",
         device: str = "auto",
         cache: Path | None = None,
+        clip_seconds: float | None = None,
     ) -> None:
         self.labels = list(labels)
+        self.clip_seconds = clip_seconds
         self.backbone = backbone
         self.sampling = sampling
         self.head, self.head_name, self.head_options = head, head_name, head_options
@@ -99,6 +102,7 @@ class Recognizer:
                 precision=precision,
                 device=device,
                 cache=cache,
+                clip_seconds=config.get("clip_seconds"),
             )
             recognizer.temperature = positive(config.get("temperature", 1.0))  # models of before are not calibrated
             if "unknown_sha256" in config:
@@ -148,6 +152,7 @@ class Recognizer:
             "sampling": asdict(self.sampling),
             "head": {"name": self.head_name, "options": self.head_options},
             "temperature": self.temperature,
+            "clip_seconds": self.clip_seconds,
         }
 
     def predict(self, video: str | Path | Clip) -> Prediction:
@@ -231,7 +236,7 @@ class Recognizer:
             chosen,
             labels=self.labels,
             fps=spec.fps,
-            window=chosen.window or getattr(self, "clip_seconds", None) or WINDOW,
+            window=chosen.window or self.clip_seconds or WINDOW,
             open_eye=lambda: Eye(self.backbone, device=self.device, precision=spec.precision.partition("-")[0]),
             judge=judge,
         )

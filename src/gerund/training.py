@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -30,7 +31,7 @@ from gerund.recipes import Recipe, as_config, resolve
 from gerund.recognizer import Recognizer, model_card
 from gerund.runs import append_row, check_free, find_checkpoint, make_run_folder, run_of, write_json, write_rows
 from gerund.sampling import Sampling
-from gerund.types import Clip
+from gerund.types import Clip, Features
 
 OF_EPOCHS = (
     *("epochs", "batch_size", "optimizer", "lr", "weight_decay", "schedule", "warmup", "label_smoothing", "class_weights"),
@@ -452,6 +453,7 @@ def fit_head(
         raise TrainingError(f"no training clip of {', '.join(lost)} could be decoded; see the lines above for the reasons")
     if not val_clips:
         note("No validation clips: the last epoch is kept, and the curve shows the training clips twice.")
+    recognizer.clip_seconds = round(median_seconds(train_clips, views[0].features), 3)
     draws = 0 if recognizer.head.in_closed_form else settings.draws
     train_set = token_set(recognizer, views, train_clips, draws=draws, rng=np.random.default_rng(settings.seed))
     val_set = token_set(recognizer, views[:1], val_clips or train_clips)
@@ -490,6 +492,11 @@ def fit_head(
             on_epoch=on_epoch,
             checkpoint=checkpoint,
         )
+
+
+def median_seconds(clips: Sequence[Clip], features: Mapping[Path, Features]) -> float:
+    """Median length of clips, ended where their video ends."""
+    return float(np.median([min(clip.end or math.inf, features[clip.path].end) - clip.start for clip in clips]))
 
 
 def results_row(epoch: Epoch) -> dict[str, Any]:

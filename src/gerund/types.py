@@ -121,6 +121,23 @@ class Segment:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Timeline:
+    """One video over time: `scores` (N, K) float32 are the probabilities of `labels` at `pts` (N,) seconds, the feature grid.
+
+    `segments` are in order of time and do not overlap; what lies between them is background, or nothing the model is sure of.
+    With `error`, why the video could not be read, all of it is empty. `duration` is in seconds.
+    """
+
+    path: Path
+    labels: Sequence[str]
+    pts: np.ndarray = field(default_factory=lambda: np.empty(0))
+    scores: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    segments: Sequence[Segment] = ()
+    duration: float = 0.0
+    error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Prediction:
     """The answer for one clip: `scores` holds (label, probability) pairs, highest first, adding up to 1 over all classes.
 

@@ -1,0 +1,94 @@
+"""From probabilities over time to segments: hysteresis, and no run shorter than a given time. Numpy only."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from gerund.types import Segment
+
+NOTHING = -1
+"""State of a step at which no action is seen."""
+LOW_SHARE = 0.6
+"""A segment that reached the threshold goes on as long as its probability is above this share of it."""
+
+
+def step_states(scores: np.ndarray, threshold: float, nothing: Collection[int] = ()) -> np.ndarray:
+    """The action at each step (N,): index of the likeliest one, or NOTHING; scores (N, K).
+
+    Hysteresis (Canny 1986, sec. VIII): a run of steps with the same likeliest action above LOW_SHARE * threshold counts if it reaches
+    the threshold somewhere. Actions whose index is in `nothing` are no actions.
+    """
+    winners = scores.argmax(axis=1)
+    best = scores[np.arange(len(scores)), winners]
+    states = np.where((best >= LOW_SHARE * threshold) & ~np.isin(winners, list(nothing)), winners, NOTHING)
+    for first, end in runs(states):
+        if best[first:end].max() < threshold:
+            states[first:end] = NOTHING
+    return states
+
+
+def borders(states: np.ndarray) -> np.ndarray:
+    """Where runs of equal states begin, and the number of steps at the end: (runs + 1,)."""
+    return np.concatenate([[0], np.flatnonzero(np.diff(states)) + 1, [len(states)]])
+
+
+def runs(states: np.ndarray) -> list[tuple[int, int]]:
+    """First and end index of every run of equal states, in order; the runs cover all steps."""
+    return list(pairwise(borders(states).tolist())) if len(states) else []
+
+
+def without_short_runs(states: np.ndarray, scores: np.ndarray, edges: np.ndarray, min_duration: float, low: float) -> np.ndarray:
+    """States (N,) in which every run, of nothing too, lasts at least `min_duration` seconds; `edges` (N + 1,) are the steps' borders.
+
+    The shortest run goes first. Between two runs of one action it becomes that action (merging); otherwise its steps are divided
+    between the neighbours where their probabilities add up to most; nothing counts as `low`.
+    """
+    states = states.copy()
+    while True:
+        found = borders(states)
+        lengths = np.diff(edges[found])
+        if len(lengths) < 2 or lengths.min() >= min_duration - 1e-9:
+            return states
+        place = int(lengths.argmin())
+        first, end = found[place : place + 2]
+        before = states[first - 1] if first > 0 else states[end]
+        after = states[end] if end < len(states) else before
+        cut = best_cut(evidence(scores[first:end], before, low), evidence(scores[first:end], after, low))
+        states[first : first + cut], states[first + cut : end] = before, after
+
+
+def evidence(scores: np.ndarray, state: int, low: float) -> np.ndarray:
+    return np.full(len(scores), low) if state == NOTHING else scores[:, state]
+
+
+def best_cut(before: np.ndarray, after: np.ndarray) -> int:
+    """How many steps to give to the one before, so that the sum of both is highest."""
+    gains = np.concatenate([[0.0], np.cumsum(before.astype(np.float64) - after)])
+    return int(gains.argmax())
+
+
+def find_segments(
+    scores: np.ndarray,
+    edges: np.ndarray,
+    labels: Sequence[str],
+    *,
+    threshold: float,
+    min_duration: float,
+    nothing: Collection[int] = (),
+) -> list[Segment]:
+    """Segments of scores (N, K) over steps with borders `edges` (N + 1,) seconds, in order of time; the score is the mean probability."""
+    states = step_states(scores, threshold, nothing)
+    states = without_short_runs(states, scores, edges, min_duration, LOW_SHARE * threshold)
+    return [
+        Segment(
+            start=float(edges[first]),
+            end=float(edges[end]),
+            label=labels[states[first]],
+            score=float(scores[first:end, states[first]].mean()),
+        )
+        for first, end in runs(states)
+        if states[first] != NOTHING
+    ]

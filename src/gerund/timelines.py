@@ -1,0 +1,242 @@
+"""Which action when, in videos of any length: windows slide over the features, so that each frame is seen by the backbone once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from gerund import timeline_picture
+from gerund.datasets.background import BACKGROUND
+from gerund.errors import GerundError, UsageError
+from gerund.inputs import expand
+from gerund.progress import note
+from gerund.recognizer import Recognizer
+from gerund.sampling import clip_rows
+from gerund.segments import find_segments
+from gerund.timeline_files import FORMATS, places, write
+from gerund.types import Clip, Features, Timeline
+
+AT_ONCE = 16
+"""Videos whose features are looked up together."""
+WINDOWS_AT_ONCE = 256
+"""Windows whose rows are in memory together."""
+HOPS_PER_WINDOW = 8
+EDGE_WEIGHT = 0.02
+"""Of a window's outermost rows, against 1 in its middle: a window is surest of what it has in its middle."""
+NATIVE_FPS = 25.0
+"""Assumed for the default window of a model that looks at every frame."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windows:
+    """How a timeline is made; all times in seconds.
+
+    A window of `window` seconds slides by `hop`, None for an eighth of it. A segment must reach `threshold` somewhere, and last
+    `min_duration`, None for half a window; shorter gaps are closed.
+    """
+
+    window: float
+    hop: float | None = None
+    min_duration: float | None = None
+    threshold: float = 0.3
+
+    def __post_init__(self) -> None:
+        if not 0 < self.window < float("inf"):
+            raise UsageError(f"--window {self.window:g}: a number of seconds above 0 is needed")
+        if not self.step > 0:
+            raise UsageError(f"--hop {self.step:g}: a number of seconds above 0 is needed")
+        if self.step > self.window:
+            raise UsageError(
+                f"--hop {self.step:g}: longer than the window, {self.window:g} s, so some time would never be looked at"
+            )
+        if not 0 <= self.shortest < float("inf"):
+            raise UsageError(f"--min-duration {self.shortest:g}: a number of seconds, 0 or more, is needed")
+        if not 0 <= self.threshold <= 1:
+            raise UsageError(f"--threshold {self.threshold:g}: a probability from 0 to 1 is needed")
+
+    @property
+    def step(self) -> float:
+        return self.window / HOPS_PER_WINDOW if self.hop is None else self.hop
+
+    @property
+    def shortest(self) -> float:
+        return self.window / 2 if self.min_duration is None else self.min_duration
+
+    def check_rate(self, fps: float | None) -> None:
+        """Raise UsageError when a window is shorter than the distance between two feature rows."""
+        if fps is not None and self.window < 1 / fps - 1e-9:
+            raise UsageError(f"--window {self.window:g}: shorter than one step of the features, {1 / fps:g} s")
+
+
+def timeline(
+    model: str | Path,
+    inputs: Sequence[str | Path],
+    *,
+    window: float | Literal["auto"] = "auto",
+    hop: float | None = None,
+    min_duration: float | None = None,
+    threshold: float = 0.3,
+    srt: Path | None = None,
+    vtt: Path | None = None,
+    activitynet: Path | None = None,
+    elan: Path | None = None,
+    boris: Path | None = None,
+    plot: Path | None = None,
+    device: str = "auto",
+    cache: Path | None = None,
+) -> Iterator[Timeline]:
+    """Say which action happens when in whole videos: one timeline per video, a video that cannot be read with its `error`.
+
+    A file to write is named for one video; for several, a folder is, in which each gets a file.
+
+    Parameters
+    ----------
+    model
+        A run folder, or a model folder.
+    inputs
+        Videos, folders (all videos in them), patterns like '*.avi', text files with one path per line, or CSV manifests.
+    window
+        Seconds that are judged at once; auto is the median length of the clips the model was trained on.
+    hop
+        Seconds from one window to the next; an eighth of the window if not given.
+    min_duration
+        Seconds that a segment lasts at least; half the window if not given. Shorter gaps are closed.
+    threshold
+        Probability, 0 to 1, that a segment must reach.
+    srt
+        Write SubRip subtitles (.srt).
+    vtt
+        Write WebVTT subtitles (.vtt).
+    activitynet
+        Write an ActivityNet database (.json).
+    elan
+        Write an ELAN document (.eaf).
+    boris
+        Write a table of events for BORIS (.tsv or .csv).
+    plot
+        Draw thumbnails, segments and probabilities (.png, .jpg, .svg or .pdf).
+    device
+        cpu, cuda, mps or auto.
+    cache
+        Folder for features.
+    """
+    paths = list(dict.fromkeys(clip.path for clip in expand([inputs] if isinstance(inputs, str | Path) else inputs)))
+    wanted = {"srt": srt, "vtt": vtt, "activitynet": activitynet, "elan": elan, "boris": boris, "plot": plot}
+    suffixes = {name: each.suffixes for name, each in FORMATS.items()} | {"plot": timeline_picture.SUFFIXES}
+    files = {name: places(f"--{name}", place, suffixes[name], paths) for name, place in wanted.items() if place is not None}
+    recognizer = Recognizer.load(model, device=device, cache=cache)
+    settings = windows_for(recognizer, window, hop=hop, min_duration=min_duration, threshold=threshold)
+    return written(timelines(recognizer, paths, settings), files)
+
+
+def written(found: Iterable[Timeline], files: Mapping[str, Mapping[Path, Path]]) -> Iterator[Timeline]:
+    """The timelines, each written to its files (format -> video -> file) on the way."""
+    for each in found:
+        for name, places_of in files.items():
+            if each.error is None and name == "plot":
+                timeline_picture.timeline_plot(places_of[each.path], each)
+            elif each.error is None:
+                write(places_of[each.path], FORMATS[name].text(each, places_of[each.path]))
+        yield each
+
+
+def windows_for(recognizer: Recognizer, window: float | Literal["auto"] = "auto", **settings: float | None) -> Windows:
+    """Settings that fit a model; `auto` is the length of its training clips. Raises UsageError for what cannot be."""
+    if window == "auto":
+        fps = recognizer.extractor.spec.fps
+        window = recognizer.clip_seconds or recognizer.sampling.num_frames / (fps or NATIVE_FPS)
+        if recognizer.clip_seconds is None:
+            note(f"The model does not say how long its training clips were: windows of {window:g} s; choose with --window")
+    windows = Windows(window=window, **settings)  # type: ignore[arg-type]
+    windows.check_rate(recognizer.extractor.spec.fps)
+    return windows
+
+
+def timelines(recognizer: Recognizer, paths: Sequence[Path], settings: Windows) -> Iterator[Timeline]:
+    """Timelines in the order of the paths; the videos of a portion are decoded side by side."""
+    for first in range(0, len(paths), AT_ONCE):
+        portion = paths[first : first + AT_ONCE]
+        extraction = recognizer.extractor.extract(portion)
+        for path in portion:
+            if path in extraction.failed:
+                yield Timeline(path=path, labels=recognizer.labels, error=extraction.failed[path])
+            else:
+                yield timeline_or_error(recognizer, path, extraction.features[path], settings)
+
+
+def timeline_or_error(recognizer: Recognizer, path: Path, features: Features, settings: Windows) -> Timeline:
+    try:
+        return timeline_of(recognizer, path, features, settings)
+    except UsageError:
+        raise
+    except GerundError as error:
+        return Timeline(path=path, labels=recognizer.labels, error=str(error))
+
+
+def timeline_of(recognizer: Recognizer, path: Path, features: Features, settings: Windows) -> Timeline:
+    """The timeline of a video whose features are known: probabilities averaged over all windows that cover a step, and segments.
+
+    Raises ClipError when the video has no rows.
+    """
+    scores = step_scores(recognizer, path, features, settings)
+    edges = step_edges(features, recognizer.extractor.spec.fps)
+    segments = find_segments(
+        scores,
+        edges,
+        recognizer.labels,
+        threshold=settings.threshold,
+        min_duration=settings.shortest,
+        nothing=[index for index, label in enumerate(recognizer.labels) if label == BACKGROUND],
+    )
+    return Timeline(
+        path=path, labels=recognizer.labels, pts=features.pts, scores=scores, segments=segments, duration=float(edges[-1])
+    )
+
+
+def step_edges(features: Features, fps: float | None) -> np.ndarray:
+    """Where each row's time begins, and where the last one's ends (N + 1,); a lone row lasts a step."""
+    end = features.end if len(features) > 1 else features.end + 1 / (fps or NATIVE_FPS)
+    return np.append(features.pts, end)
+
+
+def step_scores(recognizer: Recognizer, path: Path, features: Features, settings: Windows) -> np.ndarray:
+    """Probabilities (N, K) float32 at every feature row: the mean over the windows that cover it. Rows are read a portion at a time.
+
+    A window's weight falls from its middle to its edges, as in Isensee et al. 2021 (nnU-Net, doi:10.1038/s41592-020-01008-z, methods).
+    """
+    clips = windows_of(path, features, settings)
+    sums = np.zeros((len(features), len(recognizer.labels)), np.float32)
+    weights = np.zeros((len(features), 1), np.float32)
+    for first in range(0, len(clips), WINDOWS_AT_ONCE):
+        portion = clips[first : first + WINDOWS_AT_ONCE]
+        for clip, scores in zip(portion, recognizer.segment_scores(rows_for(portion, features), portion), strict=True):
+            rows = clip_rows(features, clip)
+            weight = window_weights(features.pts[rows], clip.start, settings.window)[:, None]
+            sums[rows] += weight * scores
+            weights[rows] += weight
+    return sums / weights
+
+
+def window_weights(pts: np.ndarray, start: float, window: float) -> np.ndarray:
+    """Weights (n,) of the rows of a window: a triangle over its length, never 0."""
+    return np.maximum(1 - np.abs(2 * (pts - start) / window - 1), EDGE_WEIGHT)
+
+
+def windows_of(path: Path, features: Features, settings: Windows) -> list[Clip]:
+    """Windows from the first row on, and a last one that ends with the video; one alone when the video is not longer than it."""
+    last = features.end - settings.window if len(features) else 0.0
+    count = max(0, int(np.ceil(last / settings.step - 1e-9)))
+    starts = [number * settings.step for number in range(count)]
+    clips = [Clip(path=path, start=start, end=start + settings.window) for start in starts]
+    return [*clips, Clip(path=path, start=max(last, 0.0))]
+
+
+def rows_for(clips: Sequence[Clip], features: Features) -> Features:
+    """The rows that windows in order of time use, in memory, and one more at each side: a window without rows uses the nearest."""
+    spans = [clip_rows(features, clip) for clip in (clips[0], clips[-1])]
+    rows = slice(max(0, spans[0].start - 1), spans[1].stop + 1)
+    return Features(np.asarray(features.data[rows], np.float32), features.pts[rows])
