@@ -22,6 +22,7 @@ def render(
     hop: float | None = None,
     min_duration: float | None = None,
     threshold: float = 0.3,
+    unknown_threshold: float = 0.0,
     device: str = "auto",
     cache: Path | None = None,
 ) -> Timeline:
@@ -46,6 +47,8 @@ def render(
         Seconds that a segment lasts at least; half the window if not given.
     threshold
         Probability, 0 to 1, that a segment must reach.
+    unknown_threshold
+        Leave out windows that look as unknown as fewer than this share of known clips, 0 to 1; 0 leaves out none.
     device
         cpu, cuda, mps or auto.
     cache
@@ -56,7 +59,9 @@ def render(
     if target.exists() and source.exists() and target.samefile(source):
         raise UsageError(f"{target}: is the video itself; choose another name")
     recognizer = Recognizer.load(model, device=device, cache=cache)
-    settings = windows_for(recognizer, window, hop=hop, min_duration=min_duration, threshold=threshold)
+    settings = windows_for(
+        recognizer, window, hop=hop, min_duration=min_duration, threshold=threshold, unknown_threshold=unknown_threshold
+    )
     found = next(timelines(recognizer, [source], settings))
     if found.error is not None:
         raise VideoError(found.error)

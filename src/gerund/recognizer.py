@@ -214,10 +214,13 @@ class Recognizer:
             return np.empty((0, len(self.labels)))
         return torch.from_numpy(logits_of(self.head, data, valid, batch) / self.temperature).softmax(1).numpy()
 
-    def segment_scores(self, features: Features, clips: Sequence[Clip]) -> np.ndarray:
-        """Probabilities (N, K) of several spans of one video."""
-        data, valid = zip(*(tokens(features, clip, self.sampling) for clip in clips), strict=True)
-        return self.probabilities(np.stack(data), np.stack(valid))
+    def segment_scores(self, features: Features, clips: Sequence[Clip], unknown_threshold: float = 0.0) -> np.ndarray:
+        """Probabilities (N, K) of several spans of one video; all 0 for a span that looks unknown."""
+        data, valid = map(np.stack, zip(*(tokens(features, clip, self.sampling) for clip in clips), strict=True))
+        scores = self.probabilities(data, valid)
+        if unknown_threshold and self.familiarity is not None:
+            scores[self.familiarity.known(data, valid) < unknown_threshold] = 0
+        return scores
 
     def watch(self, source: str | Path, **settings: Any) -> Watch:
         """Watch a camera or a stream: iterate over the answer for events. Settings are those of `gerund.watch`, the same by name."""

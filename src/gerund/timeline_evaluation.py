@@ -71,6 +71,7 @@ def evaluate_timeline(
     hop: float | None = None,
     min_duration: float | None = None,
     threshold: float = 0.3,
+    unknown_threshold: float = 0.0,
     device: str = "auto",
     cache: Path | None = None,
 ) -> TimelineEvaluation:
@@ -92,6 +93,8 @@ def evaluate_timeline(
         Seconds that a segment lasts at least; half the window if not given.
     threshold
         Probability, 0 to 1, that a segment must reach.
+    unknown_threshold
+        Leave out windows that look as unknown as fewer than this share of known clips, 0 to 1; 0 leaves out none.
     device
         cpu, cuda, mps or auto.
     cache
@@ -100,7 +103,9 @@ def evaluate_timeline(
     clips = load_dataset(data, split=split, allow_leak=True)
     clips = of_split(clips, "test") or clips
     recognizer = Recognizer.load(model, device=device, cache=cache)
-    settings = windows_for(recognizer, window, hop=hop, min_duration=min_duration, threshold=threshold)
+    settings = windows_for(
+        recognizer, window, hop=hop, min_duration=min_duration, threshold=threshold, unknown_threshold=unknown_threshold
+    )
     by_video = truth_by_video(clips, recognizer.labels)
     found = list(timelines(recognizer, list(by_video), settings))
     truth = [segments_of(by_video[each.path], each.duration) for each in found]

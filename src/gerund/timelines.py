@@ -36,13 +36,15 @@ class Windows:
     """How a timeline is made; all times in seconds.
 
     A window of `window` seconds slides by `hop`, None for an eighth of it. A segment must reach `threshold` somewhere, and last
-    `min_duration`, None for half a window; shorter gaps are closed.
+    `min_duration`, None for half a window; shorter gaps are closed. A window that looks more unknown than `unknown_threshold` (a share
+    of known clips, 0 is never) speaks for no label.
     """
 
     window: float
     hop: float | None = None
     min_duration: float | None = None
     threshold: float = 0.3
+    unknown_threshold: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 < self.window < float("inf"):
@@ -57,6 +59,8 @@ class Windows:
             raise UsageError(f"--min-duration {self.shortest:g}: a number of seconds, 0 or more, is needed")
         if not 0 <= self.threshold <= 1:
             raise UsageError(f"--threshold {self.threshold:g}: a probability from 0 to 1 is needed")
+        if not 0 <= self.unknown_threshold <= 1:
+            raise UsageError(f"--unknown-threshold {self.unknown_threshold:g}: a share of known clips lies between 0 and 1")
 
     @property
     def step(self) -> float:
@@ -80,6 +84,7 @@ def timeline(
     hop: float | None = None,
     min_duration: float | None = None,
     threshold: float = 0.3,
+    unknown_threshold: float = 0.0,
     srt: Path | None = None,
     vtt: Path | None = None,
     activitynet: Path | None = None,
@@ -107,6 +112,8 @@ def timeline(
         Seconds that a segment lasts at least; half the window if not given. Shorter gaps are closed.
     threshold
         Probability, 0 to 1, that a segment must reach.
+    unknown_threshold
+        Leave out windows that look as unknown as fewer than this share of known clips, 0 to 1; 0 leaves out none.
     srt
         Write SubRip subtitles (.srt).
     vtt
@@ -129,7 +136,9 @@ def timeline(
     suffixes = {name: each.suffixes for name, each in FORMATS.items()} | {"plot": timeline_picture.SUFFIXES}
     files = {name: places(f"--{name}", place, suffixes[name], paths) for name, place in wanted.items() if place is not None}
     recognizer = Recognizer.load(model, device=device, cache=cache)
-    settings = windows_for(recognizer, window, hop=hop, min_duration=min_duration, threshold=threshold)
+    settings = windows_for(
+        recognizer, window, hop=hop, min_duration=min_duration, threshold=threshold, unknown_threshold=unknown_threshold
+    )
     return written(timelines(recognizer, paths, settings), files)
 
 
@@ -213,7 +222,8 @@ def step_scores(recognizer: Recognizer, path: Path, features: Features, settings
     weights = np.zeros((len(features), 1), np.float32)
     for first in range(0, len(clips), WINDOWS_AT_ONCE):
         portion = clips[first : first + WINDOWS_AT_ONCE]
-        for clip, scores in zip(portion, recognizer.segment_scores(rows_for(portion, features), portion), strict=True):
+        judged = recognizer.segment_scores(rows_for(portion, features), portion, settings.unknown_threshold)
+        for clip, scores in zip(portion, judged, strict=True):
             rows = clip_rows(features, clip)
             weight = window_weights(features.pts[rows], clip.start, settings.window)[:, None]
             sums[rows] += weight * scores
