@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from gerund.downloading import download
     from gerund.errors import GerundError
     from gerund.evaluation import Evaluation, evaluate
+    from gerund.exporting import Export, export
     from gerund.frame_folders import frames
     from gerund.predicting import predict
     from gerund.recognizer import Recognizer
@@ -24,6 +25,7 @@ HOMES = {
     "gerund.downloading": ("download",),
     "gerund.errors": ("GerundError",),
     "gerund.evaluation": ("Evaluation", "evaluate"),
+    "gerund.exporting": ("Export", "export"),
     "gerund.frame_folders": ("frames",),
     "gerund.predicting": ("predict",),
     "gerund.recognizer": ("Recognizer",),
@@ -37,6 +39,7 @@ __all__ = [
     "Clip",
     "Diagnosis",
     "Evaluation",
+    "Export",
     "FeatureSpec",
     "Features",
     "Frames",
@@ -48,6 +51,7 @@ __all__ = [
     "doctor",
     "download",
     "evaluate",
+    "export",
     "extract",
     "frames",
     "index",

@@ -70,7 +70,7 @@ class TransformerHead(Head):
     def encode(self, x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens after the encoder (B, S, width) and their mask (B, S); S = T, or T + 1 with a class token in front."""
         x = torch.where(valid.unsqueeze(-1), x, 0)  # padding may hold anything, even NaN
-        x = self.project(x if self.standardize is None else self.standardize(x)) + self.positions
+        x = self.project(x if self.standardize is None else self.standardize(x)) + self.positions[: x.shape[1]]
         if self.cls is not None:
             x = torch.cat([self.cls.expand(len(x), 1, -1), x], dim=1)
             valid = torch.cat([torch.ones_like(valid[:, :1]), valid], dim=1)
