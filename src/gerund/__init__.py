@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gerund.exporting import Export, export
     from gerund.frame_folders import frames
     from gerund.predicting import predict
+    from gerund.publishing import push
     from gerund.recognizer import Recognizer
     from gerund.splitting import split
     from gerund.steps import extract, index, info, manage_cache
@@ -28,6 +29,7 @@ HOMES = {
     "gerund.exporting": ("Export", "export"),
     "gerund.frame_folders": ("frames",),
     "gerund.predicting": ("predict",),
+    "gerund.publishing": ("push",),
     "gerund.recognizer": ("Recognizer",),
     "gerund.splitting": ("split",),
     "gerund.steps": ("extract", "index", "info", "manage_cache"),
@@ -59,6 +61,7 @@ __all__ = [
     "load_dataset",
     "manage_cache",
     "predict",
+    "push",
     "split",
     "train",
 ]

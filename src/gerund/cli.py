@@ -40,6 +40,7 @@ COMMANDS = {
     "extract": ("gerund.steps:extract", "Put the features of videos into the cache."),
     "cache": ("gerund.steps:manage_cache", "List, check or tidy the feature cache: ls, verify, prune."),
     "export": ("gerund.exporting:export", "Write a model as ONNX, OpenVINO or torch graphs that run without gerund's trainer."),
+    "push": ("gerund.publishing:push", "Put a model on a Hugging Face hub."),
     "frames": ("gerund.frame_folders:frames", "Write the frames of clips as folders of JPEG images."),
     "download": ("gerund.downloading:download", "Fetch a published data set, going on where it broke."),
     "doctor": ("gerund.diagnosis:doctor", "Find broken files, copies, doubtful labels and leaking splits."),

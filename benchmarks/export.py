@@ -1,0 +1,113 @@
+"""Exported models: how far their answers are from the model's, how long a cold start takes without torch, what has to be installed."""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any
+
+from clips import clips_folder, weights_of
+from packaging.requirements import Requirement
+
+import gerund
+from gerund import progress
+from gerund.types import Clip
+
+BACKBONES = {"mobilenetv2_100": 224, "resnet18": 112, "densenet121": 128}
+HEADS = ("transformer", "bilstm", "mean")
+LIGHT = ("numpy", "av", "onnxruntime")
+PREDICT = "from gerund.cli import main; main()"
+
+
+def trained(backbone: str, head: str, folder: Path, clips: list[Clip]) -> Path:
+    options: dict[str, Any] = {"image_size": BACKBONES[backbone], "precision": "f32", "epochs": 5, **weights_of(backbone)}
+    return gerund.train(
+        clips, backbone=backbone, head=head, out=folder / f"{backbone}-{head}", cache=folder / "cache", **options
+    ).run
+
+
+def parity(folder: Path, clips: list[Clip]) -> None:
+    print(
+        f"{'backbone':16s} {'head':12s} {'onnx':>9s} {'openvino':>9s} {'torch':>9s}  same label   (largest difference of a probability)"
+    )
+    for backbone in BACKBONES:
+        for head in HEADS:
+            run = trained(backbone, head, folder, clips)
+            outs = {
+                each: gerund.export(run, run / each, format_=each, cache=folder / "cache")
+                for each in ("onnx", "openvino", "torch")
+            }
+            differences = "".join(f" {done.values['max_difference']:9.1e}" for done in outs.values())
+            same = min(done.values["same_label"] for done in outs.values())
+            print(
+                f"{backbone:16s} {head:12s}{differences}  {100 * same:5.1f} % of {outs['onnx'].values['clips']} clips", flush=True
+            )
+
+
+def cold_start(folder: Path, paths: list[Path]) -> None:
+    """Both ways for the same new clips, in turn; what is compiled once per machine has been."""
+    run = folder / "mobilenetv2_100-transformer"
+    ways = {
+        "runtime": [sys.executable, "-m", "gerund.runtime", str(run / "onnx")],
+        "full install": [sys.executable, "-c", PREDICT, "predict", str(run)],
+    }
+    environment = os.environ | {"GERUND_CACHE": str(folder / "cold")}
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for number, path in enumerate(paths):
+        for name, words in ways.items():
+            started = time.perf_counter()
+            subprocess.run([*words, str(path)], check=True, capture_output=True, env=environment)
+            if number:
+                seconds[name].append(time.perf_counter() - started)
+    shown = "   ".join(f"{name} {statistics.median(times):.2f} s (best {min(times):.2f})" for name, times in seconds.items())
+    print(f"cold process to printed label: {shown}   ({len(paths) - 1} clips, median)")
+
+
+def closure(names: tuple[str, ...] | list[str]) -> set[str]:
+    """The distributions installed here that these need, with themselves."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop().lower().replace("_", "-")
+        if name in found:
+            continue
+        try:
+            needs = distribution(name).requires or []
+        except PackageNotFoundError:
+            continue
+        found.add(name)
+        parsed = [Requirement(each) for each in needs]
+        waiting += [each.name for each in parsed if each.marker is None or each.marker.evaluate({"extra": ""})]
+    return found
+
+
+def installed_megabytes(names: set[str]) -> float:
+    files = (file.locate() for name in names for file in distribution(name).files or [])
+    return sum(Path(str(file)).stat().st_size for file in files if Path(str(file)).is_file()) / 1e6
+
+
+def sizes() -> None:
+    full = [Requirement(each) for each in distribution("gerund").requires or []]
+    everything = closure([each.name for each in full if each.marker is None])
+    light = closure(LIGHT)
+    print(f"installed: runtime {installed_megabytes(light):.0f} MB in {len(light)} packages ({', '.join(sorted(light))})")
+    print(f"           full    {installed_megabytes(everything):.0f} MB in {len(everything)} packages")
+
+
+def main() -> None:
+    progress.quiet = True
+    sizes()
+    paths = clips_folder()
+    clips = [Clip(path=path, label=path.parent.name, group=path.stem.rpartition("_")[0]) for path in paths[::3]]
+    with tempfile.TemporaryDirectory() as folder:
+        parity(Path(folder), clips)
+        used = {clip.path for clip in clips}
+        cold_start(Path(folder), [path for path in paths if path not in used][:80:10])
+
+
+if __name__ == "__main__":
+    main()
