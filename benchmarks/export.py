@@ -102,7 +102,7 @@ def main() -> None:
     progress.quiet = True
     sizes()
     paths = clips_folder()
-    clips = [Clip(path=path, label=path.parent.name, group=path.stem.rpartition("_")[0]) for path in paths[::3]]
+    clips = [Clip(path=path, label=path.parent.name, group=path.stem.rpartition("_")[0]) for path in paths[::8]]
     with tempfile.TemporaryDirectory() as folder:
         parity(Path(folder), clips)
         used = {clip.path for clip in clips}

@@ -39,7 +39,7 @@ COMMANDS = {
     "split": ("gerund.splitting:split", "Give clips a split, or folds, without parting a group."),
     "extract": ("gerund.steps:extract", "Put the features of videos into the cache."),
     "cache": ("gerund.steps:manage_cache", "List, check or tidy the feature cache: ls, verify, prune."),
-    "export": ("gerund.exporting:export", "Write a model as ONNX, OpenVINO or torch graphs that run without gerund's trainer."),
+    "export": ("gerund.exporting:export", "Write a model as ONNX, OpenVINO or torch graphs, checked to give the same answers."),
     "push": ("gerund.publishing:push", "Put a model on a Hugging Face hub."),
     "frames": ("gerund.frame_folders:frames", "Write the frames of clips as folders of JPEG images."),
     "download": ("gerund.downloading:download", "Fetch a published data set, going on where it broke."),
