@@ -8,7 +8,7 @@ import tempfile
 import time
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from clips import clips_folder, weights_of
 from packaging.requirements import Requirement
@@ -20,6 +20,7 @@ from gerund.types import Clip
 BACKBONES = {"mobilenetv2_100": 224, "resnet18": 112, "densenet121": 128}
 HEADS = ("transformer", "bilstm", "mean")
 LIGHT = ("numpy", "av", "onnxruntime")
+FORMATS: tuple[Literal["onnx", "openvino", "torch"], ...] = ("onnx", "openvino", "torch")
 PREDICT = "from gerund.cli import main; main()"
 
 
@@ -31,21 +32,18 @@ def trained(backbone: str, head: str, folder: Path, clips: list[Clip]) -> Path:
 
 
 def parity(folder: Path, clips: list[Clip]) -> None:
-    print(
-        f"{'backbone':16s} {'head':12s} {'onnx':>9s} {'openvino':>9s} {'torch':>9s}  same label   (largest difference of a probability)"
-    )
+    """Every head as ONNX; the other formats, whose heads are the same graphs, with the first."""
+    print("largest difference of a probability between the model in f32 and the exported one:")
     for backbone in BACKBONES:
         for head in HEADS:
             run = trained(backbone, head, folder, clips)
-            outs = {
-                each: gerund.export(run, run / each, format_=each, cache=folder / "cache")
-                for each in ("onnx", "openvino", "torch")
-            }
-            differences = "".join(f" {done.values['max_difference']:9.1e}" for done in outs.values())
-            same = min(done.values["same_label"] for done in outs.values())
-            print(
-                f"{backbone:16s} {head:12s}{differences}  {100 * same:5.1f} % of {outs['onnx'].values['clips']} clips", flush=True
-            )
+            for format_ in FORMATS if head == HEADS[0] else FORMATS[:1]:
+                values = gerund.export(run, run / format_, format_=format_, cache=folder / "cache").values
+                same = f"same label for {100 * values['same_label']:.0f} % of {values['clips']} clips"
+                print(
+                    f"{backbone:16s} {head:12s} {format_:9s} {values['max_difference']:.1e}  {same}  {values['bytes'] / 1e6:.0f} MB",
+                    flush=True,
+                )
 
 
 def cold_start(folder: Path, paths: list[Path]) -> None:
@@ -102,11 +100,11 @@ def main() -> None:
     progress.quiet = True
     sizes()
     paths = clips_folder()
-    clips = [Clip(path=path, label=path.parent.name, group=path.stem.rpartition("_")[0]) for path in paths[::8]]
+    clips = [Clip(path=path, label=path.parent.name, group=path.stem.rpartition("_")[0]) for path in paths[::12]]
     with tempfile.TemporaryDirectory() as folder:
         parity(Path(folder), clips)
         used = {clip.path for clip in clips}
-        cold_start(Path(folder), [path for path in paths if path not in used][:80:10])
+        cold_start(Path(folder), [path for path in paths if path not in used][:70:10])
 
 
 if __name__ == "__main__":

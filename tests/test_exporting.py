@@ -6,6 +6,7 @@ import pickletools
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 import gerund
 from gerund import exporting, runtime, video
 from gerund.backbones import load_backbone
+from gerund.calibration import Familiarity
 from gerund.errors import DataError, ModelError, UsageError
 from gerund.heads import HEADS, build_head
 from gerund.recognizer import Recognizer
@@ -106,6 +108,26 @@ def test_spans_and_every_frame_are_seen_as_by_the_model(clips, tmp_path):
     for clip in (Clip(path=clips[0], start=0.5, end=1.0), Clip(path=clips[0], start=2.0), Clip(path=clips[2], end=0.01)):
         np.testing.assert_allclose(scores(exported.predict(clip)), scores(source.predict(clip)), atol=1e-4)
     assert "starts at 9 s" in exported.predict(Clip(path=clips[0], start=9.0)).error
+
+
+def test_temperature_and_the_sense_of_the_unknown_travel_along(clips, tmp_path):
+    source = recognizer("mean")
+    random = np.random.default_rng(0)
+    source.temperature = 2.5
+    data, valid, targets = random.normal(size=(30, 4, 128)).astype(np.float32), np.ones((30, 4), bool), np.arange(30) % 3
+    familiarity = Familiarity.fit(data, valid, targets)
+    source.familiarity = replace(familiarity, reference=familiarity.score(data, valid).astype(np.float32))
+    source.save(tmp_path / "model")
+    gerund.export(tmp_path / "model", tmp_path / "out", check=clips)
+    exported = runtime.load(tmp_path / "out")
+    for path in clips:
+        expected, found = source.predict(path), exported.predict(path)
+        np.testing.assert_allclose(scores(found), scores(expected), atol=1e-4)
+        assert expected.known is not None
+        assert (found.known, found.unknown, found.label) == (expected.known, expected.unknown, expected.label)
+    (tmp_path / "out" / "unknown.npz").write_bytes(b"x")
+    with pytest.raises(ModelError, match=r"unknown\.npz: damaged"):
+        runtime.load(tmp_path / "out")
 
 
 def test_batch_and_time_are_free_and_padding_changes_nothing(exported):

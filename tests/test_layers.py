@@ -17,13 +17,14 @@ SOURCE = Path(gerund.__file__).parent
 LAYERS = {
     7: "cli serving",
     6: "training comparing pretraining diagnosis distributed steps splitting downloading frame_folders exporting",
+    5.5: "crossfitting",
     5: "evaluation timeline watching predicting publishing fitting leakage",
     4: "recognizer",
     3: "features datasets reporting rendering stills pages survey runtime",
     2.5: "decoding inspecting",
     2.2: "damage",
     2: "video backbones heads cache checking",
-    1: "sampling manifest metrics recipes runs drawing unpacking workers copies hub",
+    1: "sampling manifest metrics calibration recipes runs drawing unpacking workers copies hub",
     0: "errors types progress places",
 }
 LAYER_OF = {room: layer for layer, rooms in LAYERS.items() for room in rooms.split()}

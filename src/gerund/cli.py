@@ -154,7 +154,7 @@ def show_training(training: Training, style: str) -> int:
         for reason in training.failed.values():
             print(f"left out: {reason}")
         print(f"\nRun:   {training.run}\nModel: {training.model}\n\nNext: gerund predict {training.run} VIDEO")
-    return SOME_FAILED if training.failed or any(side["failed"] for side in training.metrics.values()) else 0
+    return SOME_FAILED if training.failed or any(side.get("failed") for side in training.metrics.values()) else 0
 
 
 def show_evaluation(evaluation: Evaluation, style: str) -> int:
@@ -182,7 +182,7 @@ def print_evaluation(evaluation: Evaluation) -> None:
 def show_predictions(predictions: Iterable[Prediction], style: str) -> int:
     any_failed = False
     if style == "csv":
-        print_csv(["path", "start", "end", "rank", "label", "score", "error"], ())
+        print_csv(["path", "start", "end", "rank", "label", "score", "error", "known", "unknown"], ())
     for prediction in predictions:
         any_failed |= prediction.error is not None
         if style == "json":
@@ -190,8 +190,9 @@ def show_predictions(predictions: Iterable[Prediction], style: str) -> int:
         elif style == "csv":
             span = [prediction.path, prediction.start, prediction.end]
             ranked = enumerate(prediction.scores, start=1)
-            rows = [[*span, rank, label, f"{score:.6f}", ""] for rank, (label, score) in ranked] or [
-                [*span, "", "", "", prediction.error]
+            trust = ["" if prediction.known is None else f"{prediction.known:.6f}", prediction.unknown]
+            rows = [[*span, rank, label, f"{score:.6f}", "", *trust] for rank, (label, score) in ranked] or [
+                [*span, "", "", "", prediction.error, *trust]
             ]
             print_csv(None, rows)
         elif prediction.error:
@@ -203,12 +204,14 @@ def show_predictions(predictions: Iterable[Prediction], style: str) -> int:
 
 def prediction_values(prediction: Prediction) -> dict[str, Any]:
     values: dict[str, Any] = {"path": str(prediction.path), "start": prediction.start, "end": prediction.end}
-    return values | {"label": prediction.label, "scores": prediction.top(None), "error": prediction.error}
+    values |= {"label": prediction.label, "best_guess": prediction.best_guess}
+    values |= {"unknown": prediction.unknown, "known": prediction.known}
+    return values | {"scores": prediction.top(None), "error": prediction.error}
 
 
 def print_prediction(prediction: Prediction) -> None:
     span = f"  [{prediction.start:g} .. {prediction.end:g} s]" if prediction.end is not None else ""
-    print(f"{prediction.path}{span}")
+    print(f"{prediction.path}{span}{f'  unknown; the best guess is {prediction.best_guess}' if prediction.unknown else ''}")
     width = max(len(label) for label, _ in prediction.scores)
     for label, score in prediction.scores:
         print(f"  {100 * score:6.2f} %  {label:<{width}}  {'█' * round(BAR * score)}".rstrip())

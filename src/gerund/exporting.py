@@ -275,6 +275,11 @@ def write_graphs(recognizer: Recognizer, folder: Path, format_: str, calibration
             line = (str(error).strip().splitlines() or [""])[0]
             name = f"{recognizer.backbone.name} with head {recognizer.head_name}: the {graph.name}"
             raise ModelError(f"{name} cannot be exported as {format_} ({type(error).__name__}: {line})") from error
+    familiarity = recognizer.familiarity
+    if familiarity is not None:
+        arrays: dict[str, Any] = familiarity.tensors()
+        np.savez(folder / runtime.FAMILIARITY, **arrays)
+    files = (*FILES[format_], *([runtime.FAMILIARITY] if familiarity is not None else []))
     config = {
         "format": runtime.FORMAT,
         "format_version": runtime.FORMAT_VERSION,
@@ -283,7 +288,8 @@ def write_graphs(recognizer: Recognizer, folder: Path, format_: str, calibration
         "labels": recognizer.labels,
         "features": {"fps": recognizer.extractor.spec.fps, "resize": asdict(recognizer.backbone.resize)},
         "sampling": asdict(recognizer.sampling),
-        "files": {name: sha256(folder / name) for name in FILES[format_]},
+        "temperature": recognizer.temperature,
+        "files": {name: sha256(folder / name) for name in files},
     }
     (folder / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -384,7 +390,7 @@ def card(done: Export) -> str:
 
 - `{backbone}`: {inputs[0]}
 - `{head}`: {inputs[1]}
-- `config.json`: labels, frame rate and size, how tokens are made (`gerund.sampling.tokens`), checksums
+- `config.json`: labels, frame rate and size, how tokens are made (`gerund.sampling.tokens`), the temperature of the logits, checksums
 
 Compared with the model in f32 on {values["clips"]} clips: largest difference of a probability {values["max_difference"]:.1e},
 same label for {100 * values["same_label"]:.1f} %.

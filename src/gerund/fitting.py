@@ -270,6 +270,26 @@ def fit(
     return journal.history
 
 
+def fit_quietly(head: Head, train: TokenSet, recipe: Recipe, *, epochs: int, device: str) -> None:
+    """Train a head as `fit` does, for the first `epochs` of the recipe's, with nothing validated, written or told."""
+    head.prepare(train.data[0].float(), train.valid[0])
+    batches = Batches(train, recipe.batch_size, recipe.seed)
+    module = HeadModule(head, recipe, recipe.epochs * len(batches), balanced_weights(train) if recipe.class_weights else None)
+    module.to(device).train()
+    made = module.configure_optimizers()
+    optimizer, schedule = (made["optimizer"], made["lr_scheduler"]["scheduler"]) if isinstance(made, dict) else (made, None)
+    for batches.epoch in range(epochs):
+        torch.manual_seed(recipe.seed * 1_000_003 + batches.epoch)
+        for x, valid, targets in batches:
+            optimizer.zero_grad()
+            module.loss(head(x.to(device), valid.to(device)), targets.to(device)).backward()
+            torch.nn.utils.clip_grad_norm_(head.parameters(), GRADIENT_CLIP)
+            optimizer.step()
+            if schedule is not None:
+                schedule.step()
+    head.cpu().eval()
+
+
 def quiet_lightning() -> None:
     for name in ("lightning", "lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -22,6 +22,7 @@ def predict(
     inputs: Sequence[str | Path],
     *,
     top_k: int = 5,
+    unknown_threshold: float | None = None,
     save_video: Path | None = None,
     device: str = "auto",
     cache: Path | None = None,
@@ -36,6 +37,8 @@ def predict(
         Videos, folders (all videos in them), patterns like '*.avi', text files with one path per line, or CSV manifests.
     top_k
         How many labels to give for each.
+    unknown_threshold
+        Answer unknown where fewer clips of known classes look as unfamiliar, 0..1; 0.05 if not given, 0 is never.
     save_video
         Write the video (one clip) with its answer drawn in, as .mp4, .gif or .webp.
     device
@@ -48,7 +51,13 @@ def predict(
         check_format(save_video)
         if len(clips) != 1:
             raise UsageError(f"--save-video {save_video}: one clip is drawn at a time, but {len(clips)} were given")
+    if unknown_threshold is not None and not 0 <= unknown_threshold <= 1:
+        raise UsageError(f"--unknown-threshold {unknown_threshold:g}: a share of known clips lies between 0 and 1")
     recognizer = Recognizer.load(model, device=device, cache=cache)
+    if unknown_threshold is not None:
+        if unknown_threshold and recognizer.familiarity is None:
+            raise UsageError(f"--unknown-threshold {unknown_threshold:g}: {model} cannot tell what is unknown; train it again")
+        recognizer.unknown_threshold = unknown_threshold
     return predictions(recognizer, clips, top_k, save_video)
 
 
@@ -57,8 +66,14 @@ def predictions(recognizer: Recognizer, clips: Sequence[Clip], top_k: int, save_
         portion = clips[first : first + AT_ONCE]
         for clip, prediction in zip(portion, recognizer.predict_clips(portion), strict=True):
             if save_video is not None and not prediction.error:
-                annotate(clip, prediction.scores, save_video)
+                annotate(clip, drawn_scores(prediction), save_video)
             yield replace(prediction, scores=prediction.scores[:top_k])
+
+
+def drawn_scores(prediction: Prediction) -> list[tuple[str, float]]:
+    """What is drawn into a video: the ranked labels, the first in question when the clip is unknown."""
+    (best, score), *rest = prediction.scores
+    return [(f"unknown ({best}?)" if prediction.unknown else best, score), *rest]
 
 
 def expand(inputs: Sequence[str | Path]) -> list[Clip]:

@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
+from safetensors.numpy import save as save_arrays
 from safetensors.torch import load_file, save
 
 from gerund import hub
 from gerund.backbones import Backbone, best_device, quantized_digest, rebuild_backbone, weights_licence
 from gerund.cache import FeatureCache
+from gerund.calibration import UNKNOWN_THRESHOLD, Familiarity
 from gerund.errors import GerundError, ModelError, VideoError
 from gerund.features import Extraction, Extractor
 from gerund.heads import Head, build_head
@@ -28,12 +30,17 @@ from gerund.types import Clip, Features, Prediction
 FORMAT = "gerund"
 FORMAT_VERSION = 1
 QUANTIZED = "backbone-int8"
+FAMILIARITY = "unknown.safetensors"
 HEAD_BATCH = 64
 """Clips a head sees at once in prediction; the last batch is padded, so that an answer never depends on its neighbours."""
 
 
 class Recognizer:
-    """Names the action in videos. `labels` are in the order of the head's outputs."""
+    """Names the action in videos. `labels` are in the order of the head's outputs.
+
+    `temperature` divides the logits; `familiarity`, where there is one, tells how known a clip looks, and below `unknown_threshold`
+    (0..1, 0 is never) the answer is `unknown`. See calibration.py.
+    """
 
     def __init__(
         self,
@@ -53,6 +60,9 @@ class Recognizer:
         self.backbone = backbone
         self.sampling = sampling
         self.head, self.head_name, self.head_options = head, head_name, head_options
+        self.temperature = 1.0
+        self.familiarity: Familiarity | None = None
+        self.unknown_threshold = UNKNOWN_THRESHOLD
         self.device = best_device() if device == "auto" else device
         self.extractor = Extractor(backbone, fps=fps, cache=FeatureCache(cache), device=self.device, precision=precision)
         self.head.eval()
@@ -80,7 +90,7 @@ class Recognizer:
                 options=config["head"]["options"],
             )
             head.load_state_dict(read_tensors(folder / "model.safetensors", config["model_sha256"]))
-            return cls(
+            recognizer = cls(
                 labels=labels,
                 backbone=backbone,
                 sampling=sampling,
@@ -92,7 +102,11 @@ class Recognizer:
                 device=device,
                 cache=cache,
             )
-        except (KeyError, TypeError, RuntimeError) as error:
+            recognizer.temperature = positive(config.get("temperature", 1.0))  # models of before are not calibrated
+            if "unknown_sha256" in config:
+                recognizer.familiarity = read_familiarity(folder, config["unknown_sha256"])
+            return recognizer
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise ModelError(f"{folder / 'config.json'}: does not describe a model ({type(error).__name__}: {error})") from None
 
     def save(self, folder: Path, *, bundle: bool = True, card: str = "") -> None:
@@ -112,6 +126,9 @@ class Recognizer:
             if bundle and not self.backbone.name.startswith("pixels"):
                 link(stored_weights(self.backbone, self.extractor.cache), partial / "backbone.safetensors")
             config = self.config() | {"model_sha256": sha256(partial / "model.safetensors")}
+            if self.familiarity is not None:
+                (partial / FAMILIARITY).write_bytes(save_arrays(self.familiarity.tensors()))
+                config["unknown_sha256"] = sha256(partial / FAMILIARITY)
             (partial / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
             (partial / "README.md").write_text(card or model_card(self), encoding="utf-8")
             if folder.exists():
@@ -132,6 +149,7 @@ class Recognizer:
             "features": {"fps": self.extractor.spec.fps, "precision": self.extractor.spec.precision},
             "sampling": asdict(self.sampling),
             "head": {"name": self.head_name, "options": self.head_options},
+            "temperature": self.temperature,
         }
 
     def predict(self, video: str | Path | Clip) -> Prediction:
@@ -140,15 +158,33 @@ class Recognizer:
 
     def predict_clips(self, clips: Sequence[Clip]) -> list[Prediction]:
         """Predictions in the order of the clips. The videos are decoded side by side, each once."""
-        extraction = self.extractor.extract(clip.path for clip in clips)
-        scores, errors = self.scores(extraction, clips)
+        data, valid, errors = self.tokens(self.extractor.extract(clip.path for clip in clips), clips)
+        good = [index for index in range(len(clips)) if index not in errors]
+        ranked = dict(zip(good, map(self.ranked, self.probabilities(data[good], valid[good])), strict=True))
+        known = dict(zip(good, self.known(data[good], valid[good]), strict=True))
         return [
-            Prediction(path=clip.path, start=clip.start, end=clip.end, error=errors.get(index), scores=self.ranked(scores[index]))
+            Prediction(
+                path=clip.path,
+                start=clip.start,
+                end=clip.end,
+                error=errors.get(index),
+                scores=ranked.get(index, []),
+                known=known.get(index),
+                unknown=self.is_unknown(known.get(index)),
+            )
             for index, clip in enumerate(clips)
         ]
 
     def scores(self, extraction: Extraction, clips: Sequence[Clip]) -> tuple[np.ndarray, dict[int, str]]:
         """Probabilities (N, K) of clips with known features, NaN rows for those without, and index -> reason for these."""
+        data, valid, errors = self.tokens(extraction, clips)
+        good = [index for index in range(len(clips)) if index not in errors]
+        scores = np.full((len(clips), len(self.labels)), np.nan)
+        scores[good] = self.probabilities(data[good], valid[good])
+        return scores, errors
+
+    def tokens(self, extraction: Extraction, clips: Sequence[Clip]) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
+        """What the head sees of clips, (N, T, D) and valid (N, T), and index -> reason for those without features."""
         data = np.zeros((len(clips), self.sampling.num_frames, self.sampling.token_dim(self.backbone.feature_dim)), np.float32)
         valid = np.zeros(data.shape[:2], bool)
         errors: dict[int, str] = {}
@@ -160,22 +196,20 @@ class Recognizer:
                 data[index], valid[index] = tokens(extraction.features[clip.path], clip, self.sampling)
             except GerundError as error:
                 errors[index] = str(error)
-        good = [index for index in range(len(clips)) if index not in errors]
-        scores = np.full((len(clips), len(self.labels)), np.nan)
-        scores[good] = self.probabilities(data[good], valid[good])
-        return scores, errors
+        return data, valid, errors
 
-    @torch.inference_mode()
+    def known(self, data: np.ndarray, valid: np.ndarray) -> list[float | None]:
+        """How known clips look, 0..1, from tokens (N, T, D), valid (N, T); None from a model that cannot tell."""
+        return [None] * len(data) if self.familiarity is None else self.familiarity.known(data, valid).tolist()
+
+    def is_unknown(self, known: float | None) -> bool:
+        return known is not None and known < self.unknown_threshold
+
     def probabilities(self, data: np.ndarray, valid: np.ndarray) -> np.ndarray:
-        """Softmax of the head's logits: tokens (N, T, D), valid (N, T) -> (N, K) float64."""
-        parts = []
-        for first in range(0, len(data), HEAD_BATCH):
-            block, mask = data[first : first + HEAD_BATCH], valid[first : first + HEAD_BATCH]
-            pad = HEAD_BATCH - len(block)
-            x = torch.from_numpy(np.pad(block, ((0, pad), (0, 0), (0, 0))))
-            steps = torch.from_numpy(np.pad(mask, ((0, pad), (0, 0)), constant_values=True))
-            parts.append(self.head(x, steps)[: len(block)].double().softmax(1).numpy())
-        return np.concatenate(parts) if parts else np.empty((0, len(self.labels)))
+        """Softmax of the head's logits over the temperature: tokens (N, T, D), valid (N, T) -> (N, K) float64."""
+        if not len(data):
+            return np.empty((0, len(self.labels)))
+        return torch.from_numpy(logits_of(self.head, data, valid) / self.temperature).softmax(1).numpy()
 
     def segment_scores(self, features: Features, clips: Sequence[Clip]) -> np.ndarray:
         """Probabilities (N, K) of several spans of one video."""
@@ -200,6 +234,19 @@ class Recognizer:
                 raise VideoError(prediction.error)
         answers = [prediction.top(top_k) for prediction in predictions]
         return answers[0] if isinstance(inputs, str | Path) else answers
+
+
+@torch.inference_mode()
+def logits_of(head: Head, data: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """What a head says of N > 0 clips: tokens (N, T, D) float32, valid (N, T) -> (N, K) float64."""
+    parts = []
+    for first in range(0, len(data), HEAD_BATCH):
+        block, mask = data[first : first + HEAD_BATCH], valid[first : first + HEAD_BATCH]
+        pad = HEAD_BATCH - len(block)
+        x = torch.from_numpy(np.pad(block, ((0, pad), (0, 0), (0, 0))))
+        steps = torch.from_numpy(np.pad(mask, ((0, pad), (0, 0)), constant_values=True))
+        parts.append(head(x, steps)[: len(block)].double().numpy())
+    return np.concatenate(parts)
 
 
 def with_int8(backbone: Backbone, folder: Path, precision: str) -> Backbone:
@@ -254,6 +301,21 @@ def read_tensors(path: Path, expected: str) -> dict[str, torch.Tensor]:
         raise ModelError(f"{path}: not a readable safetensors file ({error})") from None
 
 
+def read_familiarity(folder: Path, expected: str) -> Familiarity:
+    """The sense of the unknown in a model folder. Raises ModelError when it is missing or damaged."""
+    path = folder / FAMILIARITY
+    if not path.is_file():
+        raise ModelError(f"{path}: missing; copy the model again or train it again")
+    return Familiarity.of_tensors({name: value.numpy() for name, value in read_tensors(path, expected).items()})
+
+
+def positive(value: Any) -> float:
+    """A temperature. Raises ValueError for what cannot be one."""
+    if not 0 < float(value) < float("inf"):
+        raise ValueError(f"temperature {value}: must be above 0")
+    return float(value)
+
+
 def sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -289,6 +351,11 @@ def model_card(recognizer: Recognizer, metrics: dict[str, Any] | None = None, da
         else ""
     )
     source = f"\n- Trained on: {data}" if data else ""
+    unlike = (
+        "It knows no other actions than these and gives one of them for any video."
+        if recognizer.familiarity is None
+        else "It knows no other actions than these; a video unlike all its training clips is answered `unknown`, with the best guess."
+    )
     return f"""---
 library_name: gerund
 pipeline_tag: video-classification
@@ -307,5 +374,5 @@ On a hub, THIS_FOLDER is `hf:USER/MODEL`.
 - Frames: {f"{rate:g} per second" if rate else "all"}; {sampling.num_frames} time steps ({sampling.take}{", with motion" if sampling.motion else ""})
 - Head: {recognizer.head_name}, {sum(parameter.numel() for parameter in recognizer.head.parameters()):,} trained parameters{source}{result}
 
-It knows no other actions than these and gives one of them for any video.
+{unlike}
 """

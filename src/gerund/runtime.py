@@ -11,12 +11,14 @@ import itertools
 import json
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gerund import video
+from gerund.calibration import UNKNOWN_THRESHOLD, Familiarity
 from gerund.errors import GerundError, ModelError, VideoError
 from gerund.places import default_cache
 from gerund.sampling import Sampling, tokens
@@ -25,6 +27,7 @@ from gerund.workers import UNREADABLE, reason
 
 FORMAT = "gerund-export"
 FORMAT_VERSION = 1
+FAMILIARITY = "unknown.npz"
 BATCH_SIZE = 16
 SOME_FAILED = 3
 
@@ -33,14 +36,19 @@ Network = Callable[..., np.ndarray]
 
 
 class ExportedModel:
-    """Names the action in videos, with the answers of the recogniser it was exported from. `labels` are in the order of the head's outputs."""
+    """Names the action in videos, with the answers of the recogniser it was exported from. `labels` are in the order of the head's outputs.
 
-    def __init__(self, config: dict[str, Any], backbone: Network, head: Network) -> None:
+    Below `unknown_threshold` (0..1, 0 is never) a clip is answered `unknown`, by a model that was trained to tell.
+    """
+
+    def __init__(self, config: dict[str, Any], backbone: Network, head: Network, familiarity: Familiarity | None = None) -> None:
         self.labels: list[str] = config["labels"]
         self.fps: float | None = config["features"]["fps"]
         self.resize = Resize(**config["features"]["resize"])
         self.sampling = Sampling(**config["sampling"])
-        self.backbone, self.head = backbone, head
+        self.temperature: float = config["temperature"]
+        self.backbone, self.head, self.familiarity = backbone, head, familiarity
+        self.unknown_threshold = UNKNOWN_THRESHOLD
 
     def features(self, path: Path) -> Features:
         """What the backbone sees of a whole video. Raises VideoError when no frame can be decoded."""
@@ -64,20 +72,26 @@ class ExportedModel:
 
     def scores(self, features: Features, clip: Clip) -> np.ndarray:
         """Probabilities (K,) float64 of a clip of a video with these features. Raises ClipError when the clip has no frames."""
-        data, valid = tokens(features, clip, self.sampling)
-        logits = self.head(data[None], valid[None])[0].astype(np.float64)
+        return self.judged(features, clip)[0]
+
+    def judged(self, features: Features, clip: Clip) -> tuple[np.ndarray, float | None]:
+        """Probabilities (K,), and how known the clip looks, 0..1 (None from a model that cannot tell)."""
+        data, valid = (part[None] for part in tokens(features, clip, self.sampling))
+        logits = self.head(data, valid)[0].astype(np.float64) / self.temperature
         powers = np.exp(logits - logits.max())
-        return powers / powers.sum()
+        known = None if self.familiarity is None else float(self.familiarity.known(data, valid)[0])
+        return powers / powers.sum(), known
 
     def predict(self, what: str | Path | Clip) -> Prediction:
         """The ranked labels of one video or clip; one that cannot be decoded has no scores and says why in `error`."""
         clip = what if isinstance(what, Clip) else Clip(path=Path(what))
+        prediction = Prediction(path=clip.path, start=clip.start, end=clip.end)
         try:
-            scores = self.scores(self.features(clip.path), clip)
+            scores, known = self.judged(self.features(clip.path), clip)
         except UNREADABLE as failure:
-            return Prediction(path=clip.path, start=clip.start, end=clip.end, error=reason(clip.path, failure))
+            return replace(prediction, error=reason(clip.path, failure))
         ranked = [(self.labels[index], float(scores[index])) for index in np.argsort(-scores, kind="stable")]
-        return Prediction(path=clip.path, start=clip.start, end=clip.end, scores=ranked)
+        return replace(prediction, scores=ranked, known=known, unknown=known is not None and known < self.unknown_threshold)
 
     def __call__(self, path: str | Path, top_k: int | None = 5) -> list[dict[str, Any]]:
         """`[{"label", "score"}, ...]`, the likeliest first. Raises VideoError when the video cannot be decoded."""
@@ -98,7 +112,7 @@ def load(folder: str | Path) -> ExportedModel:
         for name in names:
             verify(folder / name, config["files"][name])
         backbone, head = (opener(folder / name) for name in names[:2])
-        return ExportedModel(config, backbone, head)
+        return ExportedModel(config, backbone, head, read_familiarity(folder, config))
     except (KeyError, TypeError, AttributeError) as error:
         raise ModelError(
             f"{folder / 'config.json'}: does not describe an exported model ({type(error).__name__}: {error})"
@@ -126,6 +140,15 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"{path}: format version {config.get('format_version')}, but this gerund reads version {FORMAT_VERSION}; update gerund"
         )
     return config
+
+
+def read_familiarity(folder: Path, config: dict[str, Any]) -> Familiarity | None:
+    """The sense of the unknown of an exported model, where it has one."""
+    if FAMILIARITY not in config["files"]:
+        return None
+    verify(folder / FAMILIARITY, config["files"][FAMILIARITY])
+    with np.load(folder / FAMILIARITY, allow_pickle=False) as arrays:
+        return Familiarity.of_tensors(dict(arrays))
 
 
 def verify(path: Path, expected: str) -> None:
@@ -190,13 +213,16 @@ def main(words: list[str] | None = None) -> int:
                 "label": prediction.label,
                 "scores": prediction.top(given.top_k),
                 "error": prediction.error,
+                "unknown": prediction.unknown,
+                "known": prediction.known,
             }
             print(json.dumps(values, ensure_ascii=False), flush=True)
         elif prediction.error:
             print(f"gerund: {prediction.error}", file=sys.stderr)
         else:
             lines = [f"  {100 * score:6.2f} %  {label}" for label, score in prediction.scores[: given.top_k]]
-            print(path, *lines, sep="\n", flush=True)
+            doubt = f"  unknown; the best guess is {prediction.best_guess}" if prediction.unknown else ""
+            print(f"{path}{doubt}", *lines, sep="\n", flush=True)
     return SOME_FAILED if failed else 0
 
 

@@ -13,13 +13,16 @@ import torch
 from gerund import fitting, heads, reporting
 from gerund.backbones import Backbone, load_backbone
 from gerund.cache import FeatureCache
+from gerund.calibration import without_temperature
 from gerund.checking import check_clips
+from gerund.crossfitting import calibrate
 from gerund.datasets import is_published, load_dataset
 from gerund.errors import GerundError, ModelError, TrainingError, UsageError
 from gerund.evaluation import Evaluation, evaluate_clips
 from gerund.features import Extraction, Extractor, calibrated
 from gerund.fitting import Epoch, token_set
 from gerund.manifest import SPLITS, assign_splits, labels_of, of_split, read_manifest, write_manifest
+from gerund.metrics import expected_calibration_error
 from gerund.progress import note, progress
 from gerund.recipes import Recipe, as_config, resolve
 from gerund.recognizer import Recognizer, model_card
@@ -230,13 +233,17 @@ def finish(
     """Train in a run folder that holds its settings and clips, evaluate the best model, and write all reports."""
     try:
         history = fit_head(recognizer, views, clips, settings, run, checkpoint)
+        best = Recognizer.load(run / "best", device=settings.device, cache=recognizer.extractor.cache.folder.parent)
+        num_held_out = calibrate(best, views[0], clips, settings, kept_epoch(history, views[0], clips))
     except KeyboardInterrupt:
         kept = f"the best model so far is {run / 'best'}; " if (run / "best").exists() else ""
         note(f"Interrupted: {kept}go on with: gerund train --resume {run}")
         raise
-    best = Recognizer.load(run / "best", device=settings.device, cache=recognizer.extractor.cache.folder.parent)
+    best.save(run / "best", bundle=settings.bundle)
     evaluations = {side: evaluate_clips(best, chosen) for side in ("val", "test") if (chosen := of_split(clips, side))}
     metrics = {side: evaluation.metrics for side, evaluation in evaluations.items()}
+    metrics["calibration"] = calibration_of(best, evaluations, num_held_out)
+    tell_calibration(metrics["calibration"])
     if settings.precision == "int8":
         tell_cost_of_int8(best, evaluations)
     try:
@@ -258,6 +265,38 @@ def described(clips: Sequence[Clip], settings: Recipe) -> str:
     source = str(settings.data or "")
     name = source.partition(":")[0] if is_published(source) else Path(source).name
     return f"{name or 'clips given in Python'} ({counts} clips)"
+
+
+def kept_epoch(history: Sequence[Epoch], extraction: Extraction, clips: Sequence[Clip]) -> int:
+    """Number of the epoch whose weights are kept: the best by validation loss, or without validation clips the last."""
+    validated = any(clip.path in extraction.features for clip in of_split(clips, "val"))
+    return min(history, key=lambda epoch: epoch.val_loss).epoch if validated else history[-1].epoch
+
+
+def calibration_of(recognizer: Recognizer, evaluations: dict[str, Evaluation], num_held_out: int) -> dict[str, Any]:
+    """The temperature, and the expected calibration error of each split with and without it, over the clips that could be decoded."""
+    found: dict[str, Any] = {"temperature": recognizer.temperature, "num_held_out": num_held_out}
+    for side, evaluation in evaluations.items():
+        good = np.isfinite(evaluation.scores).all(axis=1)
+        scores, targets = evaluation.scores[good], evaluation.targets[good]
+        if len(scores):
+            before = without_temperature(scores, recognizer.temperature)
+            found[side] = {
+                "ece": expected_calibration_error(scores, targets),
+                "ece_uncalibrated": expected_calibration_error(before, targets),
+            }
+    return found
+
+
+def tell_calibration(found: dict[str, Any]) -> None:
+    if not found["num_held_out"]:
+        note("No calibration: there are no held-out clips to fit it on; probabilities are the head's own.")
+        return
+    sides = [side for side in ("val", "test") if side in found]
+    errors = ", ".join(f"{side} {found[side]['ece_uncalibrated']:.3f} -> {found[side]['ece']:.3f}" for side in sides)
+    note(
+        f"Calibration: temperature {found['temperature']:.2f} from {found['num_held_out']} held-out clips; calibration error {errors}"
+    )
 
 
 def tell_cost_of_int8(best: Recognizer, evaluations: dict[str, Evaluation]) -> None:

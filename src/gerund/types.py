@@ -122,17 +122,28 @@ class Segment:
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """The answer for one clip: `scores` holds (label, probability) pairs, highest first, adding up to 1 over all classes."""
+    """The answer for one clip: `scores` holds (label, probability) pairs, highest first, adding up to 1 over all classes.
+
+    `known` is the share of clips of known classes that look at most as familiar, 0..1 (None from a model that cannot tell); where it is
+    below the threshold, the clip is `unknown`.
+    """
 
     path: Path
     scores: Sequence[tuple[str, float]] = field(default_factory=tuple)
     start: float = 0.0
     end: float | None = None
     error: str | None = None
+    known: float | None = None
+    unknown: bool = False
 
     @property
     def label(self) -> str | None:
-        """The likeliest label; None when the clip could not be decoded (`error` says why)."""
+        """The likeliest label, or `unknown`; None when the clip could not be decoded (`error` says why)."""
+        return "unknown" if self.unknown else self.best_guess
+
+    @property
+    def best_guess(self) -> str | None:
+        """The likeliest label, however unlikely."""
         return self.scores[0][0] if self.scores else None
 
     def top(self, k: int | None) -> list[dict[str, Any]]:

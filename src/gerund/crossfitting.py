@@ -1,0 +1,102 @@
+"""What a trained recogniser learns about itself, on clips that the heads judging them have not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from gerund.calibration import Familiarity, fit_temperature
+from gerund.features import Extraction
+from gerund.fitting import TokenSet, fit_quietly, token_set
+from gerund.heads import Head, build_head
+from gerund.manifest import group_hash, group_of, of_split, relative_name
+from gerund.progress import progress
+from gerund.recipes import Recipe
+from gerund.recognizer import Recognizer, logits_of
+from gerund.types import Clip
+
+FOLDS = 5
+ENOUGH = 100
+"""Validation clips that speak for themselves; fewer are joined with the training clips and cross-validated."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Clips judged without having been trained on: `logits` (M, K), `targets` (M,), `familiarity` (M,)."""
+
+    logits: np.ndarray
+    targets: np.ndarray
+    familiarity: np.ndarray
+
+
+def calibrate(recognizer: Recognizer, extraction: Extraction, clips: Sequence[Clip], settings: Recipe, epochs: int) -> int:
+    """Give a recogniser its temperature and its sense of the unknown; returns on how many held-out clips they are fitted.
+
+    These are the validation clips where there are ENOUGH, or where time is rationed; else the training and validation clips, each judged
+    by a head that was trained without its fold, as the recogniser's own was, for the same number of `epochs`. Test clips are not used.
+    """
+    known = [clip for clip in of_split(clips, "train", "val") if clip.path in extraction.features]
+    is_val = np.array([clip.split == "val" for clip in known])
+    by_folds = is_val.sum() < ENOUGH and settings.time is None
+    draws = settings.draws if by_folds else 0
+    tokens = token_set(recognizer, [extraction], known, draws=draws, rng=np.random.default_rng(settings.seed))
+    seen = np.ones_like(is_val) if by_folds else ~is_val
+    if by_folds:
+        held = cross_validate(recognizer, tokens, folds_of(known), settings, epochs)
+    else:
+        held = judged(recognizer.head, familiarity_of(tokens, seen), tokens, is_val)
+    recognizer.temperature = fit_temperature(held.logits, held.targets)
+    recognizer.familiarity = None
+    if len(held.targets):
+        reference = np.sort(held.familiarity).astype(np.float32)
+        recognizer.familiarity = replace(familiarity_of(tokens, seen), reference=reference)
+    return len(held.targets)
+
+
+def cross_validate(recognizer: Recognizer, tokens: TokenSet, folds: np.ndarray, settings: Recipe, epochs: int) -> HeldOut:
+    """All clips whose class has other groups, each judged by a head trained on the other folds; `folds` (N,)."""
+    parts = []
+    with progress("Calibrating", FOLDS, "folds") as bar:
+        for fold in range(FOLDS):
+            rest = folds != fold
+            held = ~rest & np.isin(tokens.targets.numpy(), tokens.targets.numpy()[rest])
+            if held.any() and rest.sum() > 1:  # batch norms cannot use a single clip
+                torch.manual_seed(settings.seed)
+                head = build_head(
+                    recognizer.head_name,
+                    token_dim=tokens.data.shape[3],
+                    num_classes=len(recognizer.labels),
+                    num_frames=tokens.data.shape[2],
+                    options=recognizer.head_options,
+                )
+                fit_quietly(head, part_of(tokens, rest), settings, epochs=epochs, device=recognizer.device)
+                parts.append(judged(head, familiarity_of(tokens, rest), tokens, held))
+            bar.advance()
+    if not parts:
+        return HeldOut(np.empty((0, len(recognizer.labels))), np.empty(0, np.int64), np.empty(0))
+    return HeldOut(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("logits", "targets", "familiarity")))
+
+
+def folds_of(clips: Sequence[Clip]) -> np.ndarray:
+    """The fold of each clip (N,): groups are dealt class by class, in an order that depends on their names alone."""
+    label_of = {group_of(clip): clip.label or "" for clip in clips}
+    dealt = sorted(label_of, key=lambda group: (label_of[group], group_hash(relative_name(group), "calibration")))
+    fold_of = {group: place % FOLDS for place, group in enumerate(dealt)}
+    return np.array([fold_of[group_of(clip)] for clip in clips])
+
+
+def part_of(tokens: TokenSet, chosen: np.ndarray) -> TokenSet:
+    rows = torch.from_numpy(np.flatnonzero(chosen))
+    return TokenSet(tokens.data[:, rows], tokens.valid[:, rows], tokens.targets[rows])
+
+
+def familiarity_of(tokens: TokenSet, chosen: np.ndarray) -> Familiarity:
+    return Familiarity.fit(*(part.numpy()[chosen] for part in (tokens.data[0], tokens.valid[0], tokens.targets)))
+
+
+def judged(head: Head, familiarity: Familiarity, tokens: TokenSet, chosen: np.ndarray) -> HeldOut:
+    data, valid, targets = (part.numpy()[chosen] for part in (tokens.data[0], tokens.valid[0], tokens.targets))
+    return HeldOut(logits_of(head, data.astype(np.float32), valid), targets, familiarity.score(data, valid))
