@@ -54,15 +54,23 @@ def cold_start(folder: Path, paths: list[Path]) -> None:
         "full install": [sys.executable, "-c", PREDICT, "predict", str(run)],
     }
     environment = os.environ | {"GERUND_CACHE": str(folder / "cold")}
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    waits: dict[str, list[float]] = {name: [] for name in ways}
+    works: dict[str, list[float]] = {name: [] for name in ways}
     for number, path in enumerate(paths):
         for name, words in ways.items():
-            started = time.perf_counter()
+            before, started = os.times(), time.perf_counter()
             subprocess.run([*words, str(path)], check=True, capture_output=True, env=environment)
+            after, waited = os.times(), time.perf_counter() - started
             if number:
-                seconds[name].append(time.perf_counter() - started)
-    shown = "   ".join(f"{name} {statistics.median(times):.2f} s (best {min(times):.2f})" for name, times in seconds.items())
-    print(f"cold process to printed label: {shown}   ({len(paths) - 1} clips, median)")
+                waits[name].append(waited)
+                works[name].append(after.children_user + after.children_system - before.children_user - before.children_system)
+    print(
+        f"cold process to printed label, median of {len(paths) - 1} new clips, load {os.getloadavg()[0]:.0f} on {os.cpu_count()} cores:"
+    )
+    for name in ways:
+        print(
+            f"  {name:12s} {statistics.median(waits[name]):.2f} s (best {min(waits[name]):.2f}), {statistics.median(works[name]):.2f} s of processor"
+        )
 
 
 def closure(names: tuple[str, ...] | list[str]) -> set[str]:
