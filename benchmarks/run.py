@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPTS = ("extraction", "loop", "long_video", "memory", "epoch", "start", "watch")
+SCRIPTS = ("extraction", "loop", "long_video", "memory", "epoch", "start", "watch", "export")
 
 if __name__ == "__main__":
     print(

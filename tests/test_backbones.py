@@ -17,6 +17,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from gerund import hub
 from gerund.backbones import Backbone, Engine, compile_engine, load_backbone, rebuild_backbone, resolve_precision, timm_models
 from gerund.backbones.engines import PRECISIONS, TorchEngine
 from gerund.errors import BackboneError, UsageError
@@ -360,15 +361,15 @@ def test_a_download_that_fails_half_way_says_the_same_with_its_reason(monkeypatc
 
 def test_the_hub_is_asked_only_for_weights_that_are_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda repository, file: None)
-    monkeypatch.setattr(timm_models.urllib.request, "urlopen", offline)
+    monkeypatch.setattr(hub.urllib.request, "urlopen", offline)
     assert not timm_models.cached_or_reachable("mobilenetv2_100")
 
     def refused(*_: object, **__: object) -> Any:
         raise urllib.error.HTTPError("https://hub", 405, "method not allowed", None, None)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(timm_models.urllib.request, "urlopen", refused)
+    monkeypatch.setattr(hub.urllib.request, "urlopen", refused)
     assert timm_models.cached_or_reachable("mobilenetv2_100")  # it answered
-    monkeypatch.setattr(timm_models.urllib.request, "urlopen", lambda *_, **__: pytest.fail("asked the hub"))
+    monkeypatch.setattr(hub.urllib.request, "urlopen", lambda *_, **__: pytest.fail("asked the hub"))
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda repository, file: f"/cache/{file}")
     assert timm_models.cached_or_reachable("mobilenetv2_100")
 

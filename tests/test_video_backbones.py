@@ -177,8 +177,7 @@ def test_random_weights_are_said_to_be_random_and_equal_each_time(folders):
 
 
 def test_what_cannot_be_a_video_backbone_is_one_clear_line(folders, tmp_path, monkeypatch):
-    monkeypatch.setattr(timm_models, "reachable", lambda: False)
-    monkeypatch.setattr("gerund.backbones.hf_models.reachable", lambda: False)
+    monkeypatch.setattr("gerund.hub.reachable", lambda: False)
     with pytest.raises(BackboneError, match="hf:owner/nothing: no such folder, not on this machine, and it could not be fetched"):
         load_backbone("hf:owner/nothing")
     (tmp_path / "empty").mkdir()

@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from gerund.errors import GerundError
     from gerund.evaluation import Evaluation, evaluate
     from gerund.explaining import explain
+    from gerund.exporting import Export, export
     from gerund.frame_folders import frames
     from gerund.overlays import render
     from gerund.predicting import predict
     from gerund.pretraining import Pretraining, pretrain
+    from gerund.publishing import push
     from gerund.recognizer import Recognizer
     from gerund.splitting import split
     from gerund.spotting import Event, Watch
@@ -36,10 +38,12 @@ HOMES = {
     "gerund.errors": ("GerundError",),
     "gerund.evaluation": ("Evaluation", "evaluate"),
     "gerund.explaining": ("explain",),
+    "gerund.exporting": ("Export", "export"),
     "gerund.frame_folders": ("frames",),
     "gerund.overlays": ("render",),
     "gerund.predicting": ("predict",),
     "gerund.pretraining": ("Pretraining", "pretrain"),
+    "gerund.publishing": ("push",),
     "gerund.recognizer": ("Recognizer",),
     "gerund.splitting": ("split",),
     "gerund.spotting": ("Event", "Watch"),
@@ -59,6 +63,7 @@ __all__ = [
     "Evaluation",
     "Event",
     "Explanation",
+    "Export",
     "FeatureSpec",
     "Features",
     "Frames",
@@ -78,6 +83,7 @@ __all__ = [
     "evaluate",
     "evaluate_timeline",
     "explain",
+    "export",
     "extract",
     "frames",
     "index",
@@ -86,6 +92,7 @@ __all__ = [
     "manage_cache",
     "predict",
     "pretrain",
+    "push",
     "render",
     "split",
     "timeline",

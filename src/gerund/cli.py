@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gerund.diagnosis import Diagnosis
     from gerund.downloading import Download
     from gerund.evaluation import Evaluation
+    from gerund.exporting import Export
     from gerund.features import Extraction
     from gerund.frame_folders import FrameFolders
     from gerund.pretraining import Pretraining
@@ -56,6 +57,8 @@ COMMANDS = {
     "split": ("gerund.splitting:split", "Give clips a split, or folds, without parting a group."),
     "extract": ("gerund.steps:extract", "Put the features of videos into the cache."),
     "cache": ("gerund.steps:manage_cache", "List, check or tidy the feature cache: ls, verify, prune."),
+    "export": ("gerund.exporting:export", "Write a model as ONNX, OpenVINO or torch graphs, checked to give the same answers."),
+    "push": ("gerund.publishing:push", "Put a model on a Hugging Face hub."),
     "frames": ("gerund.frame_folders:frames", "Write the frames of clips as folders of JPEG images."),
     "download": ("gerund.downloading:download", "Fetch a published data set, going on where it broke."),
     "doctor": ("gerund.diagnosis:doctor", "Find broken files, copies, doubtful labels and leaking splits."),
@@ -504,6 +507,24 @@ def show_extraction(extraction: Extraction, style: str) -> int:
     return SOME_FAILED if failures else 0
 
 
+def show_export(done: Export, style: str) -> int:
+    values = done.values
+    if style == "json":
+        print_json(values)
+        return 0
+    print(f"{done.folder}: {done.format}, {done.precision}, {done.size / 1e6:.1f} MB")
+    print(
+        f"Compared with the model in f32 on {values['clips']} clips: largest difference of a probability "
+        f"{values['max_difference']:.1e}, same label for {percent(values['same_label'])}"
+    )
+    if values["top1_model"] is not None:
+        drop = values["top1_model"] - values["top1_exported"]
+        print(f"Top-1: model {percent(values['top1_model'])}, exported {percent(values['top1_exported'])}, drop {percent(drop)}")
+    if done.format != "torch":
+        print(f"\nNext: python -m gerund.runtime {done.folder} VIDEO")
+    return 0
+
+
 def show_diagnosis(diagnosis: Diagnosis, style: str) -> int:
     if style == "json":
         print_json(diagnosis.values())
@@ -585,6 +606,7 @@ SHOW: dict[str, Callable[[Any, str], int]] = {
     "evaluate-timeline": show_timeline_evaluation,
     "index": show_clips,
     "split": show_splitting,
+    "export": show_export,
     "extract": show_extraction,
     "frames": show_frames,
     "download": show_download,

@@ -106,12 +106,16 @@ def evaluate(
     """
     recognizer = Recognizer.load(model, device=device, cache=cache)
     if data is None:
-        manifest = next(
-            (folder / "clips.csv" for folder in (Path(model), Path(model).parent) if (folder / "clips.csv").is_file()), None
-        )
+        manifest = recorded_clips(model)
         if manifest is None:
             raise DataError(f"{model}: no clips.csv beside this model, so say what to evaluate on: gerund evaluate {model} DATA")
         clips = read_manifest(manifest)
     else:
         clips = load_dataset(data, split=split, group_pattern=group_pattern, allow_leak=True)
     return evaluate_clips(recognizer, of_split(clips, "test") or clips)
+
+
+def recorded_clips(model: str | Path) -> Path | None:
+    """The clips.csv that training left in the run folder that a model is, or lies in."""
+    files = (folder / "clips.csv" for folder in (Path(model), Path(model).parent))
+    return next((file for file in files if file.is_file()), None)

@@ -197,6 +197,14 @@ def calibrated(backbone: Backbone, videos: Iterable[Path]) -> Backbone:
     """The backbone with an int8 copy, calibrated on frames of videos spread over all that will be seen, in whatever order."""
     if backbone.window > 1:
         raise UsageError(f"--precision int8: {backbone.name} sees windows of frames, and only image backbones have int8 copies")
+    frames = calibration_frames(backbone, videos)
+    made, similarity = quantize(backbone, frames)
+    note(f"int8: calibrated on {len(frames)} frames; mean cosine of the features to f32: {similarity:.4f}")
+    return made
+
+
+def calibration_frames(backbone: Backbone, videos: Iterable[Path]) -> np.ndarray:
+    """Frames (N, H, W, 3) uint8 of some of the videos. Raises DataError when none can be read."""
     paths = sorted(set(videos))
     reading = Reading(fps=1.0, resize=backbone.resize)
     frames: list[np.ndarray] = []
@@ -206,9 +214,7 @@ def calibrated(backbone: Backbone, videos: Iterable[Path]) -> Backbone:
             frames += [picture for _, picture in itertools.islice(frames_of(job, reading), CALIBRATION_FRAMES)]
     if not frames:
         raise DataError("--precision int8: none of the videos could be read, so there is nothing to calibrate on")
-    made, similarity = quantize(backbone, np.stack(frames))
-    note(f"int8: calibrated on {len(frames)} frames; mean cosine of the features to f32: {similarity:.4f}")
-    return made
+    return np.stack(frames)
 
 
 def size_of(path: Path) -> int:

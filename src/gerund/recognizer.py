@@ -18,7 +18,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import save as save_arrays
 from safetensors.torch import load_file, save
 
-from gerund.backbones import Backbone, best_device, quantized_digest, rebuild_backbone
+from gerund import hub
+from gerund.backbones import Backbone, best_device, quantized_digest, rebuild_backbone, weights_licence
 from gerund.cache import FeatureCache
 from gerund.calibration import UNKNOWN_THRESHOLD, Familiarity
 from gerund.errors import GerundError, ModelError, VideoError
@@ -73,8 +74,11 @@ class Recognizer:
 
     @classmethod
     def load(cls, model: str | Path, *, device: str = "auto", cache: Path | None = None) -> Recognizer:
-        """The recogniser in a model folder, or the best one of a run folder. Raises ModelError when there is none, or a damaged one."""
-        folder = find_model(Path(model))
+        """The recogniser in a model folder, the best one of a run folder, or one on a hub as hf:USER/MODEL.
+
+        Raises ModelError when there is none, or a damaged one.
+        """
+        folder = find_model(model)
         config = read_config(folder)
         try:
             labels = [config["id2label"][str(index)] for index in range(len(config["id2label"]))]
@@ -300,14 +304,18 @@ def as_clip(video: str | Path | Clip) -> Clip:
     return video if isinstance(video, Clip) else Clip(path=Path(video))
 
 
-def find_model(path: Path) -> Path:
-    """The model folder that a path means: itself, or the `best` in a run folder."""
+def find_model(model: str | Path) -> Path:
+    """The model folder that is meant: a folder itself, the `best` in a run folder, or for hf:USER/MODEL the one fetched from the hub."""
+    path = hub.fetch(str(model)) if hub.is_remote(model) else Path(model)
     for folder in (path, path / "best"):
         if (folder / "config.json").is_file() and (folder / "model.safetensors").is_file():
             return folder
     if not path.is_dir():
-        raise ModelError(f"{path}: no such model folder")
-    raise ModelError(f"{path}: not a model folder (config.json and model.safetensors are missing, also in {path.name}/best)")
+        raise ModelError(f"{model}: no such model folder")
+    if (path / "config.json").is_file() and (path / "README.md").is_file() and any(path.glob("backbone.*")):
+        raise ModelError(f"{model}: an exported model; run it with: python -m gerund.runtime {model} VIDEO")
+    inside = "" if hub.is_remote(model) else f", also in {path.name}/best"
+    raise ModelError(f"{model}: not a model folder (config.json and model.safetensors are missing{inside})")
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -376,8 +384,8 @@ def link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def model_card(recognizer: Recognizer, metrics: dict[str, Any] | None = None) -> str:
-    """README.md of a model folder, with the metadata block that model hubs read; `metrics` are those of the test clips."""
+def model_card(recognizer: Recognizer, metrics: dict[str, Any] | None = None, data: str | None = None) -> str:
+    """README.md of a model folder, with the metadata block that model hubs read; `metrics` are those of the test clips of `data`."""
     labels = "\n".join(f"- {label}" for label in recognizer.labels)
     backbone, sampling, rate = recognizer.backbone, recognizer.sampling, recognizer.extractor.spec.fps
     result = (
@@ -385,6 +393,7 @@ def model_card(recognizer: Recognizer, metrics: dict[str, Any] | None = None) ->
         if metrics
         else ""
     )
+    source = f"\n- Trained on: {data}" if data else ""
     unlike = (
         "It knows no other actions than these and gives one of them for any video."
         if recognizer.familiarity is None
@@ -393,16 +402,20 @@ def model_card(recognizer: Recognizer, metrics: dict[str, Any] | None = None) ->
     return f"""---
 library_name: gerund
 pipeline_tag: video-classification
+tags:
+- action-recognition
 ---
 # Action recogniser for {len(recognizer.labels)} classes
 
 {labels}
 
 Use it: `gerund predict THIS_FOLDER video.mp4`, or in Python `gerund.Recognizer.load("THIS_FOLDER")("video.mp4")`.
+On a hub, THIS_FOLDER is `hf:USER/MODEL`.
 
 - Backbone: {backbone.name} (frozen; weights: {backbone.origin}), {backbone.resize.width} x {backbone.resize.height} pixels
+- Licence of the backbone's weights: {weights_licence(backbone)}
 - Frames: {f"{rate:g} per second" if rate else "all"}; {sampling.num_frames} time steps ({sampling.take}{", with motion" if sampling.motion else ""})
-- Head: {recognizer.head_name}, {sum(parameter.numel() for parameter in recognizer.head.parameters()):,} trained parameters{result}
+- Head: {recognizer.head_name}, {sum(parameter.numel() for parameter in recognizer.head.parameters()):,} trained parameters{source}{result}
 
 {unlike}
 """

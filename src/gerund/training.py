@@ -24,7 +24,7 @@ from gerund.evaluation import Evaluation, evaluate_clips
 from gerund.features import Extraction, Extractor, calibrated
 from gerund.fitting import Epoch, token_set
 from gerund.leaderboard import FOLDS, HEADS, Leaderboard, cross_validate, processes_on, with_head
-from gerund.manifest import assign_splits, labels_of, of_split, read_manifest, write_manifest
+from gerund.manifest import SPLITS, assign_splits, labels_of, of_split, read_manifest, write_manifest
 from gerund.metrics import expected_calibration_error
 from gerund.progress import note, progress
 from gerund.recipes import Recipe, as_config, resolve
@@ -313,7 +313,9 @@ def finish(
         tell_cost_of_int8(best, evaluations)
     try:
         write_json(run / "metrics.json", metrics)
-        (run / "best" / "README.md").write_text(model_card(best, metrics.get("test")), encoding="utf-8")
+        (run / "best" / "README.md").write_text(
+            model_card(best, metrics.get("test"), described(clips, settings)), encoding="utf-8"
+        )
         write_reports(run, history, clips, evaluations)
     except OSError as error:
         raise ModelError(f"{run}: cannot be written ({error.strerror}); the model in {run / 'best'} is intact") from None
@@ -328,6 +330,14 @@ def solve_with_all(best: Recognizer, views: list[Extraction], clips: Sequence[Cl
     tokens = token_set(best, views[:1], known)
     best.head.solve(tokens.data[0], tokens.valid[0], tokens.targets, tokens.groups)
     best.save(run / "best", bundle=settings.bundle)
+
+
+def described(clips: Sequence[Clip], settings: Recipe) -> str:
+    """What a model was trained on, for its card: the name of the data set or folder (not where it lies), and how many clips."""
+    counts = ", ".join(f"{len(chosen)} {side}" for side in SPLITS if (chosen := of_split(clips, side)))
+    source = str(settings.data or "")
+    name = source.partition(":")[0] if is_published(source) else Path(source).name
+    return f"{name or 'clips given in Python'} ({counts} clips)"
 
 
 def kept_epoch(history: Sequence[Epoch], extraction: Extraction, clips: Sequence[Clip]) -> int:

@@ -28,6 +28,7 @@ __all__ = [
     "quantized_digest",
     "rebuild_backbone",
     "resolve_precision",
+    "weights_licence",
 ]
 
 BACKBONES = {"pixels": pixels.load, "timm": timm_models.load, "hf": hf_models.load}
@@ -98,3 +99,12 @@ def rebuild_module(config: Mapping[str, Any], resize: Resize, weights: Path) -> 
 def check_digest(found: str, config: Mapping[str, Any], source: str) -> None:
     if found != config["weights_digest"]:
         raise BackboneError(f"{source}: not the weights that the model was trained with; is the file damaged?")
+
+
+def weights_licence(backbone: Backbone) -> str:
+    """What is known about the licence of a backbone's weights, in words."""
+    if backbone.origin == "pretrained":
+        return f"{timm_models.licence(backbone.name) or 'not listed by timm'} (of the weights published for timm)"
+    if backbone.origin == "none needed" or backbone.origin.startswith("random"):
+        return "none needed (no trained weights)"
+    return f"that of the file {backbone.origin}; look it up before passing the model on"

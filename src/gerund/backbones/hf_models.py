@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from gerund import hub
 from gerund.backbones.base import Backbone, resize_of
-from gerund.backbones.timm_models import RANDOM_SEED, first_line, load_weights, reachable, read_weights
+from gerund.backbones.timm_models import RANDOM_SEED, load_weights, read_weights
 from gerund.errors import BackboneError, UsageError
 from gerund.types import Fit
 
@@ -49,7 +50,7 @@ def load(name: str, *, weights: Path | None, pretrained: bool, image_size: int |
     try:
         config = transformers.AutoConfig.from_pretrained(folder)
     except (OSError, ValueError) as error:
-        raise BackboneError(f"hf:{name}: no model's config.json is there ({first_line(error)})") from None
+        raise BackboneError(f"hf:{name}: no model's config.json is there ({hub.first_line(error)})") from None
     if config.model_type not in KINDS:
         raise UsageError(f"--backbone hf:{name}: a {config.model_type} model; these kinds can be used: {', '.join(KINDS)}")
     window, side = (getattr(config, key) for key in KINDS[config.model_type])
@@ -93,12 +94,12 @@ def fetched(name: str) -> Path:
     except Exception:  # not on this machine, or no name of the hub at all: the hub itself is asked
         pass
     try:
-        if not reachable():
+        if not hub.reachable():
             raise ConnectionError("no connection")
         return Path(snapshot_download(name, allow_patterns=patterns))
     except Exception as error:  # the hub's client and the socket layer raise a dozen kinds here
         raise BackboneError(
-            f"hf:{name}: no such folder, not on this machine, and it could not be fetched ({first_line(error)}). Give the folder of a "
+            f"hf:{name}: no such folder, not on this machine, and it could not be fetched ({hub.first_line(error)}). Give the folder of a "
             "model (config.json and model.safetensors) as hf:FOLDER, or connect to the internet once"
         ) from None
 
@@ -116,7 +117,7 @@ def network(config: Any, folder: Path | None) -> nn.Module:
             model, found = AutoModel.from_pretrained(folder, config=config, use_safetensors=True, output_loading_info=True)
         except Exception as error:  # transformers documents no exception types
             raise BackboneError(
-                f"{folder}: its weights cannot be read ({first_line(error)}); model.safetensors is needed"
+                f"{folder}: its weights cannot be read ({hub.first_line(error)}); model.safetensors is needed"
             ) from None
         if found["missing_keys"]:
             raise BackboneError(

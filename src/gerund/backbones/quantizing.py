@@ -7,6 +7,7 @@ import logging
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,23 +22,15 @@ def quantize(backbone: Backbone, frames: np.ndarray) -> tuple[Backbone, float]:
 
     Equal frames give the same copy, which is kept. Raises UsageError when NNCF is not installed.
     """
-    try:
-        import nncf
-    except ImportError:
-        raise UsageError("--precision int8 needs NNCF; pip install 'gerund[int8]'") from None
+    check_nncf()
     import openvino as ov
 
-    planes = np.ascontiguousarray(frames.transpose(0, 3, 1, 2))
-    planes = planes[: max(1, len(planes) // BATCH_SIZE) * BATCH_SIZE]
-    planes = np.resize(planes, (max(len(planes), BATCH_SIZE), *planes.shape[1:]))
+    planes = full_batches(frames)
     name = f"{backbone.file_name}-int8-{hashlib.sha256(planes.data).hexdigest()[:16]}.xml"
     path = default_cache() / "openvino" / name
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        logging.getLogger("nncf").setLevel(logging.ERROR)
-        batches = planes.reshape(-1, BATCH_SIZE, *planes.shape[1:])
-        model = core().read_model(converted(backbone, BATCH_SIZE))
-        small = nncf.quantize(model, nncf.Dataset(list(batches)), subset_size=len(batches), preset=nncf.QuantizationPreset.MIXED)
+        small = quantized_graph(core().read_model(converted(backbone, BATCH_SIZE)), planes)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             partial = Path(folder) / path.name
             ov.save_model(small, partial, compress_to_fp16=False)
@@ -45,6 +38,30 @@ def quantize(backbone: Backbone, frames: np.ndarray) -> tuple[Backbone, float]:
             partial.replace(path)
     made = replace(backbone, quantized=path, digest=backbone.weights_digest)
     return made, cosine(made, planes[:BATCH_SIZE].transpose(0, 2, 3, 1))
+
+
+def check_nncf() -> None:
+    """Raise UsageError when NNCF is not installed."""
+    try:
+        import nncf  # noqa: F401
+    except ImportError:
+        raise UsageError("int8 needs NNCF; pip install 'gerund[int8]'") from None
+
+
+def full_batches(frames: np.ndarray) -> np.ndarray:
+    """Frames (N, H, W, 3) as planes (M, 3, H, W), M a multiple of BATCH_SIZE: a rest is left out, too few are repeated."""
+    planes = np.ascontiguousarray(frames.transpose(0, 3, 1, 2))
+    planes = planes[: max(1, len(planes) // BATCH_SIZE) * BATCH_SIZE]
+    return np.resize(planes, (max(len(planes), BATCH_SIZE), *planes.shape[1:]))
+
+
+def quantized_graph(model: Any, planes: np.ndarray) -> Any:
+    """An OpenVINO model in int8, calibrated on planes (M, 3, H, W) uint8, M a multiple of BATCH_SIZE."""
+    import nncf
+
+    logging.getLogger("nncf").setLevel(logging.ERROR)
+    batches = planes.reshape(-1, BATCH_SIZE, *planes.shape[1:])
+    return nncf.quantize(model, nncf.Dataset(list(batches)), subset_size=len(batches), preset=nncf.QuantizationPreset.MIXED)
 
 
 def cosine(backbone: Backbone, batch: np.ndarray) -> float:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from gerund import hub
 from gerund.backbones.base import Backbone, resize_of
 from gerund.errors import BackboneError, UsageError
 from gerund.types import Fit
@@ -67,7 +66,7 @@ def create_pretrained(name: str, image_size: int | None) -> Any:
         return create(name, image_size, pretrained=True)
     except Exception as error:  # timm, the hub client and the socket layer raise a dozen kinds here, all meaning "no weights"
         raise BackboneError(
-            f"{name}: its pretrained weights are not on this machine and could not be fetched ({first_line(error)}). Three ways out: "
+            f"{name}: its pretrained weights are not on this machine and could not be fetched ({hub.first_line(error)}). Three ways out: "
             "connect to the internet once; give a file with --weights FILE; or start without: --backbone pixels, --no-pretrained"
         ) from error
 
@@ -82,24 +81,15 @@ def cached_or_reachable(name: str) -> bool:
     files = ("model.safetensors", "pytorch_model.bin")
     if repository and any(isinstance(try_to_load_from_cache(repository, file), str) for file in files):
         return True
-    return reachable()
+    return hub.reachable()
 
 
-def reachable() -> bool:
-    """Whether the hub answers."""
-    from huggingface_hub import constants
+def licence(name: str) -> str | None:
+    """The licence of a model's published weights, as timm lists it."""
+    import timm
 
-    try:
-        urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=5).close()
-    except urllib.error.HTTPError:
-        return True
-    except OSError:
-        return False
-    return True
-
-
-def first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    config = timm.get_pretrained_cfg(name)
+    return config.license if config else None
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
@@ -113,7 +103,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     except SafetensorError as error:
         raise BackboneError(f"--weights {path}: not a readable safetensors file ({error})") from None
     except Exception as error:  # torch.load documents no exception types
-        raise BackboneError(f"--weights {path}: not a state dict of tensors ({first_line(error)})") from None
+        raise BackboneError(f"--weights {path}: not a state dict of tensors ({hub.first_line(error)})") from None
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise BackboneError(f"--weights {path}: not a state dict of tensors (found {type(state).__name__})")

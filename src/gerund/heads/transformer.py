@@ -78,7 +78,7 @@ class TransformerHead(Head):
 
     def mix(self, x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Positions and encoder layers over projected tokens (B, T, width); what comes out is what `encode` gives."""
-        x = x + self.positions
+        x = x + self.positions[: x.shape[1]]
         if self.cls is not None:
             x = torch.cat([self.cls.expand(len(x), 1, -1), x], dim=1)
             valid = torch.cat([torch.ones_like(valid[:, :1]), valid], dim=1)

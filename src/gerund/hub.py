@@ -1,0 +1,102 @@
+"""Models on a Hugging Face hub: `hf:USER/MODEL` is fetched as data (safetensors and JSON) and checked when opened; nothing of it runs."""
+
+from __future__ import annotations
+
+import re
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from gerund import progress
+from gerund.errors import ModelError, UsageError
+
+PREFIX = "hf:"
+NAME = re.compile(r"(?P<repository>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[\w./-]+))?")
+PARTS = ["config.json", "*.safetensors", "backbone-int8.xml", "backbone-int8.bin", "README.md"]
+"""All that a model folder may hold; whatever else is in a repository is neither sent nor fetched."""
+TIMEOUT = 5.0
+"""Seconds to wait for the hub to answer at all; its client would try for most of a minute."""
+
+
+def is_remote(model: str | Path) -> bool:
+    return str(model).startswith(PREFIX)
+
+
+def fetch(model: str) -> Path:
+    """The folder on this machine with a hub's `hf:USER/MODEL[@REVISION]`; without a connection, the one fetched before.
+
+    The hub is the one in $HF_ENDPOINT, a private model needs $HF_TOKEN. Raises UsageError for a name that is none, ModelError when
+    the model cannot be had.
+    """
+    repository, revision = parsed(model)
+    from huggingface_hub import constants, snapshot_download, utils
+    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+
+    if progress.quiet:
+        utils.disable_progress_bars()
+    offline = not reachable()
+    try:
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=PARTS, local_files_only=offline))
+    except RevisionNotFoundError:
+        raise ModelError(f"{model}: the model has no revision {revision or 'main'}") from None
+    except RepositoryNotFoundError:
+        raise ModelError(
+            f"{model}: no such model at {constants.ENDPOINT}, or a private one; check the name, or set HF_TOKEN"
+        ) from None
+    except HfHubHTTPError as error:
+        raise ModelError(f"{model}: {constants.ENDPOINT} answers {first_line(error)}") from None
+    except Exception as error:  # the client's transport has errors of its own, others in every version
+        if offline:
+            raise ModelError(
+                f"{model}: not on this machine, and {constants.ENDPOINT} cannot be reached; connect once, or copy the model folder here"
+            ) from None
+        raise ModelError(f"{model}: not fetched whole ({first_line(error)}); try again, what has arrived is kept") from None
+
+
+def send(folder: Path, repository: str, *, private: bool) -> str:
+    """Put a model folder into a repository, made if needed; returns its address. Raises UsageError or ModelError when it is refused."""
+    if NAME.fullmatch(repository) is None or "@" in repository:
+        raise UsageError(f"{repository}: write USER/MODEL")
+    from huggingface_hub import HfApi, constants, get_token
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if get_token() is None:
+        raise UsageError(f"no token for {constants.ENDPOINT}; set HF_TOKEN to one that may write, or run: hf auth login")
+    if not reachable():
+        raise ModelError(f"{constants.ENDPOINT} cannot be reached; {folder} was not sent")
+    api = HfApi()
+    try:
+        api.create_repo(repository, private=private, exist_ok=True)
+        api.upload_folder(repo_id=repository, folder_path=folder, allow_patterns=PARTS, commit_message="Upload a gerund model")
+    except HfHubHTTPError as error:
+        raise ModelError(f"{repository}: {constants.ENDPOINT} refuses it ({first_line(error)})") from None
+    except Exception as error:  # as above
+        raise ModelError(f"{repository}: not sent whole ({first_line(error)}); try again") from None
+    return f"{constants.ENDPOINT}/{repository}"
+
+
+def parsed(model: str) -> tuple[str, str | None]:
+    """The repository and revision in `hf:USER/MODEL[@REVISION]`."""
+    match = NAME.fullmatch(model.removeprefix(PREFIX))
+    if match is None:
+        raise UsageError(f"{model}: write hf:USER/MODEL, or hf:USER/MODEL@REVISION")
+    return match["repository"], match["revision"]
+
+
+def reachable() -> bool:
+    """Whether the hub answers at all, whatever it says."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=TIMEOUT).close()
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,32 @@
+"""Putting a model on a Hugging Face hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gerund import hub
+from gerund.backbones import weights_licence
+from gerund.progress import note
+from gerund.recognizer import Recognizer, find_model
+
+
+def push(model: str | Path, repo: str, *, private: bool = False) -> dict[str, str]:
+    """Put a model on a Hugging Face hub, for others to use as hf:USER/MODEL; $HF_TOKEN says who you are, $HF_ENDPOINT which hub.
+
+    What is sent is opened first, so that nothing damaged is published: weights, config.json and the model card. Raises ModelError when the
+    model is damaged or the hub refuses it, UsageError without a token.
+
+    Parameters
+    ----------
+    model
+        A run folder, or a model folder.
+    repo
+        USER/MODEL; made if it is not there.
+    private
+        Make it visible to you only.
+    """
+    folder = find_model(model)
+    recognizer = Recognizer.load(folder, device="cpu")
+    note(f"Weights of the backbone {recognizer.backbone.name}: licence {weights_licence(recognizer.backbone)}")
+    address = hub.send(folder, repo, private=private)
+    return {"address": address, "use": f"gerund predict hf:{repo} VIDEO"}

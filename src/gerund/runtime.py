@@ -1,0 +1,230 @@
+"""The light runtime: names the action with what `gerund export` wrote. Needs numpy, PyAV and onnxruntime (or OpenVINO), no torch.
+
+`python -m gerund.runtime EXPORTED VIDEO...`, or in Python `gerund.runtime.load("EXPORTED")("a.mp4")`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import itertools
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gerund import video
+from gerund.calibration import UNKNOWN_THRESHOLD, Familiarity
+from gerund.errors import GerundError, ModelError, VideoError
+from gerund.places import default_cache
+from gerund.sampling import Sampling, tokens
+from gerund.types import Clip, Features, Prediction, Resize
+from gerund.workers import UNREADABLE, reason
+
+FORMAT = "gerund-export"
+FORMAT_VERSION = 1
+FAMILIARITY = "unknown.npz"
+BATCH_SIZE = 16
+SOME_FAILED = 3
+
+Network = Callable[..., np.ndarray]
+"""A compiled graph: arrays in, one array out. The backbone takes frames (N, 3, H, W) uint8, the head tokens (B, T, D) and valid (B, T)."""
+
+
+class ExportedModel:
+    """Names the action in videos, with the answers of the recogniser it was exported from. `labels` are in the order of the head's outputs.
+
+    Below `unknown_threshold` (0..1, 0 is never) a clip is answered `unknown`, by a model that was trained to tell.
+    """
+
+    def __init__(self, config: dict[str, Any], backbone: Network, head: Network, familiarity: Familiarity | None = None) -> None:
+        self.labels: list[str] = config["labels"]
+        self.fps: float | None = config["features"]["fps"]
+        self.resize = Resize(**config["features"]["resize"])
+        self.sampling = Sampling(**config["sampling"])
+        self.temperature: float = config["temperature"]
+        self.backbone, self.head, self.familiarity = backbone, head, familiarity
+        self.unknown_threshold = UNKNOWN_THRESHOLD
+
+    def features(self, path: Path) -> Features:
+        """What the backbone sees of a whole video. Raises VideoError when no frame can be decoded."""
+        data: list[np.ndarray] = []
+        pts: list[float] = []
+        for times, planes in self.batches(path):
+            data.append(self.backbone(planes))
+            pts += times
+        rows = np.concatenate(data)
+        if not np.isfinite(rows).all():
+            raise VideoError(f"{path}: the backbone gave features that are not finite")
+        limit = np.finfo(np.float16).max
+        return Features(np.clip(rows, -limit, limit).astype(np.float16), np.array(pts))
+
+    def batches(self, path: Path) -> Iterator[tuple[list[float], np.ndarray]]:
+        """The wanted frames of a video as planes (n, 3, H, W) uint8, at most BATCH_SIZE at once, with their times."""
+        convert = video.FrameConverter(self.resize)
+        frames = video.frames(path, fps=self.fps, threads=0)
+        while batch := [(time, convert(frame).transpose(2, 0, 1)) for time, frame in itertools.islice(frames, BATCH_SIZE)]:
+            yield [time for time, _ in batch], np.stack([picture for _, picture in batch])
+
+    def scores(self, features: Features, clip: Clip) -> np.ndarray:
+        """Probabilities (K,) float64 of a clip of a video with these features. Raises ClipError when the clip has no frames."""
+        return self.judged(features, clip)[0]
+
+    def judged(self, features: Features, clip: Clip) -> tuple[np.ndarray, float | None]:
+        """Probabilities (K,), and how known the clip looks, 0..1 (None from a model that cannot tell)."""
+        data, valid = (part[None] for part in tokens(features, clip, self.sampling))
+        logits = self.head(data, valid)[0].astype(np.float64) / self.temperature
+        powers = np.exp(logits - logits.max())
+        known = None if self.familiarity is None else float(self.familiarity.known(data, valid)[0])
+        return powers / powers.sum(), known
+
+    def predict(self, what: str | Path | Clip) -> Prediction:
+        """The ranked labels of one video or clip; one that cannot be decoded has no scores and says why in `error`."""
+        clip = what if isinstance(what, Clip) else Clip(path=Path(what))
+        prediction = Prediction(path=clip.path, start=clip.start, end=clip.end)
+        try:
+            scores, known = self.judged(self.features(clip.path), clip)
+        except UNREADABLE as failure:
+            return replace(prediction, error=reason(clip.path, failure))
+        ranked = [(self.labels[index], float(scores[index])) for index in np.argsort(-scores, kind="stable")]
+        return replace(prediction, scores=ranked, known=known, unknown=known is not None and known < self.unknown_threshold)
+
+    def __call__(self, path: str | Path, top_k: int | None = 5) -> list[dict[str, Any]]:
+        """`[{"label", "score"}, ...]`, the likeliest first. Raises VideoError when the video cannot be decoded."""
+        prediction = self.predict(path)
+        if prediction.error:
+            raise VideoError(prediction.error)
+        return prediction.top(top_k)
+
+
+def load(folder: str | Path) -> ExportedModel:
+    """The model in a folder that `gerund export` wrote. Raises ModelError when there is none, a damaged one, or one for torch."""
+    folder = Path(folder)
+    config = read_config(folder)
+    try:
+        if config["network"] not in OPENERS:
+            raise ModelError(f"{folder}: exported for {config['network']}; the light runtime opens {' and '.join(OPENERS)}")
+        names, opener = OPENERS[config["network"]]
+        for name in names:
+            verify(folder / name, config["files"][name])
+        backbone, head = (opener(folder / name) for name in names[:2])
+        return ExportedModel(config, backbone, head, read_familiarity(folder, config))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"{folder / 'config.json'}: does not describe an exported model ({type(error).__name__}: {error})"
+        ) from None
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The config.json of an exported model, of a version this gerund knows."""
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(
+            f"{folder}: no exported model (config.json is missing); gerund export MODEL {folder} makes one"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: not readable ({error})") from None
+    found = config.get("format") if isinstance(config, dict) else None
+    if found == "gerund":
+        raise ModelError(f"{folder}: a model folder, not an exported one; gerund export {folder} OUT makes one")
+    if found != FORMAT:
+        raise ModelError(f"{path}: not an exported gerund model")
+    if config.get("format_version") != FORMAT_VERSION:
+        raise ModelError(
+            f"{path}: format version {config.get('format_version')}, but this gerund reads version {FORMAT_VERSION}; update gerund"
+        )
+    return config
+
+
+def read_familiarity(folder: Path, config: dict[str, Any]) -> Familiarity | None:
+    """The sense of the unknown of an exported model, where it has one."""
+    if FAMILIARITY not in config["files"]:
+        return None
+    verify(folder / FAMILIARITY, config["files"][FAMILIARITY])
+    with np.load(folder / FAMILIARITY, allow_pickle=False) as arrays:
+        return Familiarity.of_tensors(dict(arrays))
+
+
+def verify(path: Path, expected: str) -> None:
+    """Raise ModelError for a file that is missing, or whose SHA-256 is not the recorded one."""
+    if not path.is_file():
+        raise ModelError(f"{path}: missing; export the model again")
+    with path.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != expected:
+            raise ModelError(f"{path}: damaged (its SHA-256 is not the one in config.json); export the model again")
+
+
+def open_onnx(path: Path) -> Network:
+    try:
+        import onnxruntime
+    except ImportError:
+        raise ModelError(f"{path}: needs onnxruntime; pip install onnxruntime") from None
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [each.name for each in session.get_inputs()]
+    return lambda *arrays: session.run(None, dict(zip(names, arrays, strict=True)))[0]
+
+
+def open_openvino(path: Path) -> Network:
+    try:
+        import openvino
+    except ImportError:
+        raise ModelError(f"{path}: needs OpenVINO; pip install openvino") from None
+    core = openvino.Core()
+    core.set_property({"CACHE_DIR": str(default_cache() / "openvino")})
+    compiled = core.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return lambda *arrays: compiled(list(arrays))[0]
+
+
+OPENERS: dict[str, tuple[tuple[str, ...], Callable[[Path], Network]]] = {
+    "onnx": (("backbone.onnx", "head.onnx"), open_onnx),
+    "openvino": (("backbone.xml", "head.xml", "backbone.bin", "head.bin"), open_openvino),
+}
+"""The files of each format, backbone and head first, and how one is opened."""
+
+
+def main(words: list[str] | None = None) -> int:
+    """`python -m gerund.runtime`; exit codes as those of gerund."""
+    parser = argparse.ArgumentParser(
+        prog="python -m gerund.runtime", description="Name the action in videos with an exported model."
+    )
+    parser.add_argument("model", type=Path, help="folder that gerund export wrote")
+    parser.add_argument("videos", type=Path, nargs="+", metavar="VIDEO")
+    parser.add_argument("--top-k", type=int, default=5, help="labels to give for each (default: 5)")
+    parser.add_argument("--json", action="store_true", help="one line of JSON per video")
+    given = parser.parse_args(words)
+    try:
+        model = load(given.model)
+    except GerundError as error:
+        print(f"gerund: {error}", file=sys.stderr)
+        return error.exit_code
+    failed = False
+    for path in given.videos:
+        prediction = model.predict(path)
+        failed |= prediction.error is not None
+        if given.json:
+            values = {
+                "path": str(path),
+                "label": prediction.label,
+                "scores": prediction.top(given.top_k),
+                "error": prediction.error,
+                "unknown": prediction.unknown,
+                "known": prediction.known,
+            }
+            print(json.dumps(values, ensure_ascii=False), flush=True)
+        elif prediction.error:
+            print(f"gerund: {prediction.error}", file=sys.stderr)
+        else:
+            lines = [f"  {100 * score:6.2f} %  {label}" for label, score in prediction.scores[: given.top_k]]
+            doubt = f"  unknown; the best guess is {prediction.best_guess}" if prediction.unknown else ""
+            print(f"{path}{doubt}", *lines, sep="\n", flush=True)
+    return SOME_FAILED if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
