@@ -268,7 +268,20 @@ def trained(tmp_path_factory):
             path = folder / "clips" / action / f"p{performer}.mp4"
             path.parent.mkdir(parents=True, exist_ok=True)
             video.write(path, toy.perform(action, performer, size=(60, 80), fps=10), fps=10)
-    words = ("--backbone", "pixels:16", "--num-frames", 8, "--epochs", 30, "--head.width", 32, "--head.dense-width", 32)
+    words = (
+        "--backbone",
+        "pixels:16",
+        "--num-frames",
+        8,
+        "--head",
+        "transformer",
+        "--epochs",
+        30,
+        "--head.width",
+        32,
+        "--head.dense-width",
+        32,
+    )
     code, _, err = run("train", folder / "clips", *words, "--out", folder / "run", "--quiet")
     assert code == 0, err
     parts = [toy.perform(action, 9, seconds=4.0, size=(60, 80), fps=10) for action in ("walking", "waving", "walking")]

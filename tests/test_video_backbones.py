@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 import gerund
 from gerund import cache, video
-from gerund.backbones import Backbone, load_backbone, rebuild_backbone, timm_models
+from gerund.backbones import Backbone, load_backbone, rebuild_backbone
 from gerund.cache import FeatureCache
 from gerund.errors import BackboneError, UsageError
 from gerund.features import Extractor, Windows, calibrated
