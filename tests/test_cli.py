@@ -80,7 +80,8 @@ def test_every_command_is_the_api_function_of_that_name(command):
     }
     names = {name for argument in arguments.values() for name in argument.names}
     for parameter in inspect.signature(function).parameters.values():
-        flag = f"--{cli.flag_name(parameter.name)}"
+        name = cli.flag_name(parameter.name)
+        flag = name.upper() if parameter.kind is parameter.VAR_POSITIONAL else f"--{name}"
         assert flag in names, f"{command} has no {flag}"
 
 
@@ -113,6 +114,20 @@ def test_train_evaluate_and_predict_give_json(model, clips):
     assert len(lines) == 6
     assert {line["label"] for line in lines} <= {"falling asleep", "waking up é"}
     assert all(len(line["scores"]) == 1 and line["error"] is None for line in lines)
+
+
+def test_evaluate_takes_several_runs_and_data(model, clips, tmp_path):
+    other = shutil.copytree(model, tmp_path / "second run")
+    code, out, _ = run("evaluate", model, other, clips)
+    assert code == 0
+    assert "(24 clips)" in out
+    lines = [line.split() for line in out.splitlines()]
+    assert [line[0] for line in lines[-6:]] == [str(model), str(tmp_path / "second"), "mean", "std", "min", "max"]
+    assert lines[-3][1:] == ["0.000"] * 5  # the same model twice: no spread
+    code, out, _ = run("evaluate", model, other, "--json")
+    values = json.loads(out)
+    assert list(values["runs"]) == [str(model), str(other)]
+    assert values["spread"]["top1"]["mean"] == pytest.approx(values["top1"])
 
 
 def test_predict_takes_files_folders_patterns_and_lists(model, clips, tmp_path):
@@ -249,6 +264,7 @@ def one_line(err):
         (("predict", "{tmp}/empty", "{clips}"), 1, "not a model folder"),
         (("predict", "{model}", "{tmp}/*.avi"), 1, "no file fits this pattern"),
         (("evaluate", "{model}", "{tmp}/nowhere"), 1, "no such file or folder"),
+        (("evaluate", "{model}", "{clips}", "{tmp}/empty"), 2, "empty are no runs, and one data set is evaluated at a time"),
         (("split", "{clips}", "--folds", "1"), 2, "--folds 1: at least 2 are needed"),
         (("split", "{clips}", "--by", "luck"), 2, "luck"),
         (("frames", "{clips}"), 2, "--out"),

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gerund.types import Clip, Prediction
 
 BAR = 20
+FEW = 5
 INTERRUPTED = 130
 SOME_FAILED = 3
 OUTPUT = Parameter(group="Output", negative="")
@@ -156,12 +157,27 @@ def show_training(training: Training, style: str) -> int:
 
 def show_evaluation(evaluation: Evaluation, style: str) -> int:
     if style == "json":
-        print_json({**evaluation.metrics, "per_class": evaluation.per_class, "failed": evaluation.failed})
+        print_json(evaluation_values(evaluation))
     elif style == "csv":
         print_csv(["label", "clips", "accuracy", "mistaken_for"], (row.values() for row in evaluation.per_class))
     else:
         print_evaluation(evaluation)
+        print_mistakes(evaluation)
+        print_runs({run: each.metrics for run, each in evaluation.runs.items()}, evaluation.spread)
     return SOME_FAILED if evaluation.failed else 0
+
+
+def evaluation_values(evaluation: Evaluation) -> dict[str, Any]:
+    values = {
+        **evaluation.metrics,
+        "per_class": evaluation.per_class,
+        "confusion_pairs": evaluation.confusion_pairs,
+        "worst_clips": evaluation.worst_clips,
+        "failed": evaluation.failed,
+    }
+    if evaluation.runs:
+        values |= {"runs": {run: each.metrics for run, each in evaluation.runs.items()}, "spread": evaluation.spread}
+    return values
 
 
 def print_evaluation(evaluation: Evaluation) -> None:
@@ -172,8 +188,42 @@ def print_evaluation(evaluation: Evaluation) -> None:
         f"\ntop-1 {percent(metrics['top1'])}   top-5 {percent(metrics['top5'])}   mean class {percent(metrics['mean_class'])}   "
         f"({metrics['num_clips']} clips)"
     )
+    interval = metrics["top1_interval"]
+    print(
+        f"macro F1 {percent(metrics['macro_f1'])}   calibration error {number(metrics['ece'])}   log loss {number(metrics['nll'])}"
+    )
+    if interval:
+        print(f"95 % interval of top-1 (bootstrap by group): {percent(interval[0])} to {percent(interval[1])}")
     for path, reason in evaluation.failed.items():
         print(f"counted as wrong: {reason if path in reason else f'{path}: {reason}'}")
+
+
+def print_mistakes(evaluation: Evaluation) -> None:
+    """The most confused pairs of classes and the worst clips, a few of each."""
+    pairs = evaluation.confusion_pairs[:FEW]
+    if pairs:
+        print("\nmost confused:")
+    for pair in pairs:
+        print(f"  {pair['label']} taken for {pair['answer']}: {pair['clips']} of {pair['of']} clips")
+    worst = [clip for clip in evaluation.worst_clips if clip["answer"] != clip["label"]][:FEW]
+    if worst:
+        print("\nmost certain mistakes:")
+    for clip in worst:
+        print(
+            f"  {clip['path']}: {clip['label']} {percent(clip['label_score'])}, {clip['answer']} {percent(clip['answer_score'])}"
+        )
+
+
+def print_runs(runs: dict[str, dict[str, Any]], spread: dict[str, dict[str, float]]) -> None:
+    """One line per run, then mean and standard deviation of the columns."""
+    if not runs:
+        return
+    shown = {"top1": "top-1", "mean_class": "mean class", "macro_f1": "macro F1", "ece": "calibration error", "nll": "log loss"}
+    columns = {name: title for name, title in shown.items() if name in spread}
+    rows = [[run, str(metrics["num_clips"]), *(number(metrics[name]) for name in columns)] for run, metrics in runs.items()]
+    rows += [[what, "", *(number(spread[name][what]) for name in columns)] for what in ("mean", "std", "min", "max")]
+    print()
+    print_table(("run", "clips", *columns.values()), rows)
 
 
 def show_predictions(predictions: Iterable[Prediction], style: str) -> int:
@@ -326,6 +376,10 @@ def show_values(values: dict[str, Any], style: str) -> int:
 
 def percent(share: float) -> str:
     return f"{100 * share:.2f} %"
+
+
+def number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def print_table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> None:

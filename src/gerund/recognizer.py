@@ -173,6 +173,13 @@ class Recognizer:
             parts.append(self.head(x, steps)[: len(block)].double().softmax(1).numpy())
         return np.concatenate(parts) if parts else np.empty((0, len(self.labels)))
 
+    @torch.inference_mode()
+    def step_weights(self, features: Features, clip: Clip) -> np.ndarray:
+        """How much each time step of a clip counted: (T,), adding up to 1; T is smaller for a clip of fewer rows."""
+        data, valid = tokens(features, clip, self.sampling)
+        weights = self.head.step_weights(torch.from_numpy(data)[None], torch.from_numpy(valid)[None])
+        return weights[0, torch.from_numpy(valid)].numpy()
+
     def segment_scores(self, features: Features, clips: Sequence[Clip]) -> np.ndarray:
         """Probabilities (N, K) of several spans of one video."""
         data, valid = zip(*(tokens(features, clip, self.sampling) for clip in clips), strict=True)
