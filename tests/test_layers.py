@@ -17,13 +17,13 @@ SOURCE = Path(gerund.__file__).parent
 LAYERS = {
     7: "cli serving",
     6: "training comparing pretraining diagnosis distributed steps splitting downloading frame_folders",
-    5: "evaluation timeline watching exporting predicting fitting leakage",
+    5: "evaluation timeline watching exporting predicting fitting leakage summarizing",
     4: "recognizer",
-    3: "features datasets reporting rendering stills pages survey",
+    3: "features datasets reporting rendering stills survey run_page",
     2.5: "decoding inspecting",
     2.2: "damage",
     2: "video backbones heads cache checking",
-    1: "sampling manifest metrics recipes runs drawing unpacking workers copies",
+    1: "sampling manifest metrics recipes runs drawing unpacking workers copies charts pages",
     0: "errors types progress places",
 }
 LAYER_OF = {room: layer for layer, rooms in LAYERS.items() for room in rooms.split()}

@@ -151,7 +151,9 @@ def show_training(training: Training, style: str) -> int:
             print_evaluation(training.test)
         for reason in training.failed.values():
             print(f"left out: {reason}")
-        print(f"\nRun:   {training.run}\nModel: {training.model}\n\nNext: gerund predict {training.run} VIDEO")
+        print(
+            f"\nRun:    {training.run}\nModel:  {training.model}\nReport: {training.run / 'report.html'}\n\nNext: gerund predict {training.run} VIDEO"
+        )
     return SOME_FAILED if training.failed or any(side["failed"] for side in training.metrics.values()) else 0
 
 
@@ -159,7 +161,8 @@ def show_evaluation(evaluation: Evaluation, style: str) -> int:
     if style == "json":
         print_json(evaluation_values(evaluation))
     elif style == "csv":
-        print_csv(["label", "clips", "accuracy", "mistaken_for"], (row.values() for row in evaluation.per_class))
+        rows = ([*list(row.values())[:4], *row["interval"]] for row in evaluation.per_class)
+        print_csv(["label", "clips", "accuracy", "mistaken_for", "low", "high"], rows)
     else:
         print_evaluation(evaluation)
         print_mistakes(evaluation)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +22,10 @@ from gerund.metrics import (
     log_losses,
     macro_f1,
     negative_log_likelihood,
+    reliability,
     topk_accuracy,
     topk_correct,
+    wilson_interval,
 )
 from gerund.recognizer import Recognizer, find_model
 from gerund.types import Clip
@@ -57,6 +60,11 @@ class Evaluation:
     def confusion(self) -> np.ndarray:
         """Counts (K, K + 1): rows true, columns predicted, the last column without an answer."""
         return confusion_matrix(self.scores, self.targets, len(self.labels))
+
+    @property
+    def reliability(self) -> np.ndarray:
+        """Clips, mean confidence and accuracy of 15 bins of confidence (15, 3)."""
+        return reliability(self.scores, self.targets)
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -148,7 +156,14 @@ class Evaluation:
 
     @property
     def per_class(self) -> list[dict[str, Any]]:
-        """One row per class that has clips: label, number of clips, accuracy, and the label it is most often taken for."""
+        """One row per class that has clips: label, number of clips, accuracy, the label it is most often taken for, and an interval.
+
+        The 95 % interval of the accuracy is Wilson's with each group counted once: a class has few groups, and a bootstrap of few
+        that are all right would claim certainty.
+        """
+        groups: dict[str, set[str]] = defaultdict(set)
+        for clip in self.clips:
+            groups[clip.label or ""].add(group_of(clip))
         rows = []
         for index, (label, counts, accuracy) in enumerate(
             zip(self.labels, self.confusion, class_accuracies(self.confusion), strict=True)
@@ -156,7 +171,16 @@ class Evaluation:
             if counts.sum():
                 others = np.where(np.arange(len(counts)) == index, 0, counts)
                 mistaken = (*self.labels, "(no answer)")[int(others.argmax())] if others.any() else ""
-                rows.append({"label": label, "clips": int(counts.sum()), "accuracy": float(accuracy), "mistaken_for": mistaken})
+                interval = wilson_interval(float(accuracy), len(groups[label]))
+                rows.append(
+                    {
+                        "label": label,
+                        "clips": int(counts.sum()),
+                        "accuracy": float(accuracy),
+                        "mistaken_for": mistaken,
+                        "interval": list(interval),
+                    }
+                )
         return rows
 
 

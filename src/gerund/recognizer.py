@@ -21,7 +21,7 @@ from gerund.cache import FeatureCache
 from gerund.errors import GerundError, ModelError, VideoError
 from gerund.features import Extraction, Extractor
 from gerund.heads import Head, build_head
-from gerund.sampling import Sampling, tokens
+from gerund.sampling import Sampling, step_times, tokens
 from gerund.types import Clip, Features, Prediction
 
 FORMAT = "gerund"
@@ -174,11 +174,11 @@ class Recognizer:
         return np.concatenate(parts) if parts else np.empty((0, len(self.labels)))
 
     @torch.inference_mode()
-    def step_weights(self, features: Features, clip: Clip) -> np.ndarray:
-        """How much each time step of a clip counted: (T,), adding up to 1; T is smaller for a clip of fewer rows."""
+    def step_weights(self, features: Features, clip: Clip) -> tuple[np.ndarray, np.ndarray]:
+        """How much each of a clip's S time steps counted: their middles in seconds (S,), and weights (S,) that add up to 1."""
         data, valid = tokens(features, clip, self.sampling)
         weights = self.head.step_weights(torch.from_numpy(data)[None], torch.from_numpy(valid)[None])
-        return weights[0, torch.from_numpy(valid)].numpy()
+        return step_times(features, clip, self.sampling), weights[0, torch.from_numpy(valid)].numpy()
 
     def segment_scores(self, features: Features, clips: Sequence[Clip]) -> np.ndarray:
         """Probabilities (N, K) of several spans of one video."""

@@ -138,6 +138,14 @@ def tokens(
     return np.pad(data, ((0, sampling.num_frames - len(data)), (0, 0))), valid
 
 
+def step_times(features: Features, clip: Clip, sampling: Sampling) -> np.ndarray:
+    """The middle of each valid token of `tokens`, in seconds of the video (S,), S <= T."""
+    pts = features.pts[clip_rows(features, clip)]
+    if sampling.take == "first":
+        pts = pts[: sampling.num_frames]
+    return pts[picked_rows(part_edges(len(pts), sampling.num_frames, None), None)]
+
+
 def part_edges(num_rows: int, num_parts: int, jitter: np.random.Generator | None) -> np.ndarray:
     """Borders of min(num_parts, num_rows) parts, none empty: part i holds rows edges[i] .. edges[i + 1] - 1."""
     parts = min(num_parts, num_rows)
