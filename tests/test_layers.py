@@ -16,6 +16,7 @@ SOURCE = Path(gerund.__file__).parent
 
 LAYERS = {
     7: "cli serving",
+    6.5: "repeating",
     6: "training comparing pretraining diagnosis distributed steps splitting downloading frame_folders",
     5: "evaluation timeline watching exporting predicting fitting leakage summarizing",
     4: "recognizer",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gerund.frame_folders import frames
     from gerund.predicting import predict
     from gerund.recognizer import Recognizer
+    from gerund.repeating import Trainings, train_all
     from gerund.splitting import split
     from gerund.steps import extract, index, info, manage_cache
     from gerund.training import Training, train
@@ -27,6 +28,7 @@ HOMES = {
     "gerund.frame_folders": ("frames",),
     "gerund.predicting": ("predict",),
     "gerund.recognizer": ("Recognizer",),
+    "gerund.repeating": ("Trainings", "train_all"),
     "gerund.splitting": ("split",),
     "gerund.steps": ("extract", "index", "info", "manage_cache"),
     "gerund.training": ("Training", "train"),
@@ -45,6 +47,7 @@ __all__ = [
     "Recognizer",
     "Segment",
     "Training",
+    "Trainings",
     "doctor",
     "download",
     "evaluate",
@@ -57,6 +60,7 @@ __all__ = [
     "predict",
     "split",
     "train",
+    "train_all",
 ]
 __version__ = version("gerund")
 

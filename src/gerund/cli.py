@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gerund.evaluation import Evaluation
     from gerund.features import Extraction
     from gerund.frame_folders import FrameFolders
+    from gerund.repeating import Trainings
     from gerund.splitting import Splitting
     from gerund.training import Training
     from gerund.types import Clip, Prediction
@@ -32,7 +33,7 @@ SOME_FAILED = 3
 OUTPUT = Parameter(group="Output", negative="")
 
 COMMANDS = {
-    "train": ("gerund.training:train", "Turn labelled clips into a recogniser."),
+    "train": ("gerund.repeating:train_all", "Turn labelled clips into a recogniser."),
     "evaluate": ("gerund.evaluation:evaluate", "Measure a model on labelled clips."),
     "predict": ("gerund.predicting:predict", "Name the action in videos."),
     "index": ("gerund.steps:index", "List clips, labels, groups and splits; write them as a CSV."),
@@ -142,6 +143,29 @@ def show(command: str, result: Any, style: str) -> int:
     return SHOW.get(command, show_values)(result, style)
 
 
+def show_trainings(trainings: Trainings, style: str) -> int:
+    runs = list(trainings.runs.values())
+    if len(runs) == 1:
+        return show_training(runs[0], style)
+    if style == "json":
+        measured = {str(each.run): each.metrics for each in runs}
+        print_json({"run": str(trainings.run), "metrics": trainings.metrics, "runs": measured})
+    else:
+        if trainings.test is not None:
+            print_evaluation(trainings.test)
+            print_runs(trainings.test)
+            for split, top1 in trainings.per_split.items():
+                if split is not None:
+                    print(f"split {split}: top-1 {percent(top1)}, mean of {len(runs) // len(trainings.per_split)} seeds")
+            of = trainings.test.spread["top1"]
+            print(
+                f"all: top-1 {percent(of['mean'])}, mean of {len(runs)} runs; standard deviation {percent(of['std'])}, "
+                f"from {percent(of['min'])} to {percent(of['max'])}"
+            )
+        print(f"\nRuns: {trainings.run}, each with its report.html")
+    return max(exit_code(each) for each in runs)
+
+
 def show_training(training: Training, style: str) -> int:
     if style == "json":
         failed = {str(path): reason for path, reason in training.failed.items()}
@@ -154,6 +178,10 @@ def show_training(training: Training, style: str) -> int:
         print(
             f"\nRun:    {training.run}\nModel:  {training.model}\nReport: {training.run / 'report.html'}\n\nNext: gerund predict {training.run} VIDEO"
         )
+    return exit_code(training)
+
+
+def exit_code(training: Training) -> int:
     return SOME_FAILED if training.failed or any(side["failed"] for side in training.metrics.values()) else 0
 
 
@@ -166,7 +194,7 @@ def show_evaluation(evaluation: Evaluation, style: str) -> int:
     else:
         print_evaluation(evaluation)
         print_mistakes(evaluation)
-        print_runs({run: each.metrics for run, each in evaluation.runs.items()}, evaluation.spread)
+        print_runs(evaluation)
     return SOME_FAILED if evaluation.failed else 0
 
 
@@ -217,16 +245,19 @@ def print_mistakes(evaluation: Evaluation) -> None:
         )
 
 
-def print_runs(runs: dict[str, dict[str, Any]], spread: dict[str, dict[str, float]]) -> None:
-    """One line per run, then mean and standard deviation of the columns."""
-    if not runs:
+def print_runs(evaluation: Evaluation) -> None:
+    """One line per run, then mean and spread of the columns."""
+    if not evaluation.runs:
         return
     shown = {"top1": "top-1", "mean_class": "mean class", "macro_f1": "macro F1", "ece": "calibration error", "nll": "log loss"}
-    columns = {name: title for name, title in shown.items() if name in spread}
-    rows = [[run, str(metrics["num_clips"]), *(number(metrics[name]) for name in columns)] for run, metrics in runs.items()]
-    rows += [[what, "", *(number(spread[name][what]) for name in columns)] for what in ("mean", "std", "min", "max")]
+    columns = {name: title for name, title in shown.items() if name in evaluation.spread}
+    rows = []
+    for run, each in evaluation.runs.items():
+        metrics = each.metrics
+        rows.append([run, str(metrics["num_clips"]), *(number(metrics[name]) for name in columns)])
+    rows += [[what, "", *(number(evaluation.spread[name][what]) for name in columns)] for what in ("mean", "std", "min", "max")]
     print()
-    print_table(("run", "clips", *columns.values()), rows)
+    print_table(("run", "clips", *columns.values()), rows, left=(0,))
 
 
 def show_predictions(predictions: Iterable[Prediction], style: str) -> int:
@@ -385,13 +416,13 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def print_table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    """Aligned columns; the first to the left, numbers to the right."""
+def print_table(header: Iterable[str], rows: Iterable[Iterable[str]], *, left: Sequence[int] = (0, 3)) -> None:
+    """Aligned columns; words (the columns in `left`) to the left, numbers to the right."""
     lines = [list(header), *(list(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     for line in lines:
         cells = [
-            cell.ljust(width) if column in (0, 3) or not any(widths[1:]) else cell.rjust(width)
+            cell.ljust(width) if column in left or not any(widths[1:]) else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         ]
         if any(line):
@@ -410,7 +441,7 @@ def print_csv(header: list[str] | None, rows: Iterable[Iterable[Any]]) -> None:
 
 
 SHOW: dict[str, Callable[[Any, str], int]] = {
-    "train": show_training,
+    "train": show_trainings,
     "evaluate": show_evaluation,
     "predict": show_predictions,
     "index": show_clips,
