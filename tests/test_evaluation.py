@@ -109,10 +109,7 @@ def test_metrics_are_the_same_each_time_and_fit_into_json() -> None:
 def test_confusion_pairs_come_with_the_most_frequent_first() -> None:
     pairs = evaluation("cj cj cc cr j- jj rr").confusion_pairs
     assert pairs[0] == {"label": "clap", "answer": "jump", "clips": 2, "of": 4}
-    assert [(pair["label"], pair["answer"], pair["clips"]) for pair in pairs[1:]] == [
-        ("clap", "run", 1),
-        ("jump", "(no answer)", 1),
-    ]
+    assert pairs[1:] == [{"label": "clap", "answer": "run", "clips": 1, "of": 4}], "no answer is no confusion"
 
 
 def test_the_worst_clips_are_those_whose_truth_was_least_likely() -> None:

@@ -25,12 +25,14 @@ svg .dash { stroke: var(--dim); stroke-dasharray: 3 3; fill: none }
 """
 
 
-def svg(width: float, height: float, label: str, marks: Sequence[str], *, fixed: bool = False) -> str:
-    """One chart; `label` is what a screen reader says. `fixed` keeps its size in pixels, for a frame that scrolls."""
-    size = f'class="fixed" width="{width:.0f}" height="{height:.0f}"' if fixed else 'width="100%"'
-    return (
-        f'<svg {size} viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{escape(label)}">' + "".join(marks) + "</svg>"
-    )
+def svg(width: float, height: float, label: str, marks: Sequence[str], *, kind: str = "wide") -> str:
+    """One chart; `label` is what a screen reader says.
+
+    `wide` fills the room there is, `natural` shrinks where there is too little, `fixed` keeps its size for a frame that scrolls.
+    """
+    size = "100%" if kind == "wide" else f"{width:.0f}"
+    start = f'<svg class="{kind}" width="{size}" viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{escape(label)}">'
+    return start + "".join(marks) + "</svg>"
 
 
 def text(x: float, y: float, words: str, *, anchor: str = "middle", kind: str = "", turn: float = 0) -> str:
@@ -136,4 +138,4 @@ def confusion_chart(matrix: np.ndarray, labels: Sequence[str]) -> str:
             marks.append(text(gutter + side * (number + 0.5), top - 6, name, anchor="start", turn=-45))
         for number, name in enumerate(labels):
             marks.append(text(gutter - 6, top + side * (number + 0.5) + 4, name, anchor="end"))
-    return svg(width, height, "Confusion matrix", marks, fixed=True)
+    return svg(width, height, "Confusion matrix", marks, kind="fixed" if named else "natural")

@@ -151,19 +151,26 @@ def show_trainings(trainings: Trainings, style: str) -> int:
         measured = {str(each.run): each.metrics for each in runs}
         print_json({"run": str(trainings.run), "metrics": trainings.metrics, "runs": measured})
     else:
-        if trainings.test is not None:
-            print_evaluation(trainings.test)
-            print_runs(trainings.test)
-            for split, top1 in trainings.per_split.items():
-                if split is not None:
-                    print(f"split {split}: top-1 {percent(top1)}, mean of {len(runs) // len(trainings.per_split)} seeds")
-            of = trainings.test.spread["top1"]
-            print(
-                f"all: top-1 {percent(of['mean'])}, mean of {len(runs)} runs; standard deviation {percent(of['std'])}, "
-                f"from {percent(of['min'])} to {percent(of['max'])}"
-            )
-        print(f"\nRuns: {trainings.run}, each with its report.html")
+        print_trainings(trainings)
     return max(exit_code(each) for each in runs)
+
+
+def print_trainings(trainings: Trainings) -> None:
+    test, count, per_split = trainings.test, len(trainings.runs), trainings.per_split
+    if test is not None:
+        print_evaluation(test)
+        print_runs(test)
+        print()
+        for split, top1 in per_split.items():
+            if split is not None:
+                seeds = count // len(per_split)
+                print(f"split {split}: top-1 {percent(top1)}{f', mean of {seeds} seeds' * (seeds > 1)}")
+        of = test.spread["top1"]
+        print(
+            f"all: top-1 {percent(of['mean'])}, mean of {count} runs; standard deviation {percent(of['std'])}, "
+            f"from {percent(of['min'])} to {percent(of['max'])}"
+        )
+    print(f"\nRuns: {trainings.run}, each with its report.html")
 
 
 def show_training(training: Training, style: str) -> int:
@@ -175,9 +182,8 @@ def show_training(training: Training, style: str) -> int:
             print_evaluation(training.test)
         for reason in training.failed.values():
             print(f"left out: {reason}")
-        print(
-            f"\nRun:    {training.run}\nModel:  {training.model}\nReport: {training.run / 'report.html'}\n\nNext: gerund predict {training.run} VIDEO"
-        )
+        print(f"\nRun:    {training.run}\nModel:  {training.model}\nReport: {training.run / 'report.html'}")
+        print(f"\nNext: gerund predict {training.run} VIDEO")
     return exit_code(training)
 
 
@@ -249,13 +255,12 @@ def print_runs(evaluation: Evaluation) -> None:
     """One line per run, then mean and spread of the columns."""
     if not evaluation.runs:
         return
+    spread = evaluation.spread
     shown = {"top1": "top-1", "mean_class": "mean class", "macro_f1": "macro F1", "ece": "calibration error", "nll": "log loss"}
-    columns = {name: title for name, title in shown.items() if name in evaluation.spread}
-    rows = []
-    for run, each in evaluation.runs.items():
-        metrics = each.metrics
-        rows.append([run, str(metrics["num_clips"]), *(number(metrics[name]) for name in columns)])
-    rows += [[what, "", *(number(evaluation.spread[name][what]) for name in columns)] for what in ("mean", "std", "min", "max")]
+    columns = {name: title for name, title in shown.items() if name in spread}
+    measured = {run: each.metrics for run, each in evaluation.runs.items()}
+    rows = [[run, str(metrics["num_clips"]), *(number(metrics[name]) for name in columns)] for run, metrics in measured.items()]
+    rows += [[what, "", *(number(spread[name][what]) for name in columns)] for what in ("mean", "std", "min", "max")]
     print()
     print_table(("run", "clips", *columns.values()), rows, left=(0,))
 

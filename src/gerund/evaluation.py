@@ -106,19 +106,13 @@ class Evaluation:
 
     @property
     def confusion_pairs(self) -> list[dict[str, Any]]:
-        """The most frequent mistakes: true label, answer, number of clips, and of how many of the true label."""
-        mistakes = self.confusion.copy()
-        np.fill_diagonal(mistakes, 0)
-        names = (*self.labels, "(no answer)")
+        """The classes most often taken for another: true label, answer, number of clips, and of how many of the true label."""
+        counts = self.confusion[:, :-1].copy()
+        np.fill_diagonal(counts, 0)
         totals = self.confusion.sum(axis=1)
-        pairs = sorted(zip(*np.nonzero(mistakes), strict=True), key=lambda pair: -mistakes[pair])[:SHOWN]
+        pairs = sorted(zip(*np.nonzero(counts), strict=True), key=lambda pair: -counts[pair])[:SHOWN]
         return [
-            {
-                "label": names[row],
-                "answer": names[column],
-                "clips": int(mistakes[row, column]),
-                "of": int(totals[row]),
-            }
+            {"label": self.labels[row], "answer": self.labels[column], "clips": int(counts[row, column]), "of": int(totals[row])}
             for row, column in pairs
         ]
 
@@ -138,8 +132,8 @@ class Evaluation:
     @property
     def worst_clips(self) -> list[dict[str, Any]]:
         """The clips with the highest loss: what they are, what was answered, and the probabilities of both."""
-        rows = []
-        for index, target in ((index, self.targets[index]) for index in self.worst):
+        targets, rows = self.targets, []
+        for index in self.worst:
             clip, scores = self.clips[index], self.scores[index]
             rows.append(
                 {
@@ -147,7 +141,7 @@ class Evaluation:
                     "start": clip.start,
                     "end": clip.end,
                     "label": clip.label,
-                    "label_score": float(scores[target]),
+                    "label_score": float(scores[targets[index]]),
                     "answer": self.labels[int(scores.argmax())],
                     "answer_score": float(scores.max()),
                 }

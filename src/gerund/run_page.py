@@ -193,13 +193,15 @@ def evaluated(evaluation: Evaluation, steps: Mapping[int, Steps]) -> list[str]:
     note = '<p class="dim">The line on a bar is the 95 % interval (Wilson), each group counted once.</p>'
     first = note + class_bars(rows[:LONG])
     rest = folded(f"{len(rows) - LONG} more classes", class_bars(rows[LONG:]), is_open=False) if len(rows) > LONG else ""
+    named = len(evaluation.labels) <= charts.NAMED
+    numbers = "Numbers: clips." if named else "Point at a square to read it."
     pairs = evaluation.confusion_pairs
     told = listing(f"{pair['label']} taken for {pair['answer']}: {pair['clips']} of {pair['of']} clips" for pair in pairs)
     matrix = f'<div class="wide">{charts.confusion_chart(evaluation.confusion, evaluation.labels)}</div>'
     return [
         "<h2>Classes, the weakest first</h2>" + first + rest,
-        '<h2>Confusions</h2><p class="dim">Rows: the true class. Columns: the answer. Numbers: clips.</p>' + matrix,
-        told if pairs else '<p class="good">No mistakes.</p>',
+        f'<h2>Confusions</h2><p class="dim">Rows: the true class. Columns: the answer. {numbers}</p>{matrix}',
+        told if pairs else '<p class="good">No class was taken for another.</p>',
         "<h2>Can its percentages be believed?</h2>" + calibration(evaluation),
         "<h2>Worst clips</h2>" + worst_clips(evaluation, steps),
     ]
