@@ -74,7 +74,11 @@ def model(clips, tmp_path_factory):
     return folder
 
 
-API_NAMES = {"cache": "manage_cache", "evaluate-timeline": "evaluate_timeline"}  # gerund.cache is the module
+API_NAMES = {
+    "cache": "manage_cache",  # gerund.cache is the module
+    "evaluate-timeline": "evaluate_timeline",
+    "train": "train_all",  # the command trains for several seeds too
+}
 
 
 def api(command):
@@ -93,13 +97,18 @@ def test_every_command_is_the_api_function_of_that_name(command):
     }
     names = {name for argument in arguments.values() for name in argument.names}
     for parameter in inspect.signature(function).parameters.values():
-        flag = f"--{cli.flag_name(parameter.name)}"
+        name = cli.flag_name(parameter.name)
+        flag = name.upper() if parameter.kind is parameter.VAR_POSITIONAL else f"--{name}"
         assert flag in names or parameter.name == "head_options", f"{command} has no {flag}"  # that one is --head.KEY
 
 
 @pytest.mark.parametrize("command", sorted(cli.COMMANDS))
 def test_every_api_function_has_a_command(command):
-    functions = {name for name in gerund.__all__ if inspect.isfunction(getattr(gerund, name))} - {"load_dataset", "explain"}
+    functions = {name for name in gerund.__all__ if inspect.isfunction(getattr(gerund, name))} - {
+        "load_dataset",
+        "explain",
+        "train",
+    }
     assert functions == {API_NAMES.get(command, command) for command in cli.COMMANDS}
 
 
@@ -126,6 +135,20 @@ def test_train_evaluate_and_predict_give_json(model, clips):
     assert len(lines) == 6
     assert {line["label"] for line in lines} <= {"falling asleep", "waking up é"}
     assert all(len(line["scores"]) == 1 and line["error"] is None for line in lines)
+
+
+def test_evaluate_takes_several_runs_and_data(model, clips, tmp_path):
+    other = shutil.copytree(model, tmp_path / "second run")
+    code, out, _ = run("evaluate", model, other, clips)
+    assert code == 0
+    assert "(24 clips)" in out
+    lines = [line.split() for line in out.splitlines()]
+    assert [line[0] for line in lines[-6:]] == [str(model), str(tmp_path / "second"), "mean", "std", "min", "max"]
+    assert lines[-3][1:] == ["0.000"] * 5  # the same model twice: no spread
+    code, out, _ = run("evaluate", model, other, "--json")
+    values = json.loads(out)
+    assert list(values["runs"]) == [str(model), str(other)]
+    assert values["spread"]["top1"]["mean"] == pytest.approx(values["top1"])
 
 
 def test_predict_takes_files_folders_patterns_and_lists(model, clips, tmp_path):
@@ -262,6 +285,7 @@ def one_line(err):
         (("predict", "{tmp}/empty", "{clips}"), 1, "not a model folder"),
         (("predict", "{model}", "{tmp}/*.avi"), 1, "no file fits this pattern"),
         (("evaluate", "{model}", "{tmp}/nowhere"), 1, "no such file or folder"),
+        (("evaluate", "{model}", "{clips}", "{tmp}/empty"), 2, "empty are no runs, and one data set is evaluated at a time"),
         (("split", "{clips}", "--folds", "1"), 2, "--folds 1: at least 2 are needed"),
         (("split", "{clips}", "--by", "luck"), 2, "luck"),
         (("frames", "{clips}"), 2, "--out"),
@@ -290,6 +314,7 @@ def test_a_training_clip_that_cannot_be_read_is_exit_code_3(clips, tmp_path):
     code, out, _ = run("train", tmp_path / "clips", *TRAIN, "--out", tmp_path / "model", "--quiet", "--json")
     assert code == 3
     assert list(json.loads(out)["failed"]) == [str(tmp_path / "clips" / "falling asleep" / "broken.mp4")]
+    assert "broken.mp4: not readable as video" in (tmp_path / "model" / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_class_of_undecodable_clips_is_named(clips, tmp_path):

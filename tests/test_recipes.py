@@ -1,12 +1,15 @@
 """The named recipes hold exactly the constants of the two projects they come from."""
 
 import json
+import shlex
+from dataclasses import replace
 
 import pytest
 
+from gerund import cli
 from gerund.errors import UsageError
-from gerund.heads import build_head
-from gerund.recipes import CONVLSTM, HYBRID_TRANSFORMER, RECIPES, as_config, read_config, resolve, seconds
+from gerund.heads import build_head, head_options
+from gerund.recipes import CONVLSTM, HYBRID_TRANSFORMER, RECIPES, as_command, as_config, read_config, resolve, seconds
 
 
 def head_of(recipe, feature_dim, num_classes):
@@ -119,3 +122,25 @@ def test_time_spans_are_read(text, value):
 def test_a_wrong_time_span_is_named(text):
     with pytest.raises(UsageError, match="not a time span"):
         seconds(text)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "given"),
+    [
+        (None, {}),
+        ("convlstm", {"head_options": {"latent": 64}}),
+        ("hybrid-transformer", {"fps": "native", "take": "first", "pretrained": False}),
+        (None, {"head": "bilstm", "head_options": {"hidden": 7, "attention": False}, "time": "90s", "lr": 3e-4}),
+        ("convlstm", {"head": "mean", "motion": True, "workers": 2, "weights": "my weights.pt", "split": 2}),
+    ],
+)
+def test_the_command_of_a_report_means_the_same_settings(recipe, given):
+    settings = resolve(recipe, None, given | {"data": "my clips"})
+    words = shlex.split(as_command(settings))
+    _, bound, _ = cli.app.parse_args(words[1:], print_error=False, exit_on_error=False)
+    again = dict(bound.arguments)
+    understood = resolve(again.pop("recipe", None), None, again)
+    options = [head_options(each.head, each.head_options) for each in (understood, settings)]
+    assert options[0] == options[1]
+    assert replace(understood, head_options={}) == replace(settings, head_options={})
+    assert ("--recipe" in words) == (recipe is not None)

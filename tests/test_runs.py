@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -184,11 +185,40 @@ def test_a_run_folder_has_all_its_files(whole):
     assert names == {
         *("best", "epochs", "clips.csv", "config.json", "last.ckpt", "metrics.json", "results.csv", "predictions.csv"),
         *("history.png", "confusion_matrix.png", "confusion_matrix_normalized.png", "train_clips.jpg", "val_predictions.jpg"),
+        "report.html",
     }
     header = (whole.run / "results.csv").read_text().splitlines()[0]
     assert header == "epoch,time,train/loss,val/loss,metrics/accuracy_top1,metrics/accuracy_top5,lr,train/accuracy_top1"
     for picture in whole.run.glob("*.png"):
         assert min(Image.open(picture).size) > 300
+
+
+def test_the_report_of_a_run_names_its_data_and_its_command(whole, clips):
+    page = (whole.run / "report.html").read_text(encoding="utf-8")
+    assert f"gerund train {clips} --backbone pixels:8 --num-frames 4 --epochs 6" in page
+    assert f"Measured on {whole.metrics['test']['num_clips']} test clips" in page
+    assert "data:image/jpeg" in page
+    assert len(page) < 2_000_000
+
+
+def test_a_report_over_no_clips_is_written_and_says_so(clips, tmp_path):
+    rows = [f"{path},{path.parent.name},train" for path in sorted(clips.rglob("*.mp4"))]
+    (tmp_path / "clips.csv").write_text("path,label,split\n" + "\n".join(rows), encoding="utf-8")
+    done = gerund.train(tmp_path / "clips.csv", **OPTIONS | {"epochs": 1}, val=0.0, out=tmp_path / "run")
+    assert done.metrics == {}
+    assert "there is nothing to measure this model on" in (done.run / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("span", "steps"), [({}, 4), ({"start": 0.5, "end": 0.7}, 2)])
+def test_step_weights_of_a_clip_add_up_to_one_at_times_inside_it(whole, span, steps):
+    recognizer = gerund.Recognizer.load(whole.run)
+    clip = replace(whole.test.clips[0], **span)
+    features = recognizer.extractor.extract([clip.path]).features[clip.path]
+    seconds, weights = recognizer.step_weights(features, clip)
+    assert len(seconds) == len(weights) == steps
+    assert weights.sum() == pytest.approx(1)
+    assert (np.diff(seconds) > 0).all()
+    assert clip.start <= seconds[0] <= seconds[-1] <= (clip.end or 11 / 8)
 
 
 def test_predictions_csv_agrees_with_the_metrics(whole):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gerund.pretraining import Pretraining, pretrain
     from gerund.publishing import push
     from gerund.recognizer import Recognizer
+    from gerund.repeating import Trainings, train_all
     from gerund.splitting import split
     from gerund.spotting import Event, Watch
     from gerund.steps import extract, index, info, manage_cache
@@ -45,6 +46,7 @@ HOMES = {
     "gerund.pretraining": ("Pretraining", "pretrain"),
     "gerund.publishing": ("push",),
     "gerund.recognizer": ("Recognizer",),
+    "gerund.repeating": ("Trainings", "train_all"),
     "gerund.splitting": ("split",),
     "gerund.spotting": ("Event", "Watch"),
     "gerund.steps": ("extract", "index", "info", "manage_cache"),
@@ -75,6 +77,7 @@ __all__ = [
     "Timeline",
     "TimelineEvaluation",
     "Training",
+    "Trainings",
     "Watch",
     "benchmark",
     "compare",
@@ -97,6 +100,7 @@ __all__ = [
     "split",
     "timeline",
     "train",
+    "train_all",
     "watch",
 ]
 __version__ = version("gerund")

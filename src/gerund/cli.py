@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gerund.features import Extraction
     from gerund.frame_folders import FrameFolders
     from gerund.pretraining import Pretraining
+    from gerund.repeating import Trainings
     from gerund.splitting import Splitting
     from gerund.spotting import Event, Watch
     from gerund.timeline_evaluation import TimelineEvaluation
@@ -35,12 +36,13 @@ if TYPE_CHECKING:
     from gerund.types import Clip, Prediction, Timeline
 
 BAR = 20
+FEW = 5
 INTERRUPTED = 130
 SOME_FAILED = 3
 OUTPUT = Parameter(group="Output", negative="")
 
 COMMANDS = {
-    "train": ("gerund.training:train", "Turn labelled clips into a recogniser."),
+    "train": ("gerund.repeating:train_all", "Turn labelled clips into a recogniser."),
     "evaluate": ("gerund.evaluation:evaluate", "Measure a model on labelled clips."),
     "compare": ("gerund.comparing:compare", "Find the best head for a data set by cross-validation."),
     "benchmark": ("gerund.benchmarking:benchmark", "Train the recipes on all official splits, and on random ones beside them."),
@@ -170,6 +172,36 @@ def show(command: str, result: Any, style: str) -> int:
     return SHOW.get(command, show_values)(result, style)
 
 
+def show_trainings(trainings: Trainings, style: str) -> int:
+    runs = list(trainings.runs.values())
+    if len(runs) == 1:
+        return show_training(runs[0], style)
+    if style == "json":
+        measured = {str(each.run): each.metrics for each in runs}
+        print_json({"run": str(trainings.run), "metrics": trainings.metrics, "runs": measured})
+    else:
+        print_trainings(trainings)
+    return max(exit_code(each) for each in runs)
+
+
+def print_trainings(trainings: Trainings) -> None:
+    test, count, per_split = trainings.test, len(trainings.runs), trainings.per_split
+    if test is not None:
+        print_evaluation(test)
+        print_runs(test)
+        print()
+        for split, top1 in per_split.items():
+            if split is not None:
+                seeds = count // len(per_split)
+                print(f"split {split}: top-1 {percent(top1)}{f', mean of {seeds} seeds' * (seeds > 1)}")
+        of = test.spread["top1"]
+        print(
+            f"all: top-1 {percent(of['mean'])}, mean of {count} runs; standard deviation {percent(of['std'])}, "
+            f"from {percent(of['min'])} to {percent(of['max'])}"
+        )
+    print(f"\nRuns: {trainings.run}, each with its report.html")
+
+
 def show_training(training: Training, style: str) -> int:
     if style == "json":
         failed = {str(path): reason for path, reason in training.failed.items()}
@@ -179,7 +211,12 @@ def show_training(training: Training, style: str) -> int:
             print_evaluation(training.test)
         for reason in training.failed.values():
             print(f"left out: {reason}")
-        print(f"\nRun:   {training.run}\nModel: {training.model}\n\nNext: gerund predict {training.run} VIDEO")
+        print(f"\nRun:    {training.run}\nModel:  {training.model}\nReport: {training.run / 'report.html'}")
+        print(f"\nNext: gerund predict {training.run} VIDEO")
+    return exit_code(training)
+
+
+def exit_code(training: Training) -> int:
     return SOME_FAILED if training.failed or any(side.get("failed") for side in training.metrics.values()) else 0
 
 
@@ -197,12 +234,28 @@ def show_pretraining(pretraining: Pretraining, style: str) -> int:
 
 def show_evaluation(evaluation: Evaluation, style: str) -> int:
     if style == "json":
-        print_json({**evaluation.metrics, "per_class": evaluation.per_class, "failed": evaluation.failed})
+        print_json(evaluation_values(evaluation))
     elif style == "csv":
-        print_csv(["label", "clips", "accuracy", "mistaken_for"], (row.values() for row in evaluation.per_class))
+        rows = ([*list(row.values())[:4], *row["interval"]] for row in evaluation.per_class)
+        print_csv(["label", "clips", "accuracy", "mistaken_for", "low", "high"], rows)
     else:
         print_evaluation(evaluation)
+        print_mistakes(evaluation)
+        print_runs(evaluation)
     return SOME_FAILED if evaluation.failed else 0
+
+
+def evaluation_values(evaluation: Evaluation) -> dict[str, Any]:
+    values = {
+        **evaluation.metrics,
+        "per_class": evaluation.per_class,
+        "confusion_pairs": evaluation.confusion_pairs,
+        "worst_clips": evaluation.worst_clips,
+        "failed": evaluation.failed,
+    }
+    if evaluation.runs:
+        values |= {"runs": {run: each.metrics for run, each in evaluation.runs.items()}, "spread": evaluation.spread}
+    return values
 
 
 def print_evaluation(evaluation: Evaluation) -> None:
@@ -213,8 +266,44 @@ def print_evaluation(evaluation: Evaluation) -> None:
         f"\ntop-1 {percent(metrics['top1'])}   top-5 {percent(metrics['top5'])}   mean class {percent(metrics['mean_class'])}   "
         f"({metrics['num_clips']} clips)"
     )
+    interval = metrics["top1_interval"]
+    print(
+        f"macro F1 {percent(metrics['macro_f1'])}   calibration error {number(metrics['ece'])}   log loss {number(metrics['nll'])}"
+    )
+    if interval:
+        print(f"95 % interval of top-1 (bootstrap by group): {percent(interval[0])} to {percent(interval[1])}")
     for path, reason in evaluation.failed.items():
         print(f"counted as wrong: {reason if path in reason else f'{path}: {reason}'}")
+
+
+def print_mistakes(evaluation: Evaluation) -> None:
+    """The most confused pairs of classes and the worst clips, a few of each."""
+    pairs = evaluation.confusion_pairs[:FEW]
+    if pairs:
+        print("\nmost confused:")
+    for pair in pairs:
+        print(f"  {pair['label']} taken for {pair['answer']}: {pair['clips']} of {pair['of']} clips")
+    worst = [clip for clip in evaluation.worst_clips if clip["answer"] != clip["label"]][:FEW]
+    if worst:
+        print("\nmost certain mistakes:")
+    for clip in worst:
+        print(
+            f"  {clip['path']}: {clip['label']} {percent(clip['label_score'])}, {clip['answer']} {percent(clip['answer_score'])}"
+        )
+
+
+def print_runs(evaluation: Evaluation) -> None:
+    """One line per run, then mean and spread of the columns."""
+    if not evaluation.runs:
+        return
+    spread = evaluation.spread
+    shown = {"top1": "top-1", "mean_class": "mean class", "macro_f1": "macro F1", "ece": "calibration error", "nll": "log loss"}
+    columns = {name: title for name, title in shown.items() if name in spread}
+    measured = {run: each.metrics for run, each in evaluation.runs.items()}
+    rows = [[run, str(metrics["num_clips"]), *(number(metrics[name]) for name in columns)] for run, metrics in measured.items()]
+    rows += [[what, "", *(number(spread[name][what]) for name in columns)] for what in ("mean", "std", "min", "max")]
+    print()
+    print_table(("run", "clips", *columns.values()), rows, left=(0,))
 
 
 def show_comparison(comparison: Comparison, style: str) -> int:
@@ -569,13 +658,17 @@ def percent(share: float) -> str:
     return f"{100 * share:.2f} %"
 
 
-def print_table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    """Aligned columns; the first to the left, numbers to the right."""
+def number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def print_table(header: Iterable[str], rows: Iterable[Iterable[str]], *, left: Sequence[int] = (0, 3)) -> None:
+    """Aligned columns; words (the columns in `left`) to the left, numbers to the right."""
     lines = [list(header), *(list(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     for line in lines:
         cells = [
-            cell.ljust(width) if column in (0, 3) or not any(widths[1:]) else cell.rjust(width)
+            cell.ljust(width) if column in left or not any(widths[1:]) else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         ]
         if any(line):
@@ -594,7 +687,7 @@ def print_csv(header: list[str] | None, rows: Iterable[Iterable[Any]]) -> None:
 
 
 SHOW: dict[str, Callable[[Any, str], int]] = {
-    "train": show_training,
+    "train": show_trainings,
     "pretrain": show_pretraining,
     "evaluate": show_evaluation,
     "compare": show_comparison,

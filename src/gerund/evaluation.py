@@ -2,29 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gerund.datasets import load_dataset
-from gerund.errors import DataError
-from gerund.manifest import of_split, read_manifest
-from gerund.metrics import class_accuracies, confusion_matrix, topk_accuracy
-from gerund.recognizer import Recognizer
+from gerund.errors import DataError, ModelError, UsageError
+from gerund.manifest import group_of, of_split, read_manifest
+from gerund.metrics import (
+    bootstrap_interval,
+    class_accuracies,
+    confusion_matrix,
+    expected_calibration_error,
+    log_losses,
+    macro_f1,
+    negative_log_likelihood,
+    reliability,
+    topk_accuracy,
+    topk_correct,
+    wilson_interval,
+)
+from gerund.recognizer import Recognizer, find_model
 from gerund.types import Clip
+
+BOOTSTRAP_SEED = 0
+SHOWN = 10
+"""Confused pairs and worst clips that are listed."""
+SPREAD = ("top1", "top5", "mean_class", "macro_f1", "ece", "nll")
+"""Metrics of which several runs have a mean and a spread."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Answers beside the truth: `scores` (N, K), NaN rows for clips in `failed` (path -> reason)."""
+    """Answers beside the truth: `scores` (N, K), NaN rows for clips in `failed` (path -> reason).
+
+    `runs` has the single evaluations by run folder when several runs were measured together; then clips and scores are all of theirs.
+    """
 
     labels: list[str]
     clips: list[Clip]
     scores: np.ndarray
     failed: dict[str, str]
+    runs: Mapping[str, Evaluation] = field(default_factory=dict)
 
     @property
     def targets(self) -> np.ndarray:
@@ -38,19 +62,102 @@ class Evaluation:
         return confusion_matrix(self.scores, self.targets, len(self.labels))
 
     @property
+    def reliability(self) -> np.ndarray:
+        """Clips, mean confidence and accuracy of 15 bins of confidence (15, 3)."""
+        return reliability(self.scores, self.targets)
+
+    @property
     def metrics(self) -> dict[str, Any]:
-        """What metrics.json holds for one split."""
+        """What metrics.json holds for one split; None where there is nothing to measure.
+
+        `top1_interval` is the 95 % bootstrap interval by group, `mean_class` the balanced accuracy, `ece` the expected calibration
+        error (15 bins), `nll` the mean negative log likelihood of the clips that have an answer.
+        """
+        targets, confusion = self.targets, self.confusion
+        interval = bootstrap_interval(
+            topk_correct(self.scores, targets, 1),
+            [group_of(clip) for clip in self.clips],
+            np.random.default_rng(BOOTSTRAP_SEED),
+        )
         return {
-            "top1": topk_accuracy(self.scores, self.targets, 1),
-            "top5": topk_accuracy(self.scores, self.targets, 5),
-            "mean_class": float(np.nanmean(class_accuracies(self.confusion))),
+            "top1": topk_accuracy(self.scores, targets, 1),
+            "top1_interval": None if math.isnan(interval[0]) else list(interval),
+            "top5": topk_accuracy(self.scores, targets, 5),
+            "mean_class": float(np.nanmean(class_accuracies(confusion))),
+            "macro_f1": macro_f1(confusion),
+            "ece": known(expected_calibration_error(self.scores, targets)),
+            "nll": known(negative_log_likelihood(self.scores, targets)),
             "num_clips": len(self.clips),
             "failed": sorted(self.failed),
         }
 
     @property
+    def spread(self) -> dict[str, dict[str, float]]:
+        """Mean, standard deviation (n - 1), lowest and highest of each metric over `runs`; empty for a single run."""
+        if len(self.runs) < 2:
+            return {}
+        measured = [run.metrics for run in self.runs.values()]
+        values = {name: np.array([each[name] for each in measured], float) for name in SPREAD}
+        return {
+            name: {"mean": float(of.mean()), "std": float(of.std(ddof=1)), "min": float(of.min()), "max": float(of.max())}
+            for name, of in values.items()
+            if np.isfinite(of).all()
+        }
+
+    @property
+    def confusion_pairs(self) -> list[dict[str, Any]]:
+        """The classes most often taken for another: true label, answer, number of clips, and of how many of the true label."""
+        counts = self.confusion[:, :-1].copy()
+        np.fill_diagonal(counts, 0)
+        totals = self.confusion.sum(axis=1)
+        pairs = sorted(zip(*np.nonzero(counts), strict=True), key=lambda pair: -counts[pair])[:SHOWN]
+        return [
+            {"label": self.labels[row], "answer": self.labels[column], "clips": int(counts[row, column]), "of": int(totals[row])}
+            for row, column in pairs
+        ]
+
+    @property
+    def worst(self) -> list[int]:
+        """Indices of the clips with the highest loss, the worst first, each clip once however many runs answered it.
+
+        Clips without an answer have no loss; `failed` lists them.
+        """
+        losses = log_losses(self.scores, self.targets)
+        first: dict[Clip, int] = {}
+        for index in np.argsort(-losses, kind="stable"):
+            if np.isfinite(losses[index]):
+                first.setdefault(self.clips[index], int(index))
+        return list(first.values())[:SHOWN]
+
+    @property
+    def worst_clips(self) -> list[dict[str, Any]]:
+        """The clips with the highest loss: what they are, what was answered, and the probabilities of both."""
+        targets, rows = self.targets, []
+        for index in self.worst:
+            clip, scores = self.clips[index], self.scores[index]
+            rows.append(
+                {
+                    "path": str(clip.path),
+                    "start": clip.start,
+                    "end": clip.end,
+                    "label": clip.label,
+                    "label_score": float(scores[targets[index]]),
+                    "answer": self.labels[int(scores.argmax())],
+                    "answer_score": float(scores.max()),
+                }
+            )
+        return rows
+
+    @property
     def per_class(self) -> list[dict[str, Any]]:
-        """One row per class that has clips: label, number of clips, accuracy, and the label it is most often taken for."""
+        """One row per class that has clips: label, number of clips, accuracy, the label it is most often taken for, and an interval.
+
+        The 95 % interval of the accuracy is Wilson's with each group counted once: a class has few groups, and a bootstrap of few
+        that are all right would claim certainty.
+        """
+        groups: dict[str, set[str]] = defaultdict(set)
+        for clip in self.clips:
+            groups[clip.label or ""].add(group_of(clip))
         rows = []
         for index, (label, counts, accuracy) in enumerate(
             zip(self.labels, self.confusion, class_accuracies(self.confusion), strict=True)
@@ -58,8 +165,39 @@ class Evaluation:
             if counts.sum():
                 others = np.where(np.arange(len(counts)) == index, 0, counts)
                 mistaken = (*self.labels, "(no answer)")[int(others.argmax())] if others.any() else ""
-                rows.append({"label": label, "clips": int(counts.sum()), "accuracy": float(accuracy), "mistaken_for": mistaken})
+                interval = wilson_interval(float(accuracy), len(groups[label]))
+                rows.append(
+                    {
+                        "label": label,
+                        "clips": int(counts.sum()),
+                        "accuracy": float(accuracy),
+                        "mistaken_for": mistaken,
+                        "interval": list(interval),
+                    }
+                )
         return rows
+
+
+def known(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def pooled(runs: Mapping[str, Evaluation]) -> Evaluation:
+    """Evaluations of several runs as one over all their clips. Raises DataError for runs of different label sets."""
+    (first_run, first), *others = runs.items()
+    for run, other in others:
+        if odd := sorted(set(other.labels) ^ set(first.labels)):
+            raise DataError(
+                f"{first_run} and {run} do not have the same labels ({len(first.labels)} and {len(other.labels)}; only one has "
+                f"{odd[0]!r}), so their results cannot be put together"
+            )
+    return Evaluation(
+        labels=first.labels,
+        clips=[clip for each in runs.values() for clip in each.clips],
+        scores=np.concatenate([each.scores[:, [each.labels.index(label) for label in first.labels]] for each in runs.values()]),
+        failed={path: reason for each in runs.values() for path, reason in each.failed.items()},
+        runs=dict(runs),
+    )
 
 
 def evaluate_clips(recognizer: Recognizer, clips: Sequence[Clip]) -> Evaluation:
@@ -80,21 +218,23 @@ def evaluate_clips(recognizer: Recognizer, clips: Sequence[Clip]) -> Evaluation:
 
 def evaluate(
     model: str | Path,
-    data: str | Path | None = None,
-    *,
+    *more: str | Path,
     split: int | None = None,
     group_pattern: str | None = None,
     device: str = "auto",
     cache: Path | None = None,
 ) -> Evaluation:
-    """Evaluate a model on labelled clips.
+    """Evaluate a model, or several runs together, on labelled clips.
+
+    Raises DataError for runs of different labels, and for clips whose label is none of theirs.
 
     Parameters
     ----------
     model
         A run folder, or a model folder.
-    data
-        A folder, a CSV or name:path; of data with splits, the test part. Without it: the test clips recorded in the run.
+    more
+        More runs; and what is no run is the data: a folder, a CSV or name:path (of data with splits, the test part).
+        Without data: the test clips recorded in each run.
     split
         Number of the official split.
     group_pattern
@@ -104,18 +244,34 @@ def evaluate(
     cache
         Folder for features.
     """
-    recognizer = Recognizer.load(model, device=device, cache=cache)
-    if data is None:
-        manifest = recorded_clips(model)
-        if manifest is None:
-            raise DataError(f"{model}: no clips.csv beside this model, so say what to evaluate on: gerund evaluate {model} DATA")
-        clips = read_manifest(manifest)
-    else:
-        clips = load_dataset(data, split=split, group_pattern=group_pattern, allow_leak=True)
-    return evaluate_clips(recognizer, of_split(clips, "test") or clips)
+    runs = list(dict.fromkeys([str(model), *(str(each) for each in more if is_model(each))]))
+    data = [each for each in more if not is_model(each)]
+    if len(data) > 1:
+        raise UsageError(f"{' and '.join(str(each) for each in data)} are no runs, and one data set is evaluated at a time")
+    given = load_dataset(data[0], split=split, group_pattern=group_pattern, allow_leak=True) if data else None
+    evaluations = {}
+    for run in runs:
+        recognizer = Recognizer.load(run, device=device, cache=cache)
+        clips = given or recorded_clips(run)
+        evaluations[run] = evaluate_clips(recognizer, of_split(clips, "test") or clips)
+    return pooled(evaluations) if len(runs) > 1 else evaluations[runs[0]]
 
 
-def recorded_clips(model: str | Path) -> Path | None:
+def is_model(path: str | Path) -> bool:
+    try:
+        return bool(find_model(path))
+    except ModelError:
+        return False
+
+
+def recorded_manifest(model: str | Path) -> Path | None:
     """The clips.csv that training left in the run folder that a model is, or lies in."""
     files = (folder / "clips.csv" for folder in (Path(model), Path(model).parent))
     return next((file for file in files if file.is_file()), None)
+
+
+def recorded_clips(model: str | Path) -> list[Clip]:
+    """The clips of the run that a model is from. Raises DataError when it lies there without them."""
+    if manifest := recorded_manifest(model):
+        return read_manifest(manifest)
+    raise DataError(f"{model}: no clips.csv beside this model, so say what to evaluate on: gerund evaluate {model} DATA")

@@ -18,7 +18,7 @@ from gerund import runtime, video
 from gerund.backbones import Backbone
 from gerund.backbones.quantizing import check_nncf, full_batches, quantized_graph
 from gerund.errors import DataError, GerundError, ModelError, UsageError
-from gerund.evaluation import recorded_clips
+from gerund.evaluation import recorded_manifest
 from gerund.features import Extractor, calibration_frames
 from gerund.manifest import of_split, read_manifest
 from gerund.metrics import topk_accuracy
@@ -179,7 +179,7 @@ def in_f32(model: str | Path, cache: Path | None) -> Recognizer:
 
 def recorded(model: str | Path) -> list[Clip]:
     """The clips recorded beside a model, as far as their videos are still there."""
-    manifest = recorded_clips(model)
+    manifest = recorded_manifest(model)
     return [clip for clip in read_manifest(manifest) if clip.path.exists()] if manifest else []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -35,6 +36,16 @@ def class_accuracies(confusion: np.ndarray) -> np.ndarray:
     totals = confusion.sum(axis=1)
     correct = np.diagonal(confusion).astype(np.float64)
     return np.divide(correct, totals, out=np.full(len(totals), np.nan), where=totals > 0)
+
+
+def macro_f1(confusion: np.ndarray) -> float:
+    """Mean F1 of the classes that have clips or answers, from counts (K, K + 1) as of `confusion_matrix`.
+
+    F1 is 2 right / (clips + answers) of a class; a clip without an answer lowers it as any mistake does.
+    """
+    right = np.diagonal(confusion)
+    seen = confusion.sum(axis=1) + confusion[:, :-1].sum(axis=0)
+    return float((2 * right[seen > 0] / seen[seen > 0]).mean()) if seen.any() else float("nan")
 
 
 def bootstrap_interval(
@@ -71,13 +82,30 @@ def lead_error(lead: np.ndarray, groups: Sequence[str]) -> float:
     return float(np.sqrt(len(numbers) / (len(numbers) - 1) * np.square(residuals).sum()) / len(lead))
 
 
+def wilson_interval(share: float, count: int) -> tuple[float, float]:
+    """95 % interval of a share seen in `count` independent trials (Wilson 1927, doi:10.1080/01621459.1927.10502953).
+
+    Unlike a bootstrap it stays wide for a few trials that all went well. NaN for no trials.
+    """
+    if not count:
+        return float("nan"), float("nan")
+    z = 1.959963984540054  # of the normal distribution, 97.5 %
+    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    reach = z / (1 + z**2 / count) * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    return max(0.0, middle - reach), min(1.0, middle + reach)
+
+
+def log_losses(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """-ln(probability of the true class) of each clip (N,), NaN without an answer; scores (N, K) probabilities, targets (N,)."""
+    of_truth = scores[np.arange(len(targets)), targets]
+    return -np.log(np.maximum(of_truth, np.finfo(np.float64).tiny))
+
+
 def negative_log_likelihood(scores: np.ndarray, targets: np.ndarray) -> float:
-    """Mean of -ln(probability of the true class), over the clips that have an answer; scores (N, K) probabilities, targets (N,)."""
-    answered = np.isfinite(scores).all(axis=1)
-    if not answered.any():
-        return float("nan")
-    of_truth = scores[answered, targets[answered]]
-    return float(-np.log(np.maximum(of_truth, np.finfo(np.float64).tiny)).mean())
+    """Mean of `log_losses` over the clips that have an answer; NaN when none has one."""
+    losses = log_losses(scores, targets)
+    losses = losses[np.isfinite(losses)]
+    return float(losses.mean()) if len(losses) else float("nan")
 
 
 def reliability(scores: np.ndarray, targets: np.ndarray, bins: int = 15) -> np.ndarray:

@@ -28,16 +28,16 @@ th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere }
 """
 
 
-def page(title: str, body: str) -> str:
-    """A whole document; `body` is HTML, `title` text."""
+def page(title: str, body: str, *, style: str = "") -> str:
+    """A whole document; `body` is HTML, `title` text, `style` CSS beside the one all pages share. Pictures are data: URIs."""
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
 <title>{escape(title)}</title>
-<style>{STYLE}</style>
+<style>{STYLE}{style}</style>
 </head>
 <body>
 <h1>{escape(title)}</h1>

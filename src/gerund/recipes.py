@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -201,6 +202,38 @@ def split_words(flag: str, text: str) -> list[str]:
     if not names or twice:
         raise UsageError(f"--{flag} {text}: {f'{twice} stands there twice' if twice else 'no name in it'}")
     return names
+
+
+def as_command(recipe: Recipe) -> str:
+    """The shortest `gerund train` that means these settings, from whichever named recipe needs the fewest flags."""
+    ways = [
+        [*(["--recipe", name] if name != "default" else []), *words]
+        for name, base in RECIPES.items()
+        if (words := flags(recipe, base)) is not None
+    ]
+    return shlex.join(["gerund", "train", recipe.data or "DATA", *min(ways, key=len)])
+
+
+def flags(recipe: Recipe, base: Recipe) -> list[str] | None:
+    """Flags that turn `base` into `recipe`; None when there are none that do, since no flag sets a value back to nothing."""
+    words = []
+    for name in (each.name for each in fields(Recipe) if each.name not in ("data", "head_options")):
+        value, flag = getattr(recipe, name), f"--{name.replace('_', '-')}"
+        if value == getattr(base, name):
+            continue
+        if isinstance(value, bool):
+            words.append(flag if value else f"--no-{flag[2:]}")
+        elif name == "fps" and value is None:
+            words += [flag, "native"]
+        elif value is None:
+            return None
+        else:
+            words += [flag, f"{value:g}s" if name == "time" else str(value)]
+    options = dict(base.head_options) if recipe.head == base.head else {}
+    for name, value in recipe.head_options.items():
+        if options.pop(name, None) != value:
+            words += [f"--head.{name.replace('_', '-')}", str(value)]
+    return None if options else words
 
 
 def as_config(recipe: Recipe) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from gerund.calibration import UNKNOWN_THRESHOLD, Familiarity
 from gerund.errors import GerundError, ModelError, VideoError
 from gerund.features import Extraction, Extractor
 from gerund.heads import Head, build_head
-from gerund.sampling import Sampling, tokens
+from gerund.sampling import Sampling, step_times, tokens
 from gerund.spotting import WINDOW, Eye, Watch, WatchSettings
 from gerund.types import Clip, Features, Prediction
 
@@ -247,6 +247,13 @@ class Recognizer:
             open_eye=lambda: Eye(self.backbone, device=self.device, precision=spec.precision.partition("-")[0]),
             judge=judge,
         )
+
+    @torch.inference_mode()
+    def step_weights(self, features: Features, clip: Clip) -> tuple[np.ndarray, np.ndarray]:
+        """How much each of a clip's S time steps counted: their middles in seconds (S,), and weights (S,) that add up to 1."""
+        data, valid = tokens(features, clip, self.sampling)
+        weights = self.head.step_weights(torch.from_numpy(data)[None], torch.from_numpy(valid)[None])
+        return step_times(features, clip, self.sampling), weights[0, torch.from_numpy(valid)].numpy()
 
     def ranked(self, scores: np.ndarray) -> list[tuple[str, float]]:
         """(label, probability) pairs, highest first; empty for a row of NaN."""

@@ -147,6 +147,11 @@ def step_edges(features: Features, clip: Clip, sampling: Sampling) -> np.ndarray
     )
 
 
+def step_times(features: Features, clip: Clip, sampling: Sampling) -> np.ndarray:
+    """The middle of each valid token of `tokens`, in seconds of the video (S,), S <= T."""
+    return features.pts[picked_rows(step_edges(features, clip, sampling), None)]
+
+
 def part_edges(num_rows: int, num_parts: int, jitter: np.random.Generator | None) -> np.ndarray:
     """Borders of min(num_parts, num_rows) parts, none empty: part i holds rows edges[i] .. edges[i + 1] - 1."""
     parts = min(num_parts, num_rows)

@@ -31,6 +31,7 @@ from gerund.recipes import Recipe, as_config, resolve
 from gerund.recognizer import Recognizer, model_card
 from gerund.runs import append_row, check_free, find_checkpoint, make_run_folder, run_of, write_json, write_rows
 from gerund.sampling import Sampling
+from gerund.summarizing import write_report
 from gerund.types import Clip, Features
 
 OF_EPOCHS = (
@@ -317,6 +318,7 @@ def finish(
             model_card(best, metrics.get("test"), described(clips, settings)), encoding="utf-8"
         )
         write_reports(run, history, clips, evaluations)
+        write_report(run, best, settings, clips, [results_row(epoch) for epoch in history], evaluations, views[0].failed)
     except OSError as error:
         raise ModelError(f"{run}: cannot be written ({error.strerror}); the model in {run / 'best'} is intact") from None
     return Training(

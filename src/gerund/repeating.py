@@ -1,0 +1,134 @@
+"""Several trainings that differ in nothing but split and seed: how far a figure is luck."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gerund.errors import UsageError
+from gerund.evaluation import Evaluation, pooled
+from gerund.progress import note
+from gerund.recipes import read_config, resolve
+from gerund.runs import make_run_folder, write_json
+from gerund.training import Training, train
+from gerund.types import Clip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trainings:
+    """Finished runs: the folder that holds them all, and each by (split, seed); split None where the data has no numbered ones."""
+
+    run: Path
+    runs: dict[tuple[int | None, int], Training]
+
+    @property
+    def test(self) -> Evaluation | None:
+        """All test answers together, with the spread over the runs; None when some run has no test clips."""
+        measured = {str(each.run): each.test for each in self.runs.values() if each.test is not None}
+        return pooled(measured) if len(measured) == len(self.runs) else None
+
+    @property
+    def per_split(self) -> dict[int | None, float]:
+        """Test top-1 of each split, the mean over its seeds; empty without test clips."""
+        if any(each.test is None for each in self.runs.values()):
+            return {}
+        top1 = {key: each.metrics["test"]["top1"] for key, each in self.runs.items()}
+        return {split: float(np.mean([of for (where, _), of in top1.items() if where == split])) for split, _ in top1}
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """What metrics.json of the folder holds: top-1 per split, mean and spread over the runs, and the pooled test metrics."""
+        if self.test is None:
+            return {}
+        return {
+            "top1_per_split": {str(split): top1 for split, top1 in self.per_split.items() if split is not None},
+            "spread": self.test.spread,
+            "test": self.test.metrics,
+        }
+
+
+def train_all(
+    data: str | Path | Sequence[Clip] | None = None,
+    *,
+    splits: str | Sequence[int] | None = None,
+    seeds: int | None = None,
+    out: Path | None = None,
+    **settings: Any,
+) -> Trainings:
+    """Turn labelled clips into a recogniser; with splits or seeds, train once for each and say how much the result depends on them.
+
+    The settings are those of `train`, and one run without splits and seeds is a run of `train`. Several go into one folder, as
+    split1-seed0 and so on. Features are extracted once.
+
+    Raises what `train` raises, and UsageError for splits that are no numbers.
+
+    Parameters
+    ----------
+    splits
+        Numbers of several official splits, as 1,2,3: one training for each.
+    seeds
+        How many seeds to train each split with, counted from --seed.
+    """
+    if splits is None and seeds is None:
+        training = train(data, out=out, **settings)
+        used = read_config(training.run)
+        return Trainings(run=training.run, runs={(used.split, used.seed): training})
+    pairs = wanted_runs(splits, seeds, settings)
+    folder = make_run_folder(out)
+    runs: dict[tuple[int | None, int], Training] = {}
+    try:
+        for split, seed in pairs:
+            name = f"seed{seed}" if split is None else f"split{split}-seed{seed}"
+            note(f"Training {len(runs) + 1} of {len(pairs)}: {name}")
+            runs[split, seed] = train(data, out=folder / name, **settings | {"split": split, "seed": seed})
+    finally:
+        if not any(folder.iterdir()):
+            folder.rmdir()
+    trainings = Trainings(run=folder, runs=runs)
+    write_json(folder / "metrics.json", trainings.metrics)
+    return trainings
+
+
+def wanted_runs(
+    splits: str | Sequence[int] | None, seeds: int | None, settings: Mapping[str, Any]
+) -> list[tuple[int | None, int]]:
+    """Every split with every seed. Raises UsageError for what cannot be."""
+    if settings.get("resume") is not None:
+        raise UsageError(f"--resume {settings['resume']}: one run is resumed at a time; leave out --splits and --seeds")
+    given = {name: settings.get(name) for name in ("split", "seed")}
+    base = resolve(settings.get("recipe"), settings.get("config"), given)
+    if splits is not None and given["split"] is not None:
+        raise UsageError(f"--split {base.split} and --splits {splits} exclude each other")
+    if seeds is not None and seeds < 1:
+        raise UsageError(f"--seeds {seeds}: at least 1 is needed")
+    numbers = [base.split] if splits is None else split_numbers(splits)
+    return [(split, base.seed + more) for split in numbers for more in range(seeds or 1)]
+
+
+def split_numbers(splits: str | Sequence[int]) -> list[int | None]:
+    """The numbers in a text such as 1,2,3, each once."""
+    words = splits.split(",") if isinstance(splits, str) else splits
+    try:
+        numbers = [int(word) for word in words]
+    except ValueError:
+        raise UsageError(f"--splits {splits}: not a list of numbers such as 1,2,3") from None
+    if not numbers:
+        raise UsageError("--splits: no number; write for example 1,2,3")
+    return list(dict.fromkeys(numbers))
+
+
+def add_settings_of_train() -> None:
+    """Show the settings of `train` in the signature and docstring of `train_all`, for help() and the command line."""
+    own, others = inspect.signature(train_all), inspect.signature(train, eval_str=True)
+    named = {name: each for name, each in own.parameters.items() if each.kind is not each.VAR_KEYWORD}
+    train_all.__signature__ = own.replace(parameters=[*(others.parameters | named).values()])  # type: ignore[attr-defined]
+    arguments = (train.__doc__ or "").partition("    ----------\n")[2]
+    train_all.__doc__ = f"{(train_all.__doc__ or '').rstrip()}\n{arguments}"
+
+
+add_settings_of_train()

@@ -1,0 +1,97 @@
+"""What report.html tells of a finished run, gathered from its settings, clips, model and evaluations."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gerund.checking import Finding, check_clips
+from gerund.datasets import is_published
+from gerund.manifest import labels_of, of_split
+from gerund.recipes import Recipe, as_command
+from gerund.recognizer import Recognizer
+from gerund.run_page import RunReport, Steps, run_page
+from gerund.types import Clip
+
+if TYPE_CHECKING:
+    from gerund.evaluation import Evaluation
+
+PACKAGES = ("gerund", "torch", "lightning", "timm", "openvino", "av", "numpy")
+
+
+def write_report(
+    run: Path,
+    recognizer: Recognizer,
+    settings: Recipe,
+    clips: Sequence[Clip],
+    history: Sequence[Mapping[str, Any]],
+    evaluations: Mapping[str, Evaluation],
+    failed: Mapping[Path, str],
+) -> None:
+    """Write `run`/report.html: about the test clips, or the validation clips when there are none.
+
+    `history` has the rows of results.csv, `failed` the videos that gave no features, with the reasons.
+    """
+    settings = replace(settings, data=settings.data or str(run / "clips.csv"))
+    side = next((side for side in ("test", "val") if side in evaluations), "test")
+    evaluation = evaluations.get(side)
+    unread = {str(path): why for path, why in failed.items()} | (evaluation.failed if evaluation is not None else {})
+    findings = [
+        Finding(area="file", kind="not read", message=why if path in why else f"{path}: {why}") for path, why in unread.items()
+    ]
+    report = RunReport(
+        run=str(run),
+        facts=facts(recognizer, settings, clips, len(history)),
+        clips=clips,
+        history=history,
+        findings=[*findings, *check_clips(clips, published=is_published(settings.data or ""))],
+        command=as_command(settings),
+        versions=versions(),
+        side=side,
+        evaluation=evaluation,
+        steps=worst_steps(recognizer, evaluation) if evaluation is not None else {},
+    )
+    (run / "report.html").write_text(run_page(report), encoding="utf-8")
+
+
+def worst_steps(recognizer: Recognizer, evaluation: Evaluation) -> dict[int, Steps]:
+    """The time steps of the worst clips, by index; their features are in the cache."""
+    chosen = {index: evaluation.clips[index] for index in evaluation.worst}
+    extraction = recognizer.extractor.extract(clip.path for clip in chosen.values())
+    found = {}
+    for index, clip in chosen.items():
+        seconds, weights = recognizer.step_weights(extraction.features[clip.path], clip)
+        found[index] = Steps(seconds=seconds, weights=weights)
+    return found
+
+
+def facts(recognizer: Recognizer, settings: Recipe, clips: Sequence[Clip], epochs: int) -> dict[str, str]:
+    """What was trained on what, in a few lines."""
+    backbone, sampling, rate = recognizer.backbone, recognizer.sampling, recognizer.extractor.spec.fps
+    parameters = sum(parameter.numel() for parameter in recognizer.head.parameters())
+    sides = ", ".join(f"{len(of_split(clips, side))} {side}" for side in ("train", "val", "test"))
+    split = f", official split {settings.split}" if settings.split is not None else ""
+    return {
+        "data": f"{settings.data}{split}",
+        "clips": f"{len(clips)} of {len(labels_of(clips))} classes: {sides}",
+        "backbone": f"{backbone.name}, frozen; weights: {backbone.origin}; {backbone.resize.width} x {backbone.resize.height} pixels, "
+        f"{backbone.resize.fit}; {recognizer.extractor.spec.precision}",
+        "frames": f"{f'{rate:g} per second' if rate else 'all'}; {sampling.num_frames} time steps "
+        f"({sampling.take}{', with motion' if sampling.motion else ''})",
+        "head": f"{recognizer.head_name}, {parameters:,} trained parameters",
+        "training": f"{epochs} of at most {settings.epochs} epochs, {settings.optimizer}, learning rate {settings.lr:g}, "
+        f"batches of {settings.batch_size}, {settings.draws} jittered versions of each clip, seed {settings.seed}",
+    }
+
+
+def versions() -> dict[str, str]:
+    return {
+        "written": time.strftime("%Y-%m-%d %H:%M"),
+        "on": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "packages": ", ".join(f"{name} {version(name)}" for name in PACKAGES),
+    }
