@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gerund.frame_folders import frames
     from gerund.predicting import predict
     from gerund.recognizer import Recognizer
+    from gerund.serving.server import serve
     from gerund.splitting import split
     from gerund.steps import extract, index, info, manage_cache
     from gerund.training import Training, train
@@ -27,6 +28,7 @@ HOMES = {
     "gerund.frame_folders": ("frames",),
     "gerund.predicting": ("predict",),
     "gerund.recognizer": ("Recognizer",),
+    "gerund.serving.server": ("serve",),
     "gerund.splitting": ("split",),
     "gerund.steps": ("extract", "index", "info", "manage_cache"),
     "gerund.training": ("Training", "train"),
@@ -55,6 +57,7 @@ __all__ = [
     "load_dataset",
     "manage_cache",
     "predict",
+    "serve",
     "split",
     "train",
 ]

@@ -34,6 +34,7 @@ COMMANDS = {
     "train": ("gerund.training:train", "Turn labelled clips into a recogniser."),
     "evaluate": ("gerund.evaluation:evaluate", "Measure a model on labelled clips."),
     "predict": ("gerund.predicting:predict", "Name the action in videos."),
+    "serve": ("gerund.serving.server:serve", "Serve a model as a web page and an HTTP API."),
     "index": ("gerund.steps:index", "List clips, labels, groups and splits; write them as a CSV."),
     "split": ("gerund.splitting:split", "Give clips a split, or folds, without parting a group."),
     "extract": ("gerund.steps:extract", "Put the features of videos into the cache."),
