@@ -11,7 +11,7 @@ import torch
 from gerund.errors import GerundError, VideoError
 from gerund.recognizer import Recognizer
 from gerund.sampling import clip_rows, part_edges, tokens
-from gerund.timeline import Windows, step_edges, timeline_of
+from gerund.timelines import Windows, step_edges, timeline_of
 from gerund.types import Clip, Features, Prediction, Timeline
 
 STEPS = 4000

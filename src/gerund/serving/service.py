@@ -19,7 +19,7 @@ from gerund.serving import studio
 from gerund.serving.analysis import analysis, prediction_of
 from gerund.serving.analyst import VIDEO, Analyst, EndedError, Task
 from gerund.serving.limits import Limits
-from gerund.timeline import windows_for
+from gerund.timelines import windows_for
 from gerund.types import Features, Prediction, Timeline
 
 KEPT_UPLOADS = 8
