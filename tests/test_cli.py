@@ -61,7 +61,7 @@ def model(clips, tmp_path_factory):
     return folder
 
 
-API_NAMES = {"cache": "manage_cache"}  # gerund.cache is the module
+API_NAMES = {"cache": "manage_cache", "evaluate-timeline": "evaluate_timeline"}  # gerund.cache is the module
 
 
 def api(command):

@@ -16,14 +16,14 @@ SOURCE = Path(gerund.__file__).parent
 
 LAYERS = {
     7: "cli serving",
-    6: "training comparing pretraining diagnosis distributed steps splitting downloading frame_folders",
-    5: "evaluation timeline watching exporting predicting fitting leakage",
+    6: "timeline_evaluation training comparing pretraining diagnosis distributed steps splitting downloading frame_folders",
+    5: "evaluation timelines watching exporting predicting fitting leakage",
     4: "recognizer",
-    3: "inputs features datasets reporting rendering stills pages survey",
+    3: "inputs timeline_files timeline_picture features datasets reporting rendering stills pages survey",
     2.5: "decoding inspecting",
     2.2: "damage",
     2: "video backbones heads cache checking",
-    1: "segments sampling manifest metrics recipes runs drawing unpacking workers copies",
+    1: "segments segment_metrics sampling manifest metrics recipes runs drawing unpacking workers copies",
     0: "errors types progress places",
 }
 LAYER_OF = {room: layer for layer, rooms in LAYERS.items() for room in rooms.split()}

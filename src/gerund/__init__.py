@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from gerund.serving.server import serve
     from gerund.splitting import split
     from gerund.steps import extract, index, info, manage_cache
+    from gerund.timeline_evaluation import TimelineEvaluation, evaluate_timeline
+    from gerund.timelines import timeline
     from gerund.training import Training, train
-    from gerund.types import Clip, Features, FeatureSpec, Frames, Prediction, Segment
+    from gerund.types import Clip, Features, FeatureSpec, Frames, Prediction, Segment, Timeline
 
 HOMES = {
     "gerund.datasets": ("load_dataset",),
@@ -31,8 +33,10 @@ HOMES = {
     "gerund.serving.server": ("serve",),
     "gerund.splitting": ("split",),
     "gerund.steps": ("extract", "index", "info", "manage_cache"),
+    "gerund.timeline_evaluation": ("TimelineEvaluation", "evaluate_timeline"),
+    "gerund.timelines": ("timeline",),
     "gerund.training": ("Training", "train"),
-    "gerund.types": ("Clip", "FeatureSpec", "Features", "Frames", "Prediction", "Segment"),
+    "gerund.types": ("Clip", "FeatureSpec", "Features", "Frames", "Prediction", "Segment", "Timeline"),
 }
 
 __all__ = [
@@ -46,10 +50,13 @@ __all__ = [
     "Prediction",
     "Recognizer",
     "Segment",
+    "Timeline",
+    "TimelineEvaluation",
     "Training",
     "doctor",
     "download",
     "evaluate",
+    "evaluate_timeline",
     "extract",
     "frames",
     "index",
@@ -59,6 +66,7 @@ __all__ = [
     "predict",
     "serve",
     "split",
+    "timeline",
     "train",
 ]
 __version__ = version("gerund")

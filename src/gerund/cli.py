@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from gerund.features import Extraction
     from gerund.frame_folders import FrameFolders
     from gerund.splitting import Splitting
+    from gerund.timeline_evaluation import TimelineEvaluation
     from gerund.training import Training
-    from gerund.types import Clip, Prediction
+    from gerund.types import Clip, Prediction, Timeline
 
 BAR = 20
 INTERRUPTED = 130
@@ -35,6 +36,11 @@ COMMANDS = {
     "evaluate": ("gerund.evaluation:evaluate", "Measure a model on labelled clips."),
     "predict": ("gerund.predicting:predict", "Name the action in videos."),
     "serve": ("gerund.serving.server:serve", "Serve a model as a web page and an HTTP API."),
+    "timeline": ("gerund.timelines:timeline", "Say which action happens when, in videos of any length."),
+    "evaluate-timeline": (
+        "gerund.timeline_evaluation:evaluate_timeline",
+        "Measure timelines on videos labelled with start and end.",
+    ),
     "index": ("gerund.steps:index", "List clips, labels, groups and splits; write them as a CSV."),
     "split": ("gerund.splitting:split", "Give clips a split, or folds, without parting a group."),
     "extract": ("gerund.steps:extract", "Put the features of videos into the cache."),
@@ -63,7 +69,7 @@ ALIASES = {
 
 
 def modern(words: Sequence[str]) -> list[str]:
-    """Aliases replaced, and a `--resume` without a value made `--resume last`."""
+    """Aliases replaced, `evaluate --timeline` made its own command, and a `--resume` without a value `--resume last`."""
     renamed = []
     for word in words:
         flag, equals, value = word.partition("=")
@@ -72,6 +78,8 @@ def modern(words: Sequence[str]) -> list[str]:
         after = renamed.index("--resume") + 1
         if after == len(renamed) or renamed[after].startswith("--"):
             renamed.insert(after, "last")
+    if renamed[:1] == ["evaluate"] and "--timeline" in renamed:
+        renamed = ["evaluate-timeline", *(word for word in renamed[1:] if word != "--timeline")]
     return renamed
 
 
@@ -113,8 +121,9 @@ def launch(
     progress.quiet = quiet
     style = "json" if json else "csv" if csv else "text"
     try:
-        result = app(modern(words))
-        return show(words[0] if words else "", result, style) if result is not None else 0
+        command, *options = modern(words) or [""]
+        result = app([command, *options] if command else [])
+        return show(command, result, style) if result is not None else 0
     except (GerundError, CycloptsError) as error:
         return failed(str(error), error.exit_code if isinstance(error, GerundError) else 2, debug)
     except KeyboardInterrupt:
@@ -177,6 +186,26 @@ def print_evaluation(evaluation: Evaluation) -> None:
         print(f"counted as wrong: {reason if path in reason else f'{path}: {reason}'}")
 
 
+def show_timeline_evaluation(evaluation: TimelineEvaluation, style: str) -> int:
+    metrics = evaluation.metrics
+    if style == "json":
+        print_json({**metrics, "failed": evaluation.failed})
+    elif style == "csv":
+        print_csv(["metric", "value"], metrics.items())
+    else:
+        seconds = metrics.pop("boundary_error_seconds")
+        counts = f"({metrics.pop('num_segments')} segments in {metrics.pop('num_videos')} videos)"
+        names = {"frame_accuracy": "frame accuracy", "edit": "edit score", "map": "mAP at IoU 0.3 to 0.7"}
+        rows = [
+            (names.get(name, name.replace("map", "mAP").replace("f1", "F1")), percent(value)) for name, value in metrics.items()
+        ]
+        print_table(("", ""), rows)
+        print(f"\nmedian boundary error {seconds:.2f} s   {counts}")
+        for path, reason in evaluation.failed.items():
+            print(f"counted as missed: {reason if path in reason else f'{path}: {reason}'}")
+    return SOME_FAILED if evaluation.failed else 0
+
+
 def show_predictions(predictions: Iterable[Prediction], style: str) -> int:
     any_failed = False
     if style == "csv":
@@ -210,6 +239,44 @@ def print_prediction(prediction: Prediction) -> None:
     width = max(len(label) for label, _ in prediction.scores)
     for label, score in prediction.scores:
         print(f"  {100 * score:6.2f} %  {label:<{width}}  {'█' * round(BAR * score)}".rstrip())
+
+
+def show_timelines(timelines: Iterable[Timeline], style: str) -> int:
+    any_failed = False
+    if style == "csv":
+        print_csv(["path", "start", "end", "label", "score", "error"], ())
+    for timeline in timelines:
+        any_failed |= timeline.error is not None
+        if style == "json":
+            print(json.dumps(timeline_values(timeline), ensure_ascii=False), flush=True)
+        elif style == "csv":
+            rows: list[list[Any]] = [
+                [timeline.path, f"{each.start:.3f}", f"{each.end:.3f}", each.label, f"{each.score:.6f}", ""]
+                for each in timeline.segments
+            ]
+            print_csv(None, rows if timeline.error is None else [[timeline.path, "", "", "", "", timeline.error]])
+        elif timeline.error:
+            print(f"gerund: {timeline.error}", file=sys.stderr)
+        else:
+            print_timeline(timeline)
+    return SOME_FAILED if any_failed else 0
+
+
+def timeline_values(timeline: Timeline) -> dict[str, Any]:
+    segments = [dataclasses.asdict(each) for each in timeline.segments]
+    return {"path": str(timeline.path), "duration": timeline.duration, "segments": segments, "error": timeline.error}
+
+
+def print_timeline(timeline: Timeline) -> None:
+    print(f"{timeline.path}  ({timeline.duration:.1f} s, {len(timeline.segments)} segments)")
+    for each in timeline.segments:
+        print(f"  {clock_time(each.start)} .. {clock_time(each.end)}  {100 * each.score:6.2f} %  {each.label}")
+
+
+def clock_time(seconds: float) -> str:
+    """0:01:02.3"""
+    tenths = round(10 * seconds)
+    return f"{tenths // 36_000}:{tenths // 600 % 60:02d}:{tenths // 10 % 60:02d}.{tenths % 10}"
 
 
 def show_clips(clips: list[Clip], style: str) -> int:
@@ -357,6 +424,8 @@ SHOW: dict[str, Callable[[Any, str], int]] = {
     "train": show_training,
     "evaluate": show_evaluation,
     "predict": show_predictions,
+    "timeline": show_timelines,
+    "evaluate-timeline": show_timeline_evaluation,
     "index": show_clips,
     "split": show_splitting,
     "extract": show_extraction,

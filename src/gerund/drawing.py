@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+import colorsys
 import importlib.util
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 from PIL import ImageDraw, ImageFont
 
 INK, PAPER, RIGHT, WRONG = "#1b2430", "#ffffff", "#14804a", "#c2371e"
+MUTED, GRID = "#5b6673", "#e6e9ed"
 ELLIPSIS = "…"
+GOLDEN = 0.618034
+"""Share of the colour circle from one label to the next: neighbours are far apart, however many there are."""
+
+
+def label_colours(labels: Sequence[str]) -> dict[str, str]:
+    """A colour for each label, by its place among all labels of a model: the same in every picture."""
+    colours = {}
+    for place, label in enumerate(labels):
+        lightness = (0.50, 0.62, 0.42)[place // 8 % 3]
+        red, green, blue = colorsys.hls_to_rgb((0.58 + GOLDEN * place) % 1.0, lightness, 0.62)
+        colours[label] = f"#{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}"
+    return colours
+
+
+def ink_on(colour: str) -> str:
+    """Dark or light text, whichever is read better on a colour (relative luminance of WCAG 2)."""
+    channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
+    return INK if 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] > 0.18 else PAPER
 
 
 @cache

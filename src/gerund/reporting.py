@@ -10,13 +10,13 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from gerund import video
-from gerund.drawing import INK, PAPER, RIGHT, WRONG, fitting_text, font
+from gerund.drawing import GRID, INK, MUTED, PAPER, RIGHT, WRONG, fitting_text, font
 from gerund.types import Clip, Resize
 
 Item = TypeVar("Item")
 SHEET = 16
 """Clips on a contact sheet at most."""
-TRAIN, VAL, MUTED, GRID = "#1f6feb", "#d1570f", "#5b6673", "#e6e9ed"
+TRAIN, VAL = "#1f6feb", "#d1570f"
 
 
 def new_figure(width: float, height: float, **layout: Any) -> tuple[Any, Any]:

@@ -203,7 +203,9 @@ def test_health_and_metrics(server, clip):
     assert values["gerund_queue_length"] == "0"
     assert float(values["gerund_decode_seconds_total"]) > 0
     assert float(values["gerund_backbone_seconds_total"]) > 0
-    assert {line.split()[2] for line in lines if line.startswith("# TYPE")} == {name.split("{")[0].removesuffix("_sum").removesuffix("_count").removesuffix("_bucket") for name in values}
+    assert {line.split()[2] for line in lines if line.startswith("# TYPE")} == {
+        name.split("{")[0].removesuffix("_sum").removesuffix("_count").removesuffix("_bucket") for name in values
+    }
 
 
 def test_a_server_that_shuts_down_takes_nothing_more(server, clip):
@@ -231,7 +233,14 @@ def test_shutting_down_finishes_the_jobs_in_hand(started, clip):
 
 def test_the_description_lists_every_route_and_works_without_the_outside(server):
     described = server.client.get("/openapi.json").json()
-    assert set(described["paths"]) >= {"/v1/predict", "/v1/jobs", "/v1/jobs/{job_id}", "/v1/jobs/{job_id}/events", "/v1/model", "/metrics"}
+    assert set(described["paths"]) >= {
+        "/v1/predict",
+        "/v1/jobs",
+        "/v1/jobs/{job_id}",
+        "/v1/jobs/{job_id}/events",
+        "/v1/model",
+        "/metrics",
+    }
     assert "octet-stream" in str(described["paths"]["/v1/predict"]["post"]["requestBody"])
     assert server.client.get("/docs").status_code == 404
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import csv
+import io
 import json
 import logging
 import shutil
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import unquote
 
 from fastapi import FastAPI, Header, Query, Request, Response
@@ -20,6 +22,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 import gerund
+from gerund import timeline_files
 from gerund.errors import VideoError
 from gerund.serving import studio
 from gerund.serving.analysis import prediction_values
@@ -29,7 +32,7 @@ from gerund.serving.metrics import Metrics
 from gerund.serving.schemas import Error, JobAnswer, Login, ModelAnswer, PredictionAnswer
 from gerund.serving.security import COOKIE, Guard
 from gerund.serving.service import Job, RefusedError, Service
-from gerund.types import Prediction
+from gerund.types import Prediction, Timeline
 
 STATIC = Path(__file__).parent / "static"
 SILENCE = 30.0
@@ -163,6 +166,18 @@ def add_jobs(app: FastAPI, service: Service) -> None:
     )
     async def events(job_id: str) -> StreamingResponse:
         return StreamingResponse(event_lines(service, find(job_id)), media_type="text/event-stream")
+
+    @app.get(
+        "/v1/jobs/{job_id}/timeline.{form}",
+        response_class=PlainTextResponse,
+        responses={**NO_JOB, 409: REFUSALS[400]},
+        summary="The segments as subtitles, or as a table",
+    )
+    async def text(job_id: str, form: Literal["srt", "vtt", "csv"]) -> PlainTextResponse:
+        job = find(job_id)
+        if job.timeline is None:
+            raise RefusedError(409, "the job is not done")
+        return PlainTextResponse(TEXTS[form](job.timeline, job.timeline.path), media_type=f"text/{form}; charset=utf-8")
 
     @app.get(
         "/v1/jobs/{job_id}/{kind}.mp4",
@@ -336,6 +351,19 @@ def job_values(service: Service, job: Job) -> dict[str, Any]:
         "error": job.error,
         "result": job.result,
     }
+
+
+def csv_text(timeline: Timeline, _: Path) -> str:
+    """The columns of `gerund timeline --csv`."""
+    table = io.StringIO()
+    writer = csv.writer(table)
+    writer.writerow(["path", "start", "end", "label", "score", "error"])
+    for each in timeline.segments:
+        writer.writerow([timeline.path, f"{each.start:.3f}", f"{each.end:.3f}", each.label, f"{each.score:.6f}", ""])
+    return table.getvalue()
+
+
+TEXTS = {"srt": timeline_files.srt, "vtt": timeline_files.vtt, "csv": csv_text}
 
 
 async def event_lines(service: Service, job: Job) -> AsyncIterator[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from gerund import timeline_picture
 from gerund.datasets.background import BACKGROUND
 from gerund.errors import GerundError, UsageError
 from gerund.inputs import expand
@@ -16,6 +17,7 @@ from gerund.progress import note
 from gerund.recognizer import Recognizer
 from gerund.sampling import clip_rows
 from gerund.segments import find_segments
+from gerund.timeline_files import FORMATS, places, write
 from gerund.types import Clip, Features, Timeline
 
 AT_ONCE = 16
@@ -23,6 +25,8 @@ AT_ONCE = 16
 WINDOWS_AT_ONCE = 256
 """Windows whose rows are in memory together."""
 HOPS_PER_WINDOW = 8
+EDGE_WEIGHT = 0.02
+"""Of a window's outermost rows, against 1 in its middle: a window is surest of what it has in its middle."""
 NATIVE_FPS = 25.0
 """Assumed for the default window of a model that looks at every frame."""
 
@@ -32,13 +36,13 @@ class Windows:
     """How a timeline is made; all times in seconds.
 
     A window of `window` seconds slides by `hop`, None for an eighth of it. A segment must reach `threshold` somewhere, and last
-    `min_duration`, None for a quarter of a window; shorter gaps are closed.
+    `min_duration`, None for half a window; shorter gaps are closed.
     """
 
     window: float
     hop: float | None = None
     min_duration: float | None = None
-    threshold: float = 0.5
+    threshold: float = 0.3
 
     def __post_init__(self) -> None:
         if not 0 < self.window < float("inf"):
@@ -60,7 +64,7 @@ class Windows:
 
     @property
     def shortest(self) -> float:
-        return self.window / 4 if self.min_duration is None else self.min_duration
+        return self.window / 2 if self.min_duration is None else self.min_duration
 
     def check_rate(self, fps: float | None) -> None:
         """Raise UsageError when a window is shorter than the distance between two feature rows."""
@@ -75,11 +79,19 @@ def timeline(
     window: float | Literal["auto"] = "auto",
     hop: float | None = None,
     min_duration: float | None = None,
-    threshold: float = 0.5,
+    threshold: float = 0.3,
+    srt: Path | None = None,
+    vtt: Path | None = None,
+    activitynet: Path | None = None,
+    elan: Path | None = None,
+    boris: Path | None = None,
+    plot: Path | None = None,
     device: str = "auto",
     cache: Path | None = None,
 ) -> Iterator[Timeline]:
     """Say which action happens when in whole videos: one timeline per video, a video that cannot be read with its `error`.
+
+    A file to write is named for one video; for several, a folder is, in which each gets a file.
 
     Parameters
     ----------
@@ -92,18 +104,44 @@ def timeline(
     hop
         Seconds from one window to the next; an eighth of the window if not given.
     min_duration
-        Seconds that a segment lasts at least; a quarter of the window if not given. Shorter gaps are closed.
+        Seconds that a segment lasts at least; half the window if not given. Shorter gaps are closed.
     threshold
         Probability, 0 to 1, that a segment must reach.
+    srt
+        Write SubRip subtitles (.srt).
+    vtt
+        Write WebVTT subtitles (.vtt).
+    activitynet
+        Write an ActivityNet database (.json).
+    elan
+        Write an ELAN document (.eaf).
+    boris
+        Write a table of events for BORIS (.tsv or .csv).
+    plot
+        Draw thumbnails, segments and probabilities (.png, .jpg, .svg or .pdf).
     device
         cpu, cuda, mps or auto.
     cache
         Folder for features.
     """
     paths = list(dict.fromkeys(clip.path for clip in expand([inputs] if isinstance(inputs, str | Path) else inputs)))
+    wanted = {"srt": srt, "vtt": vtt, "activitynet": activitynet, "elan": elan, "boris": boris, "plot": plot}
+    suffixes = {name: each.suffixes for name, each in FORMATS.items()} | {"plot": timeline_picture.SUFFIXES}
+    files = {name: places(f"--{name}", place, suffixes[name], paths) for name, place in wanted.items() if place is not None}
     recognizer = Recognizer.load(model, device=device, cache=cache)
     settings = windows_for(recognizer, window, hop=hop, min_duration=min_duration, threshold=threshold)
-    return timelines(recognizer, paths, settings)
+    return written(timelines(recognizer, paths, settings), files)
+
+
+def written(found: Iterable[Timeline], files: Mapping[str, Mapping[Path, Path]]) -> Iterator[Timeline]:
+    """The timelines, each written to its files (format -> video -> file) on the way."""
+    for each in found:
+        for name, places_of in files.items():
+            if each.error is None and name == "plot":
+                timeline_picture.timeline_plot(places_of[each.path], each)
+            elif each.error is None:
+                write(places_of[each.path], FORMATS[name].text(each, places_of[each.path]))
+        yield each
 
 
 def windows_for(recognizer: Recognizer, window: float | Literal["auto"] = "auto", **settings: float | None) -> Windows:
@@ -166,17 +204,26 @@ def step_edges(features: Features, fps: float | None) -> np.ndarray:
 
 
 def step_scores(recognizer: Recognizer, path: Path, features: Features, settings: Windows) -> np.ndarray:
-    """Probabilities (N, K) float32 at every feature row: the mean over the windows that cover it. Rows are read a portion at a time."""
+    """Probabilities (N, K) float32 at every feature row: the mean over the windows that cover it. Rows are read a portion at a time.
+
+    A window's weight falls from its middle to its edges, as in Isensee et al. 2021 (nnU-Net, doi:10.1038/s41592-020-01008-z, methods).
+    """
     clips = windows_of(path, features, settings)
     sums = np.zeros((len(features), len(recognizer.labels)), np.float32)
-    counts = np.zeros((len(features), 1), np.float32)
+    weights = np.zeros((len(features), 1), np.float32)
     for first in range(0, len(clips), WINDOWS_AT_ONCE):
         portion = clips[first : first + WINDOWS_AT_ONCE]
         for clip, scores in zip(portion, recognizer.segment_scores(rows_for(portion, features), portion), strict=True):
             rows = clip_rows(features, clip)
-            sums[rows] += scores
-            counts[rows] += 1
-    return sums / counts
+            weight = window_weights(features.pts[rows], clip.start, settings.window)[:, None]
+            sums[rows] += weight * scores
+            weights[rows] += weight
+    return sums / weights
+
+
+def window_weights(pts: np.ndarray, start: float, window: float) -> np.ndarray:
+    """Weights (n,) of the rows of a window: a triangle over its length, never 0."""
+    return np.maximum(1 - np.abs(2 * (pts - start) / window - 1), EDGE_WEIGHT)
 
 
 def windows_of(path: Path, features: Features, settings: Windows) -> list[Clip]:

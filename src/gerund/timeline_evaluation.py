@@ -1,0 +1,131 @@
+"""How good timelines are where the truth is known. A video that cannot be read counts: all its segments are missed."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from gerund.datasets import load_dataset
+from gerund.datasets.background import BACKGROUND
+from gerund.errors import DataError
+from gerund.manifest import of_split
+from gerund.recognizer import Recognizer
+from gerund.segment_metrics import boundary_error, edit_score, frame_accuracy, mean_average_precision, segmental_f1
+from gerund.timelines import NATIVE_FPS, timelines, windows_for
+from gerund.types import Clip, Segment, Timeline
+
+F1_OVERLAPS = (0.10, 0.25, 0.50)
+AP_OVERLAPS = (0.3, 0.4, 0.5, 0.6, 0.7)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimelineEvaluation:
+    """Timelines beside the truth: `truth` has the true segments of each, in order of time; `fps` is for videos without a grid."""
+
+    timelines: list[Timeline]
+    truth: list[list[Segment]]
+    fps: float
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """Videos that could not be read, with the reasons."""
+        return {str(each.path): each.error for each in self.timelines if each.error is not None}
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Frame accuracy, edit score, F1 and mean average precision, all 0..1; the median boundary error in seconds."""
+        videos = [(each.segments, true) for each, true in zip(self.timelines, self.truth, strict=True)]
+        precisions = {overlap: mean_average_precision(videos, overlap) for overlap in AP_OVERLAPS}
+        return {
+            "frame_accuracy": frame_accuracy(videos, self.times()),
+            "edit": edit_score(videos),
+            **{f"f1@{100 * overlap:.0f}": segmental_f1(videos, overlap) for overlap in F1_OVERLAPS},
+            "map": float(np.mean(list(precisions.values()))),
+            **{f"map@{overlap:g}": value for overlap, value in precisions.items()},
+            "boundary_error_seconds": boundary_error(videos),
+            "num_videos": len(self.timelines),
+            "num_segments": sum(map(len, self.truth)),
+        }
+
+    def times(self) -> list[np.ndarray]:
+        """Where frame accuracy is counted: the feature grid; of an unread video the same rate over its labelled time."""
+        return [
+            each.pts if each.error is None else np.arange(0, max((segment.end for segment in true), default=0.0), 1 / self.fps)
+            for each, true in zip(self.timelines, self.truth, strict=True)
+        ]
+
+
+def evaluate_timeline(
+    model: str | Path,
+    data: str | Path,
+    *,
+    split: int | None = None,
+    window: float | Literal["auto"] = "auto",
+    hop: float | None = None,
+    min_duration: float | None = None,
+    threshold: float = 0.3,
+    device: str = "auto",
+    cache: Path | None = None,
+) -> TimelineEvaluation:
+    """Evaluate a model's timelines on videos whose actions are labelled with start and end; unlabelled time is background.
+
+    Parameters
+    ----------
+    model
+        A run folder, or a model folder.
+    data
+        A CSV with start and end, or name:path; of data with splits, the test part.
+    split
+        Number of the official split.
+    window
+        Seconds that are judged at once; auto is the median length of the clips the model was trained on.
+    hop
+        Seconds from one window to the next; an eighth of the window if not given.
+    min_duration
+        Seconds that a segment lasts at least; half the window if not given.
+    threshold
+        Probability, 0 to 1, that a segment must reach.
+    device
+        cpu, cuda, mps or auto.
+    cache
+        Folder for features.
+    """
+    clips = load_dataset(data, split=split, allow_leak=True)
+    clips = of_split(clips, "test") or clips
+    recognizer = Recognizer.load(model, device=device, cache=cache)
+    settings = windows_for(recognizer, window, hop=hop, min_duration=min_duration, threshold=threshold)
+    by_video = truth_by_video(clips, recognizer.labels)
+    found = list(timelines(recognizer, list(by_video), settings))
+    truth = [segments_of(by_video[each.path], each.duration) for each in found]
+    return TimelineEvaluation(timelines=found, truth=truth, fps=recognizer.extractor.spec.fps or NATIVE_FPS)
+
+
+def truth_by_video(clips: Sequence[Clip], labels: Sequence[str]) -> dict[Path, list[Clip]]:
+    """The labelled clips of each video, without background. Raises DataError for a label that the model does not know."""
+    by_video: dict[Path, list[Clip]] = defaultdict(list)
+    for clip in clips:
+        if clip.label not in labels and clip.label != BACKGROUND:
+            raise DataError(
+                f"{clip.path}: the model does not know the label {clip.label!r} (it knows {', '.join(labels[:8])} ...)"
+            )
+        by_video[clip.path] += [clip] if clip.label != BACKGROUND else []
+    return by_video
+
+
+def segments_of(clips: Sequence[Clip], duration: float) -> list[Segment]:
+    """Clips as true segments in order of time; one without an end lasts as long as the video, a second where that is unknown."""
+    return [
+        Segment(
+            start=clip.start,
+            end=clip.end if clip.end is not None else max(duration, clip.start + 1),
+            label=clip.label or "",
+            score=1.0,
+        )
+        for clip in sorted(clips, key=lambda clip: (clip.start, clip.end or math.inf))
+    ]

@@ -1,0 +1,176 @@
+"""Timelines as files of other tools: subtitles, ActivityNet, ELAN, BORIS. What is written, `gerund.datasets` reads back."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from gerund.errors import DataError, UsageError
+from gerund.types import Timeline
+
+NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+MIME_TYPES = {".mp4": "video/mp4", ".mov": "video/quicktime", ".mpg": "video/mpeg", ".mpeg": "video/mpeg"}
+
+
+class FileFormat(NamedTuple):
+    """A way to write a timeline: the suffixes it may have, the usual one first, and the text of the file."""
+
+    suffixes: tuple[str, ...]
+    text: Callable[[Timeline, Path], str]
+
+
+def places(option: str, target: Path, suffixes: Sequence[str], videos: Sequence[Path]) -> dict[Path, Path]:
+    """Which file each video is written to: `target` itself for one video; `target` as a folder, with one file for each, else.
+
+    Folders are made. Raises UsageError for another suffix, or one file for several videos; DataError for a folder that cannot be made.
+    """
+    suffix = target.suffix.lower()
+    if suffix in suffixes:
+        if len(videos) > 1:
+            raise UsageError(
+                f"{option} {target}: one file for {len(videos)} videos; give a folder, and each gets a file of its own"
+            )
+        folder, found = target.parent, dict.fromkeys(videos, target)
+    elif suffix and not target.is_dir():
+        raise UsageError(f"{option} {target}: a file ending in {' or '.join(suffixes)}, or a folder, is needed")
+    else:
+        folder, found = target, dict(zip(videos, free_names(target, suffixes[0], videos), strict=True))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{option} {target}: the folder cannot be made ({error.strerror})") from None
+    if not os.access(folder, os.W_OK):
+        raise DataError(f"{option} {target}: nothing can be written to {folder}")
+    return found
+
+
+def free_names(folder: Path, suffix: str, videos: Sequence[Path]) -> list[Path]:
+    """A file for each video, by its stem; -2, -3 ... follow where two videos have the same."""
+    names: list[str] = []
+    for video in videos:
+        candidates = (video.stem, *(f"{video.stem}-{number}" for number in range(2, len(videos) + 1)))
+        names.append(next(name for name in candidates if name not in names))
+    return [folder / f"{name}{suffix}" for name in names]
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file whole or not at all. Raises DataError when that is not possible."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8", newline="")
+        temporary.replace(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def clock(seconds: float, point: str) -> str:
+    """01:02:03.456, with `point` before the milliseconds."""
+    thousandths = round(1000 * seconds)
+    minutes, rest = divmod(thousandths, 60_000)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest // 1000:02d}{point}{rest % 1000:03d}"
+
+
+def one_line(label: str) -> str:
+    return " ".join(label.split())
+
+
+def srt(timeline: Timeline, path: Path) -> str:
+    """SubRip subtitles."""
+    return "".join(
+        f"{number}\n{clock(each.start, ',')} --> {clock(each.end, ',')}\n{one_line(each.label)}\n\n"
+        for number, each in enumerate(timeline.segments, start=1)
+    )
+
+
+def vtt(timeline: Timeline, path: Path) -> str:
+    """WebVTT subtitles."""
+    cues = (
+        f"{clock(each.start, '.')} --> {clock(each.end, '.')}\n{vtt_text(one_line(each.label))}\n\n" for each in timeline.segments
+    )
+    return "WEBVTT\n\n" + "".join(cues)
+
+
+def vtt_text(label: str) -> str:
+    return label.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def activitynet(timeline: Timeline, path: Path) -> str:
+    """The database of ActivityNet (Caba Heilbron et al. 2015) with this one video, under its name without suffix, and scores."""
+    annotations = [
+        {"segment": [round(each.start, 3), round(each.end, 3)], "label": each.label, "score": round(each.score, 6)}
+        for each in timeline.segments
+    ]
+    entry = {"duration": round(timeline.duration, 3), "subset": "training", "annotations": annotations}
+    values = {"version": "gerund", "database": {timeline.path.stem.removeprefix("v_"): entry}}
+    return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+
+
+def elan(timeline: Timeline, path: Path) -> str:
+    """An ELAN document (EAF 3.0) with one tier, `action`."""
+    document = ET.Element(
+        "ANNOTATION_DOCUMENT",
+        {
+            "AUTHOR": "gerund",
+            "DATE": datetime.now(UTC).isoformat(timespec="seconds"),
+            "FORMAT": "3.0",
+            "VERSION": "3.0",
+            "xmlns:xsi": "http://www.w3.org/2001/XMLSchema-instance",
+            "xsi:noNamespaceSchemaLocation": "http://www.mpi.nl/tools/elan/EAFv3.0.xsd",
+        },
+    )
+    header = ET.SubElement(document, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
+    video = timeline.path.resolve()
+    relative = Path(os.path.relpath(video, path.parent.resolve())).as_posix()
+    kind = MIME_TYPES.get(video.suffix.lower(), "video/*")
+    ET.SubElement(header, "MEDIA_DESCRIPTOR", MEDIA_URL=video.as_uri(), MIME_TYPE=kind, RELATIVE_MEDIA_URL=f"./{relative}")
+    order = ET.SubElement(document, "TIME_ORDER")
+    tier = ET.SubElement(document, "TIER", LINGUISTIC_TYPE_REF="default-lt", TIER_ID="action")
+    for number, segment in enumerate(timeline.segments, start=1):
+        slots = (f"ts{2 * number - 1}", f"ts{2 * number}")
+        for slot, seconds in zip(slots, (segment.start, segment.end), strict=True):
+            ET.SubElement(order, "TIME_SLOT", TIME_SLOT_ID=slot, TIME_VALUE=str(round(1000 * seconds)))
+        annotation = ET.SubElement(tier, "ANNOTATION")
+        aligned = ET.SubElement(
+            annotation, "ALIGNABLE_ANNOTATION", ANNOTATION_ID=f"a{number}", TIME_SLOT_REF1=slots[0], TIME_SLOT_REF2=slots[1]
+        )
+        ET.SubElement(aligned, "ANNOTATION_VALUE").text = xml_text(segment.label, path)
+    ET.SubElement(document, "LINGUISTIC_TYPE", GRAPHIC_REFERENCES="false", LINGUISTIC_TYPE_ID="default-lt", TIME_ALIGNABLE="true")
+    ET.indent(document)
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(document, encoding="unicode")}\n'
+
+
+def xml_text(label: str, path: Path) -> str:
+    if found := NO_XML.search(label):
+        raise DataError(f"{path}: XML cannot hold the character {found[0]!r} of the label {label!r}; choose another format")
+    return label
+
+
+def boris(timeline: Timeline, path: Path) -> str:
+    """The table of events that BORIS exports and imports: a START and a STOP row per segment; tabs, or commas in a .csv."""
+    out = io.StringIO()
+    table = csv.writer(out, delimiter="," if path.suffix.lower() == ".csv" else "\t", lineterminator="\n")
+    table.writerow(
+        ["Observation id", "Observation duration", "Media file name", "Subject", "Behavior", "Behavior type", "Time", "Comment"]
+    )
+    for segment in timeline.segments:
+        for kind, seconds in (("START", segment.start), ("STOP", segment.end)):
+            shared = [timeline.path.stem, f"{timeline.duration:.3f}", str(timeline.path.resolve()), "No focal subject"]
+            table.writerow([*shared, one_line(segment.label), kind, f"{seconds:.3f}", f"probability {segment.score:.3f}"])
+    return out.getvalue()
+
+
+FORMATS: dict[str, FileFormat] = {
+    "srt": FileFormat((".srt",), srt),
+    "vtt": FileFormat((".vtt",), vtt),
+    "activitynet": FileFormat((".json",), activitynet),
+    "elan": FileFormat((".eaf",), elan),
+    "boris": FileFormat((".tsv", ".csv"), boris),
+}
