@@ -8,17 +8,18 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
+from itertools import pairwise
 from urllib.parse import quote
 
 import numpy as np
 import pytest
-from conftest import LABELS, until
+from servers import LABELS, until
 
 from gerund import video
+from gerund.types import Segment
 
 pytest.importorskip("fastapi")
-
-from gerund.serving import analyst  # noqa: E402
 
 
 def test_predict_answers_what_the_command_prints(server, model, clip):
@@ -72,7 +73,7 @@ def test_a_job_is_followed_to_its_result(server, clip):
     weights = result["weights"]
     assert sum(each["weight"] for each in weights) == pytest.approx(1)
     assert [each["start"] for each in weights] == pytest.approx([0, 0.75, 1.5, 2.25], abs=0.05)
-    assert all(before["end"] == after["start"] for before, after in zip(weights, weights[1:], strict=False))
+    assert all(before["end"] == after["start"] for before, after in pairwise(weights))
 
 
 def test_a_job_that_is_not_there_is_404(server):
@@ -80,6 +81,20 @@ def test_a_job_that_is_not_there_is_404(server):
         answer = server.client.request(method, f"/v1/jobs/nothing{path}")
         assert answer.status_code == 404
         assert "no such job" in answer.json()["error"]
+
+
+def test_the_segments_come_as_subtitles_and_as_a_table(server, clip):
+    job = server.client.post("/v1/jobs", content=clip.read_bytes(), headers={"X-Video-Name": "walk.mp4"}).json()
+    server.wait_for(job["id"], "done")
+    job = server.service.jobs[job["id"]]
+    job.timeline = replace(job.timeline, segments=[Segment(start=0.5, end=61.25, label="naïve waving", score=0.75)])
+    texts = {form: server.client.get(f"/v1/jobs/{job.id}/timeline.{form}").text for form in ("srt", "vtt", "csv")}
+    assert texts == {
+        "srt": "1\n00:00:00,500 --> 00:01:01,250\nnaïve waving\n\n",
+        "vtt": "WEBVTT\n\n00:00:00.500 --> 00:01:01.250\nnaïve waving\n\n",
+        "csv": "path,start,end,label,score,error\r\nwalk.mp4,0.500,61.250,naïve waving,0.750000,\r\n",
+    }
+    assert server.client.get(f"/v1/jobs/{job.id}/timeline.exe").status_code == 400
 
 
 def test_a_preview_shows_the_same_pictures(server, clip, tmp_path):
@@ -170,7 +185,7 @@ def test_a_full_queue_says_when_to_come_again(started, clip):
 
 def test_frames_of_several_requests_share_batches(started, clip, monkeypatch):
     """24 frames each fill one batch of 16 and half of another; four videos together need six batches, alone they need eight."""
-    monkeypatch.setattr(analyst, "LINGER", 60.0)
+    monkeypatch.setattr("gerund.serving.analyst.LINGER", 60.0)
     server = started(queue=8)
     (pid,) = server.stop_workers()
     jobs = [server.client.post("/v1/jobs", content=clip.read_bytes()).json()["id"] for _ in range(4)]

@@ -53,6 +53,7 @@ class Task:
     seconds_seen: float = 0.0
     started: float | None = None
     verdict: Exception | None = None
+    decoded: bool = False
 
     @property
     def path(self) -> Path:
@@ -190,6 +191,7 @@ class Analyst:
     def decoded(self, task: Task, event: Finished) -> None:
         assert task.started is not None
         self.decode_seconds += time.monotonic() - task.started
+        task.decoded = True
         self.desk.over.add(event.index)
         if event.error is None and task.verdict is None:
             self.desk.finish(event.index)
@@ -211,7 +213,7 @@ class Analyst:
             if task is not None:
                 task.verdict = VideoError(why)
                 settle(task, task.verdict)
-                if index in self.desk.over:
+                if task.decoded:
                     self.tasks.pop(index)
 
     def give_up(self, error: Exception) -> None:

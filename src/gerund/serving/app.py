@@ -23,6 +23,7 @@ from starlette.requests import ClientDisconnect
 
 import gerund
 from gerund import timeline_files
+from gerund.drawing import label_colours
 from gerund.errors import VideoError
 from gerund.serving import studio
 from gerund.serving.analysis import prediction_values
@@ -201,6 +202,7 @@ def add_operation(app: FastAPI, service: Service, guard: Guard, model: str) -> N
             "name": model,
             "version": gerund.__version__,
             "labels": recognizer.labels,
+            "colours": list(label_colours(recognizer.labels).values()),
             "backbone": recognizer.backbone.name,
             "head": recognizer.head_name,
             "fps": recognizer.extractor.spec.fps,

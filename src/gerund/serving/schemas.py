@@ -88,9 +88,12 @@ class Bounds(BaseModel):
 
 
 class ModelAnswer(BaseModel):
+    """`colours` are those of the labels, as #rrggbb, in every picture that gerund makes."""
+
     name: str
     version: str
     labels: list[str]
+    colours: list[str]
     backbone: str
     head: str
     fps: float | None

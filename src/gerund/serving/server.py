@@ -107,15 +107,16 @@ def checked_token(token: str | None, host: str, *, needed: bool) -> str | None:
 
 def listening(host: str, port: int) -> socket.socket:
     """A bound socket. Raises UsageError when the address cannot be had."""
+    if not 0 <= port <= 65535:  # the system would take its lowest 16 bits
+        raise UsageError(f"--port {port}: a number from 0 to 65535 is needed")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         return listener
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f"--host {host} --port {port}: cannot listen there ({reason}); choose another port") from None
+    except OSError as error:
+        raise UsageError(f"--host {host} --port {port}: cannot listen there ({error.strerror}); choose another port") from None
 
 
 def display_name(folder: Path) -> str:
