@@ -16,7 +16,7 @@ SOURCE = Path(gerund.__file__).parent
 
 LAYERS = {
     7: "cli serving",
-    6: "timeline_evaluation training comparing pretraining diagnosis distributed steps splitting downloading frame_folders",
+    6: "timeline_evaluation overlays training comparing pretraining diagnosis distributed steps splitting downloading frame_folders",
     5: "evaluation timelines watching exporting predicting fitting leakage",
     4: "recognizer",
     3: "inputs timeline_files timeline_picture features datasets reporting rendering stills pages survey",

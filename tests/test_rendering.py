@@ -81,7 +81,7 @@ def test_any_label_fits(label, width):
 
 
 def test_an_unknown_format_and_a_bad_place_are_named(source, tmp_path):
-    with pytest.raises(UsageError, match=r"unknown format '.txt'; choose one of \.mp4"):
+    with pytest.raises(UsageError, match=r"unknown format '.txt' for a video; choose one of \.mp4"):
         rendering.annotate(Clip(path=source), SCORES, tmp_path / "out.txt")
     with pytest.raises(VideoError, match="cannot be written as video"):
         rendering.annotate(Clip(path=source), SCORES, tmp_path / "missing" / "out.mp4")

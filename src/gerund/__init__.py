@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from gerund.errors import GerundError
     from gerund.evaluation import Evaluation, evaluate
     from gerund.frame_folders import frames
+    from gerund.overlays import render
     from gerund.predicting import predict
     from gerund.recognizer import Recognizer
     from gerund.serving.server import serve
@@ -28,6 +29,7 @@ HOMES = {
     "gerund.errors": ("GerundError",),
     "gerund.evaluation": ("Evaluation", "evaluate"),
     "gerund.frame_folders": ("frames",),
+    "gerund.overlays": ("render",),
     "gerund.predicting": ("predict",),
     "gerund.recognizer": ("Recognizer",),
     "gerund.serving.server": ("serve",),
@@ -65,6 +67,7 @@ __all__ = [
     "manage_cache",
     "predict",
     "serve",
+    "render",
     "split",
     "timeline",
     "train",

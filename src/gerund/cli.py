@@ -39,8 +39,11 @@ COMMANDS = {
     "timeline": ("gerund.timelines:timeline", "Say which action happens when, in videos of any length."),
     "evaluate-timeline": (
         "gerund.timeline_evaluation:evaluate_timeline",
-        "Measure timelines on videos labelled with start and end.",
+        "The same for timelines (also: evaluate --timeline).",
     ),
+    "predict": ("gerund.predicting:predict", "Name the action in videos."),
+    "timeline": ("gerund.timelines:timeline", "Say which action happens when, in videos of any length."),
+    "render": ("gerund.overlays:render", "Write a video with its timeline drawn in."),
     "index": ("gerund.steps:index", "List clips, labels, groups and splits; write them as a CSV."),
     "split": ("gerund.splitting:split", "Give clips a split, or folds, without parting a group."),
     "extract": ("gerund.steps:extract", "Put the features of videos into the cache."),
@@ -110,9 +113,9 @@ def launch(
     Parameters
     ----------
     json
-        Print results as JSON; predict prints one line per clip.
+        Print results as JSON; predict and timeline print one line per clip or video.
     csv
-        Print results as CSV (predict, evaluate and index).
+        Print results as CSV (predict, timeline, evaluate and index).
     quiet
         Show no progress and no notes.
     debug
@@ -260,6 +263,10 @@ def show_timelines(timelines: Iterable[Timeline], style: str) -> int:
         else:
             print_timeline(timeline)
     return SOME_FAILED if any_failed else 0
+
+
+def show_rendering(timeline: Timeline, style: str) -> int:
+    return show_timelines([timeline], style)
 
 
 def timeline_values(timeline: Timeline) -> dict[str, Any]:
@@ -425,6 +432,7 @@ SHOW: dict[str, Callable[[Any, str], int]] = {
     "evaluate": show_evaluation,
     "predict": show_predictions,
     "timeline": show_timelines,
+    "render": show_rendering,
     "evaluate-timeline": show_timeline_evaluation,
     "index": show_clips,
     "split": show_splitting,

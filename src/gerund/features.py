@@ -18,15 +18,18 @@ import numpy as np
 from gerund.backbones import Backbone, Engine, best_device, compile_engine, quantize, quantized_digest, resolve_precision
 from gerund.cache import BlockWriter, FeatureCache
 from gerund.decoding import Decoded, DecodePool, Reading, decode_here, frames_of
-from gerund.errors import DataError, UsageError
+from gerund.errors import DataError, UsageError, VideoError
 from gerund.progress import Bar, note, progress
 from gerund.types import Features, FeatureSpec
+from gerund.video import probe
 from gerund.workers import UNREADABLE, Finished, Job
 
 CALIBRATION_VIDEOS, CALIBRATION_FRAMES = 64, 5
 """How many videos, and at most how many frames of each, an int8 copy is calibrated on."""
 POLL = 0.2
 """Seconds between two looks at what other processes are making."""
+PROBED = 16
+"""Up to this many videos are asked for their length, so that the time left is known within each."""
 FEW_VIDEOS = 2
 """Up to this many videos are decoded in this process; starting workers would take longer."""
 
@@ -137,7 +140,8 @@ class Extractor:
         writers: dict[int, BlockWriter] = {}
         failed: dict[str, str] = {}
         reading = Reading(fps=self.spec.fps, resize=self.backbone.resize, flip=self.spec.view == "flip")
-        with progress("Extracting features", len(digests), "videos") as bar:
+        seconds = total_seconds([paths[digest][0] for digest in digests])
+        with progress("Extracting features", len(digests), "videos", seconds=seconds) as bar:
 
             def claimed() -> Iterator[Job]:
                 """Claims a video when a decoder is free for it, no sooner."""
@@ -196,6 +200,18 @@ def size_of(path: Path) -> int:
     return path.stat().st_size if path.is_file() else sum(1 for _ in path.iterdir()) * 2**15
 
 
+def total_seconds(paths: Sequence[Path]) -> float | None:
+    """How long a few videos are together; None for many, or when one does not say."""
+    if len(paths) > PROBED:
+        return None
+    try:
+        lengths = [probe(path).duration for path in paths]
+    except VideoError:
+        return None
+    known = [length for length in lengths if length is not None]
+    return sum(known) if len(known) == len(lengths) else None
+
+
 @contextmanager
 def decoded(jobs: Iterable[Job], count: int, reading: Reading, workers: int) -> Iterator[Iterator[Decoded | Finished]]:
     """Decode in this process for a few videos, in a pool for many."""
@@ -214,6 +230,7 @@ def run_batches(
     for event in events:
         packer.raise_failure()
         if isinstance(event, Decoded):
+            bar.advance(0, seconds=float(event.pts[-1]) - packer.last_pts.get(event.index, float(event.pts[0])))
             packer.add(event)
             event.release()
         elif event.error:
@@ -222,7 +239,7 @@ def run_batches(
             yield event.index, event.error
         else:
             packer.finish(event.index)
-            bar.advance(seconds=packer.seconds(event.index))
+            bar.advance()
     packer.flush()
     yield from packer.failures.items()
 
@@ -309,9 +326,6 @@ class Packer:
     def discard(self, index: int) -> None:
         with self.lock:
             self.dropped.add(index)
-
-    def seconds(self, index: int) -> float:
-        return self.last_pts.get(index, 0.0)
 
     def flush(self) -> None:
         """Run what is left, its tail padded with whatever the batch held before, and wait for everything."""

@@ -29,15 +29,15 @@ class Bar(Protocol):
 
 
 @contextmanager
-def progress(title: str, total: int, unit: str) -> Iterator[Bar]:
-    """Progress over `total` items with rate and time left."""
+def progress(title: str, total: int, unit: str, *, seconds: float | None = None) -> Iterator[Bar]:
+    """Progress over `total` items with rate and time left; `seconds` of video they hold tells more where the items are long."""
     if quiet:
-        yield Plain(title, total, unit, every=float("inf"))
+        yield Plain(title, total, unit, seconds, every=float("inf"))
     elif sys.stderr.isatty():
-        with Rich(title, total, unit) as bar:
+        with Rich(title, total, unit, seconds) as bar:
             yield bar
     else:
-        lines = Plain(title, total, unit, every=PLAIN_EVERY)
+        lines = Plain(title, total, unit, seconds, every=PLAIN_EVERY)
         yield lines
         lines.finish()
 
@@ -45,8 +45,8 @@ def progress(title: str, total: int, unit: str) -> Iterator[Bar]:
 class Counter:
     """Counts items and seconds of video, and words the rate."""
 
-    def __init__(self, title: str, total: int, unit: str) -> None:
-        self.title, self.total, self.unit = title, total, unit
+    def __init__(self, title: str, total: int, unit: str, total_seconds: float | None) -> None:
+        self.title, self.total, self.unit, self.total_seconds = title, total, unit, total_seconds
         self.done = 0
         self.seconds = 0.0
         self.started = time.monotonic()
@@ -54,6 +54,11 @@ class Counter:
     def count(self, steps: int, seconds: float) -> None:
         self.done += steps
         self.seconds += seconds
+
+    def share(self) -> float:
+        """How much is done, 0 to 1."""
+        by_time = self.seconds / self.total_seconds if self.total_seconds else 0.0
+        return min(1.0, max(by_time, self.done / max(self.total, 1)))
 
     def rate(self) -> str:
         elapsed = max(time.monotonic() - self.started, 1e-9)
@@ -64,8 +69,8 @@ class Counter:
 class Plain(Counter):
     """Throttled lines, for logs."""
 
-    def __init__(self, title: str, total: int, unit: str, *, every: float) -> None:
-        super().__init__(title, total, unit)
+    def __init__(self, title: str, total: int, unit: str, total_seconds: float | None, *, every: float) -> None:
+        super().__init__(title, total, unit, total_seconds)
         self.every = every
         self.said = self.started
         self.talks = False
@@ -78,8 +83,9 @@ class Plain(Counter):
             note(said)
         elif now - self.said >= self.every and self.done < self.total:
             self.said = now
-            left = (self.total - self.done) * (now - self.started) / max(self.done, 1)
-            note(f"{self.title}: {self.done}/{self.total} {self.unit}, {self.rate()}, {left:.0f} s left")
+            share = self.share()
+            left = f"{(now - self.started) * (1 - share) / share:.0f} s left" if share else "just begun"
+            note(f"{self.title}: {self.done}/{self.total} {self.unit}, {self.rate()}, {left}")
 
     def finish(self) -> None:
         if self.talks:
@@ -90,11 +96,11 @@ class Plain(Counter):
 class Rich(Counter):
     """A bar on a terminal."""
 
-    def __init__(self, title: str, total: int, unit: str) -> None:
+    def __init__(self, title: str, total: int, unit: str, total_seconds: float | None) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        super().__init__(title, total, unit)
+        super().__init__(title, total, unit, total_seconds)
         self.bar = Progress(
             "[bold]{task.description}",
             BarColumn(),
@@ -114,4 +120,4 @@ class Rich(Counter):
 
     def advance(self, steps: int = 1, *, seconds: float = 0.0, said: str | None = None) -> None:
         self.count(steps, seconds)
-        self.bar.update(self.task, completed=self.done, rate=said or self.rate())
+        self.bar.update(self.task, completed=self.share() * self.total, rate=said or self.rate())

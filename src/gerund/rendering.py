@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache, lru_cache
 from itertools import islice
 from pathlib import Path
 
@@ -10,10 +11,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from gerund import video
-from gerund.drawing import fitting_text, font
+from gerund.drawing import fitting_text, font, ink_on, label_colours
 from gerund.errors import UsageError
-from gerund.sampling import at_rate
-from gerund.types import Clip, Resize
+from gerund.sampling import TIME_SLACK
+from gerund.types import Clip, Resize, Timeline
 
 FORMATS = (".mp4", ".mov", ".mkv", ".gif", ".webp")
 LEAST_WIDTH = 320
@@ -21,12 +22,16 @@ LEAST_WIDTH = 320
 ROWS = 3
 DARK, BRIGHT, DIM, TRACK, ACCENT = "#11161d", "#ffffff", "#a9b4c0", "#2a333e", "#38bdf8"
 PALETTE_FRAMES = 12
+ANIMATION_FPS, ANIMATION_WIDTH, ANIMATION_SECONDS = 12.5, 480, 300.0
+"""What a .gif or .webp has at most: they are for looking at in a page, and their encoders hold the whole file in memory."""
+STRIP_SECONDS = 20.0
+"""How much of the timeline is seen at once."""
 
 
 def check_format(path: Path) -> None:
     """Raise UsageError for an output that is neither a video nor an animation."""
     if path.suffix.lower() not in FORMATS:
-        raise UsageError(f"--save-video {path}: unknown format {path.suffix!r}; choose one of {', '.join(FORMATS)}")
+        raise UsageError(f"{path}: unknown format {path.suffix!r} for a video; choose one of {', '.join(FORMATS)}")
 
 
 def annotate(clip: Clip, scores: Sequence[tuple[str, float]], out: Path) -> None:
@@ -34,25 +39,103 @@ def annotate(clip: Clip, scores: Sequence[tuple[str, float]], out: Path) -> None
 
     `scores` are (label, probability) pairs, highest first. Raises VideoError when the clip cannot be read or `out` not written.
     """
+    panel = cache(lambda width: answer_panel(width, scores[:ROWS]))
+    draw_below(clip, lambda width, seconds: panel(width), out)
+
+
+def annotate_timeline(timeline: Timeline, out: Path, *, tick: Callable[[float], None] = lambda seconds: None) -> None:
+    """Write a video with what is seen at each moment below it: ranked labels, and a strip of segments that moves along.
+
+    `tick` is told the seconds that are done. Raises VideoError when the video cannot be read or `out` not written, UsageError for
+    an animation of more than ANIMATION_SECONDS.
+    """
+    if out.suffix.lower() in video.ANIMATIONS and timeline.duration > ANIMATION_SECONDS:
+        raise UsageError(
+            f"{out}: {timeline.duration:.0f} s are too long for {out.suffix} (at most {ANIMATION_SECONDS:g} s); write an .mp4"
+        )
+    colours = label_colours(timeline.labels)
+    panel = lru_cache(maxsize=1)(lambda width, step: moment_panel(width, timeline, step, colours))
+
+    def below(width: int, seconds: float) -> np.ndarray:
+        step = max(0, int(np.searchsorted(timeline.pts, seconds + TIME_SLACK)) - 1)
+        tick(seconds)
+        return np.concatenate([panel(width, step), strip(width, timeline, seconds, colours)])
+
+    draw_below(Clip(path=timeline.path), below, out)
+
+
+def draw_below(clip: Clip, panel: Callable[[int, float], np.ndarray], out: Path) -> None:
+    """Write a clip frame by frame, each with `panel(width, seconds)` (H, width, 3) below it; sound goes along where the format has it.
+
+    Small videos are enlarged; animations are at most ANIMATION_WIDTH wide and ANIMATION_FPS fast.
+    """
     check_format(out)
-    first = next(video.read(clip.path, block=1)).data[0]
-    factor = max(1, -(-LEAST_WIDTH // first.shape[1]))
-    below = answer_panel(first.shape[1] * factor, scores[:ROWS])
-    palette = shared_palette(clip.path, below) if out.suffix.lower() == ".gif" else None
-    colours = None if palette is None else np.resize(np.array(palette.getpalette(), np.uint8), (256, 3))
-    size = Resize(height=first.shape[0] * factor, width=first.shape[1] * factor, fit="squeeze") if factor > 1 else None
-    convert = video.FrameConverter(size)
-    with video.Writer(out, palette=colours) as writer:
-        for seconds, frame in video.decode(clip.path):
+    animation = out.suffix.lower() in video.ANIMATIONS
+    height, width = shown_size(next(video.read(clip.path, block=1)).data.shape[1:3], animation=animation)
+    convert = video.FrameConverter(Resize(height=height, width=width, fit="squeeze"))
+
+    def pictures(fps: float | None) -> Iterator[tuple[float, np.ndarray]]:
+        for seconds, frame in video.frames(clip.path, fps=fps):
             if clip.end is not None and seconds >= clip.end:
-                break
-            if seconds < clip.start:
-                continue
-            picture = np.concatenate([convert(frame), below])
-            writer.add(picture if palette is None else indexed(picture, palette), seconds - clip.start)
+                return
+            if seconds >= clip.start:
+                yield seconds - clip.start, np.concatenate([convert(frame), panel(width, seconds)])
+
+    palette = (
+        shared_palette(picture for _, picture in islice(pictures(1.0), PALETTE_FRAMES)) if out.suffix.lower() == ".gif" else None
+    )
+    colours = None if palette is None else np.resize(np.array(palette.getpalette(), np.uint8), (256, 3))
+    sound = clip.path if clip.start == 0 and clip.end is None else None
+    with video.Writer(out, palette=colours, sound=sound) as writer:
+        for seconds, picture in pictures(ANIMATION_FPS if animation else None):
+            writer.add(picture if palette is None else indexed(picture, palette), seconds)
 
 
-def answer_panel(width: int, scores: Sequence[tuple[str, float]]) -> np.ndarray:
+def shown_size(size: tuple[int, int], *, animation: bool) -> tuple[int, int]:
+    """Height and width that a video of `size` is drawn with, both even."""
+    height, width = size
+    factor: float = max(1, -(-LEAST_WIDTH // width))
+    if animation and width > ANIMATION_WIDTH:
+        factor = ANIMATION_WIDTH / width
+    return max(2, round(height * factor) // 2 * 2), max(2, round(width * factor) // 2 * 2)
+
+
+def moment_panel(width: int, timeline: Timeline, step: int, colours: Mapping[str, str]) -> np.ndarray:
+    """The likeliest labels of one step; the bar of the best has its label's colour while a segment of it is on."""
+    scores = timeline.scores[step]
+    ranked = [(timeline.labels[index], float(scores[index])) for index in np.argsort(-scores, kind="stable")[:ROWS]]
+    time = timeline.pts[step]
+    on = any(each.start <= time < each.end and each.label == ranked[0][0] for each in timeline.segments)
+    return answer_panel(width, ranked, accent=colours[ranked[0][0]] if on else DIM)
+
+
+def strip(width: int, timeline: Timeline, seconds: float, colours: Mapping[str, str]) -> np.ndarray:
+    """The segments around a moment, (H, width, 3) uint8: STRIP_SECONDS of them pass by under a line that marks the moment."""
+    size = max(10, width // 32)
+    pad = max(6, width // 40)
+    height = (round(size * 1.8) + pad + 1) // 2 * 2
+    span = min(STRIP_SECONDS, timeline.duration)
+    left = min(max(seconds - span / 2, 0.0), timeline.duration - span)
+    scale = (width - 2 * pad) / span
+    picture = Image.new("RGB", (width, height), DARK)
+    draw = ImageDraw.Draw(picture)
+    bottom = height - pad
+    draw.rectangle([pad, 0, width - pad, bottom], fill=TRACK)
+    for each in timeline.segments:
+        if each.end <= left or each.start >= left + span:
+            continue
+        first, last = (pad + (min(max(time, left), left + span) - left) * scale for time in (each.start, each.end))
+        draw.rectangle([first, 0, max(first, last - 2), bottom], fill=colours[each.label])
+        if last - first > 3 * size:
+            text = fitting_text(draw, each.label, last - first - size, size)
+            draw.text(((first + last) / 2, bottom / 2), text, font=font(size), fill=ink_on(colours[each.label]), anchor="mm")
+    place = pad + (min(seconds, timeline.duration) - left) * scale
+    thickness = max(1, size // 8)
+    draw.rectangle([place - thickness, 0, place + thickness, bottom], fill=BRIGHT)
+    return np.array(picture)
+
+
+def answer_panel(width: int, scores: Sequence[tuple[str, float]], *, accent: str = ACCENT) -> np.ndarray:
     """Ranked labels with bars and percentages as a strip (H, width, 3) uint8; all sizes grow with the width."""
     size = max(12, width // 18)
     small = max(10, round(size * 0.72))
@@ -73,18 +156,16 @@ def answer_panel(width: int, scores: Sequence[tuple[str, float]]) -> np.ndarray:
         draw.rounded_rectangle([bar_left, middle - thickness, bar_right, middle + thickness], thickness, fill=TRACK)
         full = bar_left + (bar_right - bar_left) * score
         if full - bar_left >= 2 * thickness:
-            bar = ACCENT if rank == 0 else DIM
+            bar = accent if rank == 0 else DIM
             draw.rounded_rectangle([bar_left, middle - thickness, full, middle + thickness], thickness, fill=bar)
         draw.text((width - pad, middle), f"{100 * score:.0f} %", font=font(face, bold=rank == 0), fill=colour, anchor="rm")
         top += line
     return np.array(strip)
 
 
-def shared_palette(path: Path, below: np.ndarray) -> Image.Image:
-    """One palette for a whole GIF, from the panel and frames spread over the video: steady colours and a small file."""
-    convert = video.FrameConverter(None)
-    tiles = [convert(frame)[::2, ::2] for _, frame in islice(at_rate(video.decode(path), 1.0), PALETTE_FRAMES)]
-    strip = np.concatenate([tile.reshape(-1, 3) for tile in tiles] + [below[::2, ::2].reshape(-1, 3)])
+def shared_palette(pictures: Iterable[np.ndarray]) -> Image.Image:
+    """One palette for a whole GIF, from pictures spread over it: steady colours and a small file."""
+    strip = np.concatenate([picture[::2, ::2].reshape(-1, 3) for picture in pictures])
     return Image.fromarray(strip[None]).quantize(256, method=Image.Quantize.MEDIANCUT)
 
 

@@ -30,10 +30,14 @@ def step_states(scores: np.ndarray, threshold: float, nothing: Collection[int] =
     return states
 
 
+def borders(states: np.ndarray) -> np.ndarray:
+    """Where runs of equal states begin, and the number of steps at the end: (runs + 1,)."""
+    return np.concatenate([[0], np.flatnonzero(np.diff(states)) + 1, [len(states)]])
+
+
 def runs(states: np.ndarray) -> list[tuple[int, int]]:
     """First and end index of every run of equal states, in order; the runs cover all steps."""
-    edges = np.flatnonzero(np.diff(states)) + 1
-    return list(pairwise([0, *edges.tolist(), len(states)])) if len(states) else []
+    return list(pairwise(borders(states).tolist())) if len(states) else []
 
 
 def without_short_runs(states: np.ndarray, scores: np.ndarray, edges: np.ndarray, min_duration: float, low: float) -> np.ndarray:
@@ -44,14 +48,14 @@ def without_short_runs(states: np.ndarray, scores: np.ndarray, edges: np.ndarray
     """
     states = states.copy()
     while True:
-        found = runs(states)
-        lengths = [edges[end] - edges[first] for first, end in found]
-        if len(found) < 2 or min(lengths) >= min_duration - 1e-9:
+        found = borders(states)
+        lengths = np.diff(edges[found])
+        if len(lengths) < 2 or lengths.min() >= min_duration - 1e-9:
             return states
-        place = int(np.argmin(lengths))
-        first, end = found[place]
-        before = states[first - 1] if place else states[end]
-        after = states[end] if place + 1 < len(found) else before
+        place = int(lengths.argmin())
+        first, end = found[place : place + 2]
+        before = states[first - 1] if first > 0 else states[end]
+        after = states[end] if end < len(states) else before
         cut = best_cut(evidence(scores[first:end], before, low), evidence(scores[first:end], after, low))
         states[first : first + cut], states[first + cut : end] = before, after
 

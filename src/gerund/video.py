@@ -518,12 +518,15 @@ VIDEO_CLOCK = 90_000
 class Writer:
     """Writes pictures at their own times, one after the other: .mp4 (and its like), .gif or .webp. Use as a context manager.
 
-    `palette` (256, 3) uint8 is the one palette of a GIF, whose pictures are then given as indices (H, W) uint8.
-    Raises VideoError when the file cannot be written.
+    `palette` (256, 3) uint8 is the one palette of a GIF, whose pictures are then given as indices (H, W) uint8. `sound` is a video
+    whose sound goes along, if it has any and the format takes some. Raises VideoError when the file cannot be written.
     """
 
-    def __init__(self, path: Path, *, palette: np.ndarray | None = None) -> None:
+    def __init__(self, path: Path, *, palette: np.ndarray | None = None, sound: Path | None = None) -> None:
         self.path = path
+        self.sound_of = sound
+        self.sound: Iterator[tuple[float, Any]] = iter(())
+        self.next_sound: tuple[float, Any] | None = None
         self.suffix = path.suffix.lower()
         self.clock = CLOCK.get(self.suffix, VIDEO_CLOCK)
         self.palette = None if palette is None else np.concatenate([np.full((256, 1), 255, np.uint8), palette], axis=1)
@@ -539,6 +542,7 @@ class Writer:
         if error is None and self.stream is not None:
             for packet in self.stream.encode():
                 self.container.mux(packet)
+            self.add_sound(math.inf)
         self.opening.__exit__(kind, error, trace)
 
     def add(self, picture: np.ndarray, seconds: float) -> None:
@@ -554,6 +558,13 @@ class Writer:
         frame.pts, frame.time_base = self.last, Fraction(1, self.clock)
         for packet in self.stream.encode(frame):
             self.container.mux(packet)
+        self.add_sound(seconds)
+
+    def add_sound(self, seconds: float) -> None:
+        """Write the sound up to a time, so that pictures and sound lie side by side in the file."""
+        while self.next_sound is not None and self.next_sound[0] <= seconds:
+            self.container.mux(self.next_sound[1])
+            self.next_sound = next(self.sound, None)
 
     def open_stream(self, picture: np.ndarray) -> Any:
         stream: Any = self.container.add_stream(ANIMATIONS.get(self.suffix, "libx264"), rate=25)
@@ -562,4 +573,44 @@ class Writer:
         stream.codec_context.time_base = stream.time_base = Fraction(1, self.clock)
         if self.suffix not in ANIMATIONS:
             stream.codec_context.options = {"crf": "20", "preset": "veryfast"}
+            if self.sound_of is not None and self.sound_of.is_file():
+                self.sound = sound_packets(self.sound_of, self.container)
+                self.next_sound = next(self.sound, None)
         return stream
+
+
+def sound_packets(path: Path, container: Any) -> Iterator[tuple[float, Any]]:
+    """Packets of a video's sound for another container, with their times in seconds from the video's first frame.
+
+    They are copied as they are where the container takes the codec, else encoded as AAC; damaged ones are left out. The stream is
+    added to the container when the first packet is asked for, and then only if there is sound.
+    """
+    with opened(path) as (source, pictures):
+        given = source.streams.best("audio")
+        if given is None:
+            return
+        name = given.codec_context.name
+        unheard = name.startswith("pcm") and container.format.name == "mp4"  # allowed by now, but most players stay silent
+        copied = name in container.supported_codecs and not unheard
+        made = container.add_stream_from_template(given) if copied else container.add_stream("aac", rate=given.rate)
+        origin = float((pictures.start_time or 0) * pictures.time_base)
+        for packet in source.demux(given):
+            for each in [packet] if copied else encoded_sound(packet, made):
+                if each.pts is None or not each.size:
+                    continue
+                each.stream = made
+                shift = round(origin / each.time_base)
+                each.pts -= shift
+                if each.dts is not None:
+                    each.dts -= shift
+                yield float(each.pts * each.time_base), each
+
+
+def encoded_sound(packet: Any, made: Any) -> list[Any]:
+    """The packets that a packet of another codec becomes; the empty packet at the end gives what is left."""
+    try:
+        frames = packet.decode()
+    except av.FFmpegError:
+        return []
+    packets = [each for frame in frames for each in made.encode(frame)]
+    return packets if packet.size else [*packets, *made.encode(None)]

@@ -1,0 +1,220 @@
+"""Timelines: speed and memory on two hours, accuracy on toy actions and on real clips in a row, and against running each window anew.
+
+python benchmarks/timeline.py [speed] [real] [windows]
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from clips import DATA, weights_of
+from making import repeated
+
+from gerund import progress, video
+from gerund.cache import FeatureCache
+from gerund.datasets import load_dataset, toy
+from gerund.manifest import of_split, write_manifest
+from gerund.recognizer import Recognizer
+from gerund.sampling import clip_rows
+from gerund.timeline_evaluation import evaluate_timeline
+from gerund.timelines import Windows, step_scores, timelines, windows_for, windows_of
+from gerund.training import train
+from gerund.types import Clip, Features
+
+FOLDER = Path(tempfile.gettempdir()) / "gerund-bench-timeline"
+MINUTES, FPS = 4, 4.0
+TEST_PERFORMERS = range(1, 24, 3)
+"""The toy set's test side; no model has seen them."""
+
+
+def toy_film() -> tuple[Path, list[Clip]]:
+    """Four minutes of toy actions, 640 x 360, 2 to 4 s each in random order, and where they are."""
+    path, truth = FOLDER / "film.mp4", FOLDER / "film.json"
+    if not truth.exists():
+        rng = np.random.default_rng(0)
+        spans: list[tuple[float, float, str]] = []
+
+        def frames():
+            left = MINUTES * 60 * 25
+            while left > 0:
+                label = str(rng.choice([name for name in toy.ACTIONS if not spans or name != spans[-1][2]]))
+                count = min(left, round(25 * rng.uniform(2, 4)))
+                count = left if left - count < 50 else count
+                start = spans[-1][1] if spans else 0.0
+                spans.append((start, start + count / 25, label))
+                performer, take = int(rng.choice(TEST_PERFORMERS)), len(spans)
+                yield from toy.perform(label, performer, take=take, seconds=count / 25, size=(360, 640))
+                left -= count
+
+        video.write(path, frames(), fps=25, options={"preset": "fast"})
+        truth.write_text(json.dumps(spans))
+    return path, [Clip(path=path, start=start, end=end, label=label) for start, end, label in json.loads(truth.read_text())]
+
+
+def two_hours() -> Path:
+    """The film thirty times in a row, with its manifest beside it."""
+    film, truth = toy_film()
+    path = repeated(film, FOLDER / "two-hours.mp4", 120 // MINUTES)
+    shifts = [60 * MINUTES * number for number in range(120 // MINUTES)]
+    write_manifest(
+        [Clip(path=path, label=clip.label, start=clip.start + shift, end=clip.end + shift) for shift in shifts for clip in truth],
+        path.with_suffix(".csv"),
+    )
+    return path
+
+
+def toy_model(backbone: str) -> Path:
+    """A model of the toy set's train side at 4 frames per second."""
+    run = FOLDER / f"toy-{backbone}"
+    if not (run / "metrics.json").exists():
+        options = weights_of(backbone) if backbone != "pixels" else {}
+        train(f"toy:{FOLDER / 'toy'}", backbone=backbone, fps=FPS, out=run, cache=FOLDER / "cache", **options)
+    return run
+
+
+def child(model: str, path: str) -> None:
+    """One timeline on an empty cache: seconds by part and the peak memory of this process, as JSON."""
+    with tempfile.TemporaryDirectory() as cache:
+        recognizer = Recognizer.load(model, cache=Path(cache))
+        settings = windows_for(recognizer)
+        recognizer.extractor.engine  # noqa: B018  compiled before the clock starts
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        started = time.perf_counter()
+        recognizer.extractor.extract([Path(path)])
+        extracted = time.perf_counter()
+        found = next(timelines(recognizer, [Path(path)], settings))
+        ended = time.perf_counter()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps([found.duration, extracted - started, ended - extracted, before / 1024, peak / 1024]))
+
+
+def speed() -> None:
+    hours = two_hours()
+    short = repeated(toy_film()[0], FOLDER / "four-minutes.mp4", 1)
+    for name in ("mobilenetv2_100", "pixels"):
+        run = toy_model(name)
+        peaks = []
+        for path in (short, hours):
+            words = [sys.executable, __file__, "child", str(run), str(path)]
+            done = subprocess.run(words, check=True, capture_output=True, text=True)
+            duration, extraction, windows, before, peak = json.loads(done.stdout)
+            peaks.append(peak)
+            print(
+                f"{name:16s} {duration:6.0f} s of video: features {extraction:.1f} s, windows {windows:.1f} s, "
+                f"{duration / (extraction + windows):.0f} times real time; peak {peak:.0f} MB, {peak - before:.0f} above the loaded "
+                f"model (load {os.getloadavg()[0]:.1f})",
+                flush=True,
+            )
+        print(f"{name:16s} two hours need {peaks[1] - peaks[0]:.0f} MB more than {MINUTES} minutes")
+        metrics = evaluate_timeline(run, hours.with_suffix(".csv"), cache=FOLDER / "cache").metrics
+        print(name, json.dumps({key: round(value, 3) for key, value in metrics.items()}), flush=True)
+
+
+def real_clips(count: int = 60) -> None:
+    """Test clips one after the other in one file; the model has seen the train list only."""
+    clips = load_dataset(f"ucf101:{DATA / 'ucf101'}", split=1)
+    run = FOLDER / "ucf101"
+    if not (run / "metrics.json").exists():
+        train(clips, backbone="mobilenetv2_100", out=run, cache=FOLDER / "cache", **weights_of("mobilenetv2_100"))
+    test = of_split(clips, "test")
+    order = np.random.default_rng(0).permutation(len(test))[:count]
+    path, spans, start = FOLDER / "real.mp4", [], 0.0
+
+    def frames():
+        nonlocal start
+        for index in order:
+            number = 0
+            for block in video.read(test[index].path):
+                yield from block.data
+                number += len(block)
+            spans.append(Clip(path=path, label=test[index].label, start=start, end=start + number / 25))
+            start += number / 25
+
+    video.write(path, frames(), fps=25, options={"preset": "fast", "crf": "18"})
+    write_manifest(spans, FOLDER / "real.csv")
+    metrics = evaluate_timeline(run, FOLDER / "real.csv", cache=FOLDER / "cache").metrics
+    print(f"{len(spans)} clips, {start:.0f} s", json.dumps({key: round(value, 3) for key, value in metrics.items()}), flush=True)
+
+
+def each_window_anew(recognizer: Recognizer, path: Path, pts: np.ndarray, clips: list[Clip]) -> np.ndarray:
+    """Probabilities (N, K) of windows: the video is decoded once, but every window's frames go through the whole model."""
+    pictures = [
+        block.data for block in video.read(path, fps=recognizer.extractor.spec.fps, resize=recognizer.backbone.resize, threads=0)
+    ]
+    frames = np.concatenate(pictures)
+    engine = recognizer.extractor.engine
+    spans = [clip_rows(Features(frames, pts), clip) for clip in clips]
+    wanted = np.concatenate([np.arange(span.start, span.stop) for span in spans])
+    rows = np.empty((len(wanted), recognizer.backbone.feature_dim), np.float16)
+
+    def keep(first: int, count: int):
+        def receive(data: np.ndarray) -> None:
+            rows[first : first + count] = data[:count]
+
+        return receive
+
+    batch = np.zeros((engine.batch_size, 3, *frames.shape[1:3]), np.uint8).transpose(0, 2, 3, 1)
+    for first in range(0, len(wanted), engine.batch_size):
+        part = frames[wanted[first : first + engine.batch_size]]
+        batch[: len(part)] = part
+        engine.submit(batch, keep(first, len(part)))
+        batch = batch.copy()
+    engine.drain()
+    scores, first = [], 0
+    for span, clip in zip(spans, clips, strict=True):
+        count = span.stop - span.start
+        scores.append(recognizer.segment_scores(Features(rows[first : first + count], pts[span]), [clip])[0])
+        first += count
+    return np.array(scores)
+
+
+def against_each_window_anew(repeats: int = 3) -> None:
+    film, _ = toy_film()
+    recognizer = Recognizer.load(toy_model("mobilenetv2_100"), cache=FOLDER / "cache")
+    recognizer.extractor.engine  # noqa: B018
+    for share in (8, 16):
+        ours, theirs = [], []
+        window = windows_for(recognizer).window
+        settings = Windows(window=window, hop=window / share)
+        for _ in range(repeats):
+            with tempfile.TemporaryDirectory() as cache:
+                recognizer.extractor.cache = FeatureCache(Path(cache))
+                started = time.perf_counter()
+                features = recognizer.extractor.extract([film]).features[film]
+                step_scores(recognizer, film, features, settings)
+                ours.append(time.perf_counter() - started)
+                clips = windows_of(film, features, settings)
+                once = recognizer.segment_scores(features, clips)
+            started = time.perf_counter()
+            anew = each_window_anew(recognizer, film, features.pts, clips)
+            theirs.append(time.perf_counter() - started)
+            difference = float(np.abs(once - anew).max())
+        print(
+            f"hop = window / {share}: {len(clips)} windows, ours {statistics.median(ours):.1f} s, each window anew "
+            f"{statistics.median(theirs):.1f} s: {statistics.median(theirs) / statistics.median(ours):.1f} times; "
+            f"largest difference of a probability {difference:.4f} (load {os.getloadavg()[0]:.1f}, medians of {repeats})",
+            flush=True,
+        )
+
+
+PARTS = {"speed": speed, "real": real_clips, "windows": against_each_window_anew}
+
+if __name__ == "__main__":
+    progress.quiet = True
+    FOLDER.mkdir(exist_ok=True)
+    if sys.argv[1:2] == ["child"]:
+        child(*sys.argv[2:])
+    else:
+        parser = argparse.ArgumentParser(description=__doc__)
+        parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS))
+        for part in parser.parse_args().parts:
+            print(f"-- {part}", flush=True)
+            PARTS[part]()
