@@ -145,7 +145,10 @@ class Recognizer:
 
     def predict_clips(self, clips: Sequence[Clip]) -> list[Prediction]:
         """Predictions in the order of the clips. The videos are decoded side by side, each once."""
-        extraction = self.extractor.extract(clip.path for clip in clips)
+        return self.predictions(self.extractor.extract(clip.path for clip in clips), clips)
+
+    def predictions(self, extraction: Extraction, clips: Sequence[Clip]) -> list[Prediction]:
+        """Predictions of clips whose videos have been extracted, in their order."""
         scores, errors = self.scores(extraction, clips)
         return [
             Prediction(path=clip.path, start=clip.start, end=clip.end, error=errors.get(index), scores=self.ranked(scores[index]))

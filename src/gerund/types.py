@@ -155,3 +155,8 @@ class Prediction:
     def top(self, k: int | None) -> list[dict[str, Any]]:
         """The k likeliest labels in the Hugging Face shape, `[{"label": ..., "score": ...}, ...]`; None gives all."""
         return [{"label": label, "score": score} for label, score in self.scores[:k]]
+
+    def values(self, top_k: int | None = None) -> dict[str, Any]:
+        """Plain values for JSON, with the `top_k` likeliest labels."""
+        values: dict[str, Any] = {"path": str(self.path), "start": self.start, "end": self.end}
+        return values | {"label": self.label, "scores": self.top(top_k), "error": self.error}

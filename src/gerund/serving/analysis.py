@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from gerund.errors import GerundError, VideoError
+from gerund.errors import VideoError
+from gerund.features import Extraction
 from gerund.recognizer import Recognizer
 from gerund.sampling import clip_rows, part_edges, tokens
 from gerund.timelines import Windows, step_edges, timeline_of
@@ -22,17 +23,10 @@ RANKS = 5
 def prediction_of(recognizer: Recognizer, name: str, features: Features) -> Prediction:
     """The ranked labels of a whole video under the name it was sent with. Raises VideoError when it has none."""
     clip = Clip(path=Path(name))
-    try:
-        scores = recognizer.segment_scores(features, [clip])[0]
-    except GerundError as error:
-        raise VideoError(str(error)) from None
-    return Prediction(path=clip.path, scores=recognizer.ranked(scores))
-
-
-def prediction_values(prediction: Prediction, top_k: int | None) -> dict[str, Any]:
-    """What `gerund predict --json` prints."""
-    values: dict[str, Any] = {"path": str(prediction.path), "start": prediction.start, "end": prediction.end}
-    return values | {"label": prediction.label, "scores": prediction.top(top_k), "error": prediction.error}
+    (prediction,) = recognizer.predictions(Extraction(features={clip.path: features}), [clip])
+    if prediction.error:
+        raise VideoError(prediction.error.removeprefix(f"{name}: "))
+    return prediction
 
 
 def analysis(recognizer: Recognizer, name: str, features: Features, windows: Windows) -> tuple[dict[str, Any], Timeline]:
@@ -41,7 +35,7 @@ def analysis(recognizer: Recognizer, name: str, features: Features, windows: Win
     timeline = timeline_of(recognizer, Path(name), features, windows)
     segments = [{"start": each.start, "end": each.end, "label": each.label, "score": each.score} for each in timeline.segments]
     values = {
-        "prediction": prediction_values(prediction, None),
+        "prediction": prediction.values(),
         "timeline": {"path": name, "duration": timeline.duration, "segments": segments, "error": None},
         "steps": steps(timeline),
         "weights": weights(recognizer, features),

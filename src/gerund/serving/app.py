@@ -26,7 +26,6 @@ from gerund import timeline_files
 from gerund.drawing import label_colours
 from gerund.errors import VideoError
 from gerund.serving import studio
-from gerund.serving.analysis import prediction_values
 from gerund.serving.analyst import VIDEO, EndedError
 from gerund.serving.limits import Limits
 from gerund.serving.metrics import Metrics
@@ -121,7 +120,7 @@ def add_analysis(app: FastAPI, service: Service) -> None:
                 prediction = await while_connected(request, service.predict(folder, shown))
             except VideoError as error:
                 prediction = Prediction(path=Path(shown), error=f"{shown}: {error}")
-        values = prediction_values(prediction, top_k)
+        values = prediction.values(top_k)
         return JSONResponse(values, 422) if prediction.error else values
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Error(BaseModel):
@@ -20,6 +20,8 @@ class Score(BaseModel):
 
 class PredictionAnswer(BaseModel):
     """What `gerund predict --json` prints of a video; `path` is the name it was sent with."""
+
+    model_config = ConfigDict(extra="allow")
 
     path: str
     start: float

@@ -65,7 +65,8 @@ def serve(
     from gerund.serving.scratch import scratch_folder
     from gerund.serving.service import Service
 
-    secret = checked_token(token or os.environ.pop(TOKEN_VARIABLE, None), host, needed=not is_loopback(host))
+    kept_secret = os.environ.pop(TOKEN_VARIABLE, None)  # decoders inherit the environment and have no use for it
+    secret = checked_token(token or kept_secret, host, needed=not is_loopback(host))
     limits = Limits(upload=size(max_upload, "--max-upload"), duration=duration(max_duration, "--max-duration"))
     kept = duration(keep, "--keep")
     count = max(2, (os.cpu_count() or 1) // 2) if workers is None else workers

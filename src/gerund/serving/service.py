@@ -188,6 +188,7 @@ class Service:
 
     async def film(self, job: Job, kind: studio.Kind) -> Path:
         """A video made from a job's: a `preview` any browser plays, or an `annotated` one. Raises VideoError."""
+        assert job.timeline is not None
         out = job.task.folder / f"{kind}.mp4"
         async with job.drawing:
             if not out.is_file():

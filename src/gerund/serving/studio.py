@@ -10,8 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from gerund import video
 from gerund.errors import VideoError
+from gerund.rendering import annotate_timeline
 from gerund.serving.limits import Limits, shut_in
 from gerund.types import Resize, Segment, Timeline
 from gerund.workers import UNREADABLE, reason
@@ -24,11 +27,10 @@ BROKEN = 4
 """Exit code of the process when the video, not the process, is at fault; its output then says why."""
 
 
-async def make(kind: Kind, source: Path, out: Path, timeline: Timeline | None, limits: Limits) -> None:
+async def make(kind: Kind, source: Path, out: Path, timeline: Timeline, limits: Limits) -> None:
     """Write `out` from `source`; all or nothing, and no longer than the request for it lives. Raises VideoError."""
     partial = out.with_name(f"partial-{out.name}")
-    segments = [asdict(each) for each in timeline.segments] if timeline is not None else []
-    order = {"kind": kind, "source": str(source), "out": str(partial), "segments": segments, "limits": asdict(limits)}
+    order = {"kind": kind, "source": str(source), "out": str(partial), "limits": asdict(limits), "timeline": as_values(timeline)}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -67,15 +69,28 @@ def main(order: dict[str, Any]) -> int:
         if order["kind"] == "preview":
             preview(source, out)
         else:
-            annotate(source, out, [Segment(**each) for each in order["segments"]])
+            annotate_timeline(from_values(order["timeline"], source), out)
     except UNREADABLE as failure:
         print(reason(source, failure), end="")
         return BROKEN
     return 0
 
 
-def annotate(source: Path, out: Path, segments: list[Segment]) -> None:
-    raise NotImplementedError
+def as_values(timeline: Timeline) -> dict[str, Any]:
+    segments = [asdict(each) for each in timeline.segments]
+    numbers = {"pts": timeline.pts.tolist(), "scores": timeline.scores.round(4).tolist()}
+    return {"labels": list(timeline.labels), "segments": segments, "duration": timeline.duration, **numbers}
+
+
+def from_values(values: dict[str, Any], path: Path) -> Timeline:
+    return Timeline(
+        path=path,
+        labels=values["labels"],
+        pts=np.array(values["pts"]),
+        scores=np.array(values["scores"], np.float32),
+        segments=[Segment(**each) for each in values["segments"]],
+        duration=values["duration"],
+    )
 
 
 def preview(source: Path, out: Path) -> None:

@@ -58,7 +58,7 @@ const work = async (item) => {
     const job = await follow(item.job.id, (now) => { item.job = now; change(item, now.state, now.progress); }, item.ending.signal);
     sending += 1;
     if (job.state === "done") say(`${item.name}: ${spoken(job.result.prediction.label ?? "unknown")}`);
-    else fail(item, job.error.replace(`${item.name}: `, ""));
+    else fail(item, readable(job.error.replace(`${item.name}: `, "")));
   } catch (error) {
     if (item.job) sending += 1;
     if (error.name !== "AbortError") fail(item, error.message);
@@ -90,6 +90,9 @@ const pause = async (item, seconds) => {
     if (item.ending.signal.aborted) throw new DOMException("ended", "AbortError");
   }
 };
+
+/** What to do about a file the decoder could make nothing of; other reasons say it themselves. */
+const readable = (reason) => (reason.startsWith("not readable as video") ? "No video could be read from this file. Is it complete? MP4, WebM, MOV, MKV and AVI are taken." : reason);
 
 const fail = (item, reason) => {
   item.error = reason;
@@ -171,8 +174,8 @@ const change = (item, state, share) => {
 const answerOf = (item) => {
   const { prediction } = item.job.result;
   const [first] = prediction.scores;
-  const known = prediction.known !== false && prediction.label !== null && prediction.label !== "unknown";
-  return { label: known ? prediction.label : first?.label, score: first?.score ?? 0, known };
+  const known = prediction.unknown !== true;
+  return { label: first?.label, score: first?.score ?? 0, known };
 };
 
 const swatch = ({ label, known }) => make(known === false ? "span.swatch.unknown" : "span.swatch", { style: { "--c": colour(label) } });
