@@ -35,6 +35,7 @@ ONLY_IN = {
     "openvino": "backbones",
     "ray": "distributed",
     "fastapi": "serving",
+    "uvicorn": "serving",
 }
 
 FILES = {
