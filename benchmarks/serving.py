@@ -59,7 +59,7 @@ def main() -> None:
     paths = [paths[index * len(paths) // REQUESTS] for index in range(REQUESTS)]
     recognizer = Recognizer.load(model)
     _ = recognizer.extractor.engine
-    with Server(model, "--queue", "8") as server:
+    with Server(model, "--queue", "12") as server:
         print(f"ready after {server.ready:.1f} s", flush=True)
         asked(server.url, paths[:16])
         before = server.megabytes

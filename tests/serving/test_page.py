@@ -216,12 +216,11 @@ def test_downloads_are_what_the_api_gives(watched, film, url):
 
 
 def test_cancel_ends_the_job_and_empties_the_page(browser, url, film):
-    """The upload is held back until the button is pressed, so that there is something to cancel."""
+    """The news of the job are held back until the button is pressed, so that there is something to cancel."""
     watched = Watched(browser, url)
     held = []
-    watched.page.route("**/v1/jobs/*/events", held.append)
+    watched.page.route("**/v1/jobs/*/events", lambda route: held.append(route) or None)  # a bound method cannot be marked
     watched.add(film)
-    watched.page.wait_for_timeout(100)
     watched.page.locator("#cancel").wait_for()
     with watched.page.expect_request(lambda request: request.method == "DELETE") as removed:
         while not held:

@@ -124,6 +124,31 @@ def test_a_port_in_use_is_named(model, capsys):
     assert "choose another port" in capsys.readouterr().err
 
 
+def test_without_the_extra_the_command_says_what_to_install(model, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    assert command_line.meta(["serve", str(model)]) == 2
+    assert "pip install 'gerund[serve]'" in capsys.readouterr().err
+
+
+def test_an_upload_that_trickles_is_given_up(started, monkeypatch):
+    monkeypatch.setattr("gerund.serving.app.LONGEST_UPLOAD", 0.2)
+    monkeypatch.setattr("gerund.serving.app.DISCARD_SECONDS", 0.1)
+    server = started()
+
+    async def trickle():
+        await asyncio.sleep(0.02)
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    answers = []
+
+    async def answer(message):
+        answers.append(message)
+
+    server.client.portal.call(server.app, upload_scope(), trickle, answer)
+    assert answers[0]["status"] == 408
+    assert (server.leftovers, server.service.taken) == ([], 0)
+
+
 def test_sizes_and_durations_are_read():
     assert [size(text, "") for text in ("512MB", "2GiB", "1000", "1.5 kb")] == [512 * 10**6, 2 * 2**30, 1000, 1500]
     assert [duration(text, "") for text in ("2h", "15min", "90s", "0.5")] == [7200, 900, 90, 0.5]

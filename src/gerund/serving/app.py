@@ -37,6 +37,8 @@ from gerund.types import Prediction, Timeline
 STATIC = Path(__file__).parent / "static"
 SILENCE = 30.0
 """Seconds without a byte after which an upload is given up."""
+LONGEST_UPLOAD = 3600.0
+"""Seconds that an upload may take at most: one that trickles holds a place that others wait for."""
 SHUTDOWN = 30.0
 """Seconds that jobs in hand have to end when the server shuts down."""
 DISCARDED, DISCARD_SECONDS = 64 * 2**20, 5.0
@@ -285,18 +287,21 @@ async def receive(request: Request, target: Path, limits: Limits) -> None:
     size = 0
     stream = request.stream()
     try:
-        with target.open("wb") as file:
-            while True:
-                async with asyncio.timeout(SILENCE):
-                    chunk = await anext(stream, None)
-                if chunk is None:
-                    break
-                size += len(chunk)
-                if size > limits.upload:
-                    raise too_large
-                file.write(chunk)
+        async with asyncio.timeout(LONGEST_UPLOAD):
+            with target.open("wb") as file:
+                while True:
+                    async with asyncio.timeout(SILENCE):
+                        chunk = await anext(stream, None)
+                    if chunk is None:
+                        break
+                    size += len(chunk)
+                    if size > limits.upload:
+                        raise too_large
+                    file.write(chunk)
     except TimeoutError:
-        raise RefusedError(408, f"not a byte came for {SILENCE:.0f} s") from None
+        raise RefusedError(
+            408, f"not a byte came for {SILENCE:g} s, or the upload took longer than {LONGEST_UPLOAD:g} s"
+        ) from None
     except OSError as error:
         raise RefusedError(507, f"the upload cannot be stored ({error.strerror})") from None
     if not size:

@@ -92,7 +92,7 @@ class Service:
         if self.closing:
             raise RefusedError(503, "the server is shutting down", 5)
         if self.taken >= self.places:
-            wait = math.ceil(self.usual * (1 + self.taken / self.workers) / 2)
+            wait = math.ceil(self.usual * self.taken / self.workers / 3)  # well before all of them are done
             raise RefusedError(429, "too many requests are waiting; try again later", min(max(wait, 1), 60))
         self.taken += 1
         try:
