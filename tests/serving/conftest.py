@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from servers import Process, Server, untrained
 
 from gerund import video, workers
 from gerund.recognizer import Recognizer
+from serving.servers import Process, Server, untrained
 
 
 @pytest.fixture(scope="session")

@@ -14,10 +14,10 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-from servers import LABELS, until
 
 from gerund import video
 from gerund.types import Segment
+from serving.servers import LABELS, until
 
 pytest.importorskip("fastapi")
 

@@ -8,7 +8,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from servers import until
+
+from serving.servers import until
 
 pytest.importorskip("uvicorn")
 httpx = pytest.importorskip("httpx")

@@ -23,12 +23,11 @@ from gerund.errors import UsageError, VideoError
 
 pytest.importorskip("fastapi")
 
-from servers import until
-
 from gerund.serving import scratch
 from gerund.serving import server as server_module
 from gerund.serving.limits import Limits, duration, size
 from gerund.serving.security import COOKIE, Guard, is_loopback
+from serving.servers import until
 
 TOKEN = "correct-horse-battery-staple"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}

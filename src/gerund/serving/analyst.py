@@ -127,9 +127,7 @@ class Analyst:
             self.arrived.clear()
             try:
                 self.analyse()
-            except (
-                Exception
-            ) as error:  # a full disk, a device that fell over: those in hand hear of it, and the next ones have a chance
+            except Exception as error:  # a full disk, a device that fell over: those in hand hear of it, the next have a chance
                 log.exception("the analysis failed")
                 self.give_up(error if isinstance(error, GerundError) else EndedError("the server failed; its log says how"))
 
