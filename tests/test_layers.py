@@ -43,6 +43,7 @@ ONLY_IN = {
     "openvino": "backbones exporting runtime",
     "ray": "distributed",
     "fastapi": "serving",
+    "uvicorn": "serving",
 }
 
 FILES = {

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gerund.publishing import push
     from gerund.recognizer import Recognizer
     from gerund.repeating import Trainings, train_all
+    from gerund.serving.server import serve
     from gerund.splitting import split
     from gerund.spotting import Event, Watch
     from gerund.steps import extract, index, info, manage_cache
@@ -47,6 +48,7 @@ HOMES = {
     "gerund.publishing": ("push",),
     "gerund.recognizer": ("Recognizer",),
     "gerund.repeating": ("Trainings", "train_all"),
+    "gerund.serving.server": ("serve",),
     "gerund.splitting": ("split",),
     "gerund.spotting": ("Event", "Watch"),
     "gerund.steps": ("extract", "index", "info", "manage_cache"),
@@ -97,6 +99,7 @@ __all__ = [
     "pretrain",
     "push",
     "render",
+    "serve",
     "split",
     "timeline",
     "train",

@@ -55,6 +55,7 @@ COMMANDS = {
     "predict": ("gerund.predicting:predict", "Name the action in videos."),
     "timeline": ("gerund.timelines:timeline", "Say which action happens when, in videos of any length."),
     "render": ("gerund.overlays:render", "Write a video with its timeline drawn in."),
+    "serve": ("gerund.serving.server:serve", "Serve a model as a web page and an HTTP API."),
     "index": ("gerund.steps:index", "List clips, labels, groups and splits; write them as a CSV."),
     "split": ("gerund.splitting:split", "Give clips a split, or folds, without parting a group."),
     "extract": ("gerund.steps:extract", "Put the features of videos into the cache."),
@@ -382,7 +383,7 @@ def show_predictions(predictions: Iterable[Prediction], style: str) -> int:
     for prediction in predictions:
         any_failed |= prediction.error is not None
         if style == "json":
-            print(json.dumps(prediction_values(prediction), ensure_ascii=False), flush=True)
+            print(json.dumps(prediction.values(), ensure_ascii=False), flush=True)
         elif style == "csv":
             span = [prediction.path, prediction.start, prediction.end]
             ranked = enumerate(prediction.scores, start=1)
@@ -396,13 +397,6 @@ def show_predictions(predictions: Iterable[Prediction], style: str) -> int:
         else:
             print_prediction(prediction)
     return SOME_FAILED if any_failed else 0
-
-
-def prediction_values(prediction: Prediction) -> dict[str, Any]:
-    values: dict[str, Any] = {"path": str(prediction.path), "start": prediction.start, "end": prediction.end}
-    values |= {"label": prediction.label, "best_guess": prediction.best_guess}
-    values |= {"unknown": prediction.unknown, "known": prediction.known}
-    return values | {"scores": prediction.top(None), "error": prediction.error}
 
 
 def print_prediction(prediction: Prediction) -> None:

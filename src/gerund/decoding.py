@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -71,11 +71,19 @@ def decode_here(jobs: Iterable[Job], reading: Reading) -> Iterator[Decoded | Fin
 class Worker(workers.Worker):
     """One decoding process and the memory it shares with this one."""
 
-    def __init__(self, reading: Reading, reports: workers.Reports) -> None:
+    def __init__(
+        self,
+        reading: Reading,
+        reports: workers.Reports,
+        *,
+        module: str = "gerund.decoding",
+        limits: Mapping[str, Any] | None = None,
+    ) -> None:
         shape = (SLOTS, SLOT_FRAMES, 3, reading.resize.height, reading.resize.width)
         self.memory = shared_memory(math.prod(shape))
         self.slots = np.memmap(self.memory, np.uint8, "r+", shape=shape)
-        super().__init__("gerund.decoding", {"memory": str(self.memory), "shape": shape, "reading": asdict(reading)}, reports)
+        setup = {"memory": str(self.memory), "shape": shape, "reading": asdict(reading), "limits": dict(limits or {})}
+        super().__init__(module, setup, reports)
 
     def end(self) -> None:
         super().end()
@@ -146,7 +154,7 @@ class WorkerSide(workers.WorkerSide):
     def work(self, job: Job) -> None:
         pts: list[float] = []
         slot = -1
-        for time_stamp, picture in frames_of(job, self.reading, tick=self.tick):
+        for time_stamp, picture in self.frames(job):
             if not pts:
                 slot = self.free_slot()
             self.slots[slot, len(pts)] = picture.transpose(2, 0, 1)
@@ -156,6 +164,9 @@ class WorkerSide(workers.WorkerSide):
                 pts = []
         if pts:
             self.report({"kind": "frames", "index": job.index, "slot": slot, "pts": pts})
+
+    def frames(self, job: Job) -> Iterator[tuple[float, np.ndarray]]:
+        return frames_of(job, self.reading, tick=self.tick)
 
     def free_slot(self) -> int:
         while not self.free:

@@ -167,6 +167,12 @@ class Prediction:
         """The k likeliest labels in the Hugging Face shape, `[{"label": ..., "score": ...}, ...]`; None gives all."""
         return [{"label": label, "score": score} for label, score in self.scores[:k]]
 
+    def values(self, top_k: int | None = None) -> dict[str, Any]:
+        """Plain values for JSON, with the `top_k` likeliest labels."""
+        values: dict[str, Any] = {"path": str(self.path), "start": self.start, "end": self.end}
+        values |= {"label": self.label, "best_guess": self.best_guess, "unknown": self.unknown, "known": self.known}
+        return values | {"scores": self.top(top_k), "error": self.error}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Explanation:

@@ -38,6 +38,18 @@ LEAST_SKIPPED = 1.5
 
 av.logging.set_level(None)
 
+PLAIN_CONTAINERS = (
+    "asf avi flv gif h264 hevc ivf m4v matroska mjpeg mov mpeg mpegts mpegvideo mxf nut obu ogg webm yuv4mpegpipe".split()
+)
+"""Formats that hold all their pictures themselves; playlists and the like name other files, or addresses."""
+open_options: dict[str, str] = {}
+"""What FFmpeg is told whenever this process opens a file to read; see `trust_no_file`."""
+
+
+def trust_no_file() -> None:
+    """From now on this process reads plain containers only, and no file opened leads to another file or a connection."""
+    open_options.update(protocol_whitelist="file", format_whitelist=",".join(PLAIN_CONTAINERS))
+
 
 @dataclass(frozen=True, kw_only=True)
 class VideoInfo:
@@ -388,7 +400,8 @@ def opened(path: Path) -> Iterator[tuple[Any, Any]]:
             raise VideoError(f"{path}: no such file")
         if path.is_file() and path.stat().st_size == 0:
             raise VideoError(f"{path}: the file is empty")
-        with av.open(os.fspath(path.absolute()), metadata_errors="replace") as container:  # FFmpeg takes 12:30.mp4 for a URL
+        where = os.fspath(path.absolute())  # FFmpeg takes 12:30.mp4 for a URL
+        with av.open(where, container_options=open_options, metadata_errors="replace") as container:
             yield container, best_stream(container, path)
     except (av.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)

@@ -1,0 +1,129 @@
+"""Decoding strangers' files: in worker processes that are bound hand and foot, and that are ended when a request is over."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from gerund import decoding, video
+from gerund.decoding import Reading
+from gerund.errors import VideoError
+from gerund.serving.limits import Limits, more_processor_time, shut_in
+from gerund.workers import Job
+
+NOBODY: Any = object()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probed:
+    """What the header of a job's video says; `duration` (seconds) may be unknown."""
+
+    index: int
+    duration: float | None
+
+
+@dataclass(frozen=True)
+class Nudge:
+    """Nothing happened; an event for whoever wants to look at the clock."""
+
+    index: int = 0
+
+
+class DecodePool(decoding.DecodePool):
+    """A pool for a server: it lives on between jobs, and `condemned` says which running job is to be ended."""
+
+    AHEAD = 1
+
+    def __init__(self, reading: Reading, workers: int, limits: Limits, condemned: Callable[[int], bool]) -> None:
+        self.limits = limits
+        self.condemned = condemned
+        super().__init__(reading, workers)
+
+    def start(self) -> decoding.Worker:
+        return decoding.Worker(self.reading, self.reports, module="gerund.serving.decoder", limits=asdict(self.limits))
+
+    def event(self, worker: Any, report: dict[str, Any]) -> Any:
+        if report["kind"] == "nudge":
+            return Nudge()
+        if report["kind"] == "probed":
+            return Probed(index=report["index"], duration=report["duration"])
+        return super().event(worker, report)
+
+    def hand_out(self, again: deque[Job], todo: Iterator[Job]) -> bool:
+        for worker in list(self.workers):
+            if worker.jobs and self.condemned(worker.jobs[0].index):
+                worker.process.kill()
+            elif not worker.jobs and worker.process.poll() is not None:  # it died while idle: no fault of the next job
+                self.replace(worker)
+        return super().hand_out(again, todo)
+
+    def replace(self, worker: decoding.Worker) -> None:
+        worker.end()
+        self.workers[self.workers.index(worker)] = self.start()
+
+    def restart(self) -> None:
+        """New workers for all, whatever the old ones had in hand."""
+        for worker in list(self.workers):
+            self.replace(worker)
+
+    def wake(self) -> None:
+        """Have `run` look for new and ended jobs now; may be called from any thread."""
+        self.reports.put((NOBODY, {}))
+
+    def nudge(self) -> None:
+        """Have `run` yield a Nudge."""
+        self.reports.put((self.workers[0], {"kind": "nudge"}))
+
+
+class WorkerSide(decoding.WorkerSide):
+    """What runs in the worker process."""
+
+    def __init__(self, orders: IO[bytes], reports: IO[bytes]) -> None:
+        super().__init__(orders, reports)
+        self.limits = Limits(**self.setup["limits"])
+        self.packets = 0
+        video.trust_no_file()
+
+    def serve(self) -> None:
+        shut_in(cpu_seconds=self.limits.seconds_job)
+        super().serve()
+
+    def tick(self) -> None:
+        super().tick()
+        self.packets += 1
+        if self.packets > self.limits.packets:
+            raise VideoError(f"more than {self.limits.packets:,} packets; send a shorter video")
+
+    def frames(self, job: Job) -> Iterator[tuple[float, np.ndarray]]:
+        more_processor_time(self.limits.seconds_job)
+        self.packets = 0
+        info = probe(job.path)
+        if info.width * info.height > self.limits.pixels:
+            raise VideoError(f"{info.width} x {info.height} pixels; at most {self.limits.pixels:,} are taken, send a smaller one")
+        too_long = f"longer than {self.limits.duration:g} s, the most that is taken; send a part of it"
+        if info.duration is not None and info.duration > self.limits.duration:
+            raise VideoError(too_long)
+        self.report({"kind": "probed", "index": job.index, "duration": info.duration})
+        for pts, picture in super().frames(job):
+            if pts > self.limits.duration:
+                raise VideoError(too_long)
+            yield pts, picture
+
+
+def probe(path: Path) -> video.VideoInfo:
+    try:
+        return video.probe(path)
+    except VideoError as error:
+        if str(error).endswith("(Invalid argument)"):  # what FFmpeg says of a format that is not on the list
+            raise VideoError("not a video, or in a container that is not taken; send MP4, WebM, MKV, MOV or AVI") from None
+        raise
+
+
+if __name__ == "__main__":
+    WorkerSide(sys.stdin.buffer, sys.stdout.buffer).serve()

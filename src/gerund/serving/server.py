@@ -1,0 +1,130 @@
+"""`gerund serve`: checks what was asked for, loads the model, and runs the server until it is told to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+from gerund.errors import UsageError
+from gerund.progress import note
+
+TOKEN_VARIABLE = "GERUND_TOKEN"
+CONNECTIONS = 500
+
+
+def serve(
+    model: str | Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    token: str | None = None,
+    max_upload: str = "512MB",
+    max_duration: str = "2h",
+    queue: int = 32,
+    keep: str = "15min",
+    workers: int | None = None,
+    device: str = "auto",
+) -> None:
+    """Serve a model as a web page and an HTTP API, until interrupted.
+
+    Parameters
+    ----------
+    model
+        A run folder, or a model folder.
+    host
+        Address to listen on; any other than this machine's own (127.0.0.1) needs a token.
+    port
+        Port to listen on; 0 takes a free one.
+    token
+        What visitors must present, 16 characters or more; better given as $GERUND_TOKEN, which other users of the machine cannot see.
+    max_upload
+        Largest file that is taken, like 512MB or 2GB.
+    max_duration
+        Longest video that is taken, like 90s, 15min or 2h.
+    queue
+        Requests and jobs that may wait; others are told to come back later.
+    keep
+        How long finished jobs, with their videos, are kept.
+    workers
+        Decoding processes; half the processor's cores, at least 2, if not given.
+    device
+        cpu, cuda, mps or auto.
+    """
+    from gerund.serving.limits import Limits, duration, size
+    from gerund.serving.security import is_loopback
+
+    try:
+        import uvicorn
+
+        from gerund.serving.app import SHUTDOWN, build
+    except ModuleNotFoundError as error:
+        raise UsageError(f"serving needs {error.name}: pip install 'gerund[serve]'") from None
+    from gerund.recognizer import Recognizer, find_model
+    from gerund.serving.scratch import scratch_folder
+    from gerund.serving.service import Service
+
+    kept_secret = os.environ.pop(TOKEN_VARIABLE, None)  # decoders inherit the environment and have no use for it
+    secret = checked_token(token or kept_secret, host, needed=not is_loopback(host))
+    limits = Limits(upload=size(max_upload, "--max-upload"), duration=duration(max_duration, "--max-duration"))
+    kept = duration(keep, "--keep")
+    count = max(2, (os.cpu_count() or 1) // 2) if workers is None else workers
+    if count < 1 or queue < 0:
+        raise UsageError(f"--workers {count} --queue {queue}: at least one worker is needed, and a queue cannot be below 0")
+    recognizer = Recognizer.load(model, device=device)
+    with listening(host, port) as listener, scratch_folder() as scratch:
+        service = Service(recognizer, scratch, limits=limits, workers=count, queue=queue, keep=kept)
+        hosts = frozenset({"localhost", "127.0.0.1", "::1", host}) if is_loopback(host) else None
+        app = build(service, model=display_name(find_model(Path(model))), token=secret, hosts=hosts)
+        config = uvicorn.Config(
+            app,
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            timeout_graceful_shutdown=int(SHUTDOWN),
+            limit_concurrency=CONNECTIONS,
+        )
+        note(f"Serving {model} at http://{url_host(host)}:{listener.getsockname()[1]}/  (Ctrl-C ends it)")
+        for ending in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(ending, signal.SIG_IGN)  # the server handles them, and raises them again when it is done
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def checked_token(token: str | None, host: str, *, needed: bool) -> str | None:
+    """The token to ask for. Raises UsageError for none where one is needed, and for one that could be guessed."""
+    from gerund.serving.limits import LEAST_TOKEN
+
+    if not token:
+        if needed:
+            raise UsageError(
+                f"--host {host} can be reached by others: set a token of {LEAST_TOKEN} characters or more in ${TOKEN_VARIABLE}, or with --token"
+            )
+        return None
+    if len(token) < LEAST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
+        raise UsageError(f"the token needs {LEAST_TOKEN} or more letters, digits and signs, without spaces")
+    return token
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A bound socket. Raises UsageError when the address cannot be had."""
+    if not 0 <= port <= 65535:  # the system would take its lowest 16 bits
+        raise UsageError(f"--port {port}: a number from 0 to 65535 is needed")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        return listener
+    except OSError as error:
+        raise UsageError(f"--host {host} --port {port}: cannot listen there ({error.strerror}); choose another port") from None
+
+
+def display_name(folder: Path) -> str:
+    """A model by its run's name: `best` alone says nothing."""
+    folder = folder.resolve()
+    return folder.parent.name if folder.name == "best" else folder.name
+
+
+def url_host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,228 @@
+"""Requests from the moment they are let in until their last byte is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import secrets
+import shutil
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from gerund.errors import VideoError
+from gerund.recognizer import Recognizer
+from gerund.serving import studio
+from gerund.serving.analysis import analysis, prediction_of
+from gerund.serving.analyst import VIDEO, Analyst, EndedError, Task
+from gerund.serving.limits import Limits
+from gerund.timelines import windows_for
+from gerund.types import Features, Prediction, Timeline
+
+KEPT_UPLOADS = 8
+"""How many uploads of the largest size the kept jobs may hold together; beyond that the oldest finished ones go."""
+KEPT_JOBS = 200
+LOOK_EVERY = 0.1
+"""Seconds between two looks at a job by those who watch it."""
+
+State = Literal["queued", "running", "done", "failed", "cancelled"]
+OVER = ("done", "failed", "cancelled")
+
+
+class RefusedError(Exception):
+    """A request that is not let in: HTTP status, reason, and for a busy server how many seconds to wait."""
+
+    def __init__(self, status: int, reason: str, wait: int | None = None) -> None:
+        super().__init__(reason)
+        self.status, self.reason, self.wait = status, reason, wait
+
+
+@dataclass(eq=False, kw_only=True)
+class Job:
+    """A video that is analysed while nobody holds the line. Its folder goes when it does."""
+
+    id: str
+    name: str
+    task: Task
+    size: int
+    state: State = "queued"
+    error: str | None = None
+    result: dict[str, Any] | None = None
+    timeline: Timeline | None = None
+    over_at: float | None = None
+    work: asyncio.Task[None] | None = None
+    drawing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def progress(self) -> float:
+        """Share of the video that was decoded, 0 to 1; 0 while its length is unknown."""
+        if self.state == "done":
+            return 1.0
+        return min(self.task.seconds_seen / self.task.duration, 0.99) if self.task.duration else 0.0
+
+
+class Service:
+    """One model, its analyst, and the jobs; all methods belong to the event loop's thread."""
+
+    def __init__(self, recognizer: Recognizer, scratch: Path, *, limits: Limits, workers: int, queue: int, keep: float) -> None:
+        self.recognizer = recognizer
+        self.scratch = scratch
+        self.limits = limits
+        self.places = workers + queue
+        self.workers = workers
+        self.keep = keep
+        self.windows = windows_for(recognizer)
+        self.analyst = Analyst(recognizer, workers=workers, limits=limits)
+        self.jobs: dict[str, Job] = {}
+        self.taken = 0
+        self.usual = 1.0
+        self.closing = False
+        self.studio = asyncio.Semaphore(1)
+
+    @property
+    def ready(self) -> bool:
+        return not self.closing and self.analyst.thread.is_alive()
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """One of the places for requests that are received, wait or run. Raises RefusedError when there is none."""
+        if self.closing:
+            raise RefusedError(503, "the server is shutting down", 5)
+        if self.taken >= self.places:
+            wait = math.ceil(self.usual * self.taken / self.workers / 3)  # well before all of them are done
+            raise RefusedError(429, "too many requests are waiting; try again later", min(max(wait, 1), 60))
+        self.taken += 1
+        try:
+            yield
+        finally:
+            self.taken -= 1
+
+    def folder(self) -> Path:
+        """A new folder whose name says nothing and cannot be guessed."""
+        path = self.scratch / secrets.token_urlsafe(16)
+        path.mkdir()
+        return path
+
+    async def features(self, task: Task) -> Features:
+        """Have a task done. Whoever is cancelled while waiting ends it. Raises VideoError or EndedError."""
+        started = time.monotonic()
+        try:
+            features = await asyncio.wrap_future(self.analyst.submit(task))
+        except asyncio.CancelledError:
+            self.analyst.end(task, "nobody waits for it")
+            raise
+        self.usual += 0.1 * (time.monotonic() - (task.started or started) - self.usual)
+        return features
+
+    async def predict(self, folder: Path, name: str) -> Prediction:
+        """The answer for the video in a folder. Raises VideoError when it cannot be read."""
+        features = await self.features(Task(folder=folder, time_limit=self.limits.seconds_now))
+        return await asyncio.to_thread(prediction_of, self.recognizer, name, features)
+
+    def start(self, folder: Path, name: str) -> Job:
+        """Take over a folder with a video as a job. It has a place of its own at once: who sent it has just had one."""
+        self.taken += 1
+        task = Task(folder=folder, time_limit=self.limits.seconds_job, patient=True)
+        job = Job(id=folder.name, name=name, task=task, size=task.path.stat().st_size)
+        self.jobs[job.id] = job
+        job.work = asyncio.create_task(self.run(job))
+        return job
+
+    async def run(self, job: Job) -> None:
+        try:
+            features = await self.features(job.task)
+            job.result, job.timeline = await asyncio.to_thread(analysis, self.recognizer, job.name, features, self.windows)
+            job.state = "done"
+        except VideoError as error:
+            job.state, job.error = "failed", f"{job.name}: {error}"
+        except (EndedError, asyncio.CancelledError) as error:
+            job.state, job.error = "cancelled", str(error) or "cancelled"
+        except Exception:
+            job.state, job.error = "failed", "the server failed; its log says how"
+            raise
+        finally:
+            self.taken -= 1
+            job.over_at = time.monotonic()
+            shutil.rmtree(job.task.folder / "features", ignore_errors=True)
+            if job.state != "done":
+                shutil.rmtree(job.task.folder, ignore_errors=True)
+            self.tidy()
+
+    def state(self, job: Job) -> State:
+        """`queued` becomes `running` when a decoder takes it; nobody reports that moment."""
+        return "running" if job.state == "queued" and job.task.started is not None else job.state
+
+    def position(self, job: Job) -> int | None:
+        """How many tasks stand before a waiting job; None when it does not wait."""
+        waiting = list(self.analyst.waiting)
+        return waiting.index(job.task) if job.task in waiting else None
+
+    async def watch(self, job: Job) -> AsyncIterator[Job | None]:
+        """The job whenever something about it changed, until it is over; None now and then, as a sign of life."""
+        shown, quiet = None, 0.0
+        while True:
+            now = (self.state(job), job.task.seconds_seen, self.position(job))
+            if now != shown:
+                yield job
+                shown, quiet = now, 0.0
+            elif quiet > 10:
+                yield None
+                quiet = 0.0
+            if job.state in OVER:
+                return
+            await asyncio.sleep(LOOK_EVERY)
+            quiet += LOOK_EVERY
+
+    async def remove(self, job: Job) -> None:
+        """End a job wherever it is, and delete all that is left of it."""
+        self.jobs.pop(job.id, None)
+        self.analyst.end(job.task, "cancelled")
+        if job.work is not None:
+            job.work.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await job.work
+        shutil.rmtree(job.task.folder, ignore_errors=True)
+
+    async def film(self, job: Job, kind: studio.Kind) -> Path:
+        """A video made from a job's: a `preview` any browser plays, or an `annotated` one. Raises VideoError."""
+        assert job.timeline is not None
+        out = job.task.folder / f"{kind}.mp4"
+        async with job.drawing:
+            if not out.is_file():
+                async with self.studio:
+                    await studio.make(kind, job.task.folder / VIDEO, out, job.timeline, self.limits)
+        if job.id not in self.jobs:
+            shutil.rmtree(job.task.folder, ignore_errors=True)
+            raise RefusedError(404, "no such job")
+        return out
+
+    def tidy(self) -> None:
+        """Remove finished jobs that are old, or too many; oldest first."""
+        over = sorted((job for job in self.jobs.values() if job.over_at is not None), key=lambda job: job.over_at or 0.0)
+        room = KEPT_UPLOADS * self.limits.upload - sum(job.size for job in over)
+        now = time.monotonic()
+        for number, job in enumerate(over):
+            if now - (job.over_at or now) > self.keep or room < 0 or len(over) - number > KEPT_JOBS:
+                room += job.size
+                self.jobs.pop(job.id, None)
+                shutil.rmtree(job.task.folder, ignore_errors=True)
+
+    async def tidy_forever(self) -> None:
+        while True:
+            await asyncio.sleep(min(self.keep / 4 + 0.1, 15.0))
+            self.tidy()
+
+    async def finish(self, seconds: float) -> None:
+        """Take nothing more, and wait for the jobs in hand for so long at most."""
+        self.closing = True
+        works = [job.work for job in self.jobs.values() if job.work is not None and not job.work.done()]
+        if works:
+            await asyncio.wait(works, timeout=seconds)
+
+    async def close(self) -> None:
+        for job in list(self.jobs.values()):
+            await self.remove(job)
+        await asyncio.to_thread(self.analyst.close)

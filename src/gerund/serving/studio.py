@@ -1,0 +1,108 @@
+"""Videos made from a stranger's video, in a process of their own with the same bonds as a decoder."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from gerund import video
+from gerund.errors import VideoError
+from gerund.rendering import annotate_timeline
+from gerund.serving.limits import Limits, shut_in
+from gerund.types import Resize, Segment, Timeline
+from gerund.workers import UNREADABLE, reason
+
+Kind = Literal["preview", "annotated"]
+PREVIEW_HEIGHT = 360
+PREVIEW_FPS = 25.0
+LARGEST_OUTPUT = 2 * 10**9
+BROKEN = 4
+"""Exit code of the process when the video, not the process, is at fault; its output then says why."""
+
+
+async def make(kind: Kind, source: Path, out: Path, timeline: Timeline, limits: Limits) -> None:
+    """Write `out` from `source`; all or nothing, and no longer than the request for it lives. Raises VideoError."""
+    partial = out.with_name(f"partial-{out.name}")
+    order = {"kind": kind, "source": str(source), "out": str(partial), "limits": asdict(limits), "timeline": as_values(timeline)}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "gerund.serving.studio",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(limits.seconds_job):
+            said, _ = await process.communicate(json.dumps(order).encode())
+    except TimeoutError:
+        raise VideoError(f"drawing it took longer than {limits.seconds_job:.0f} s") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        if process.returncode != 0:
+            partial.unlink(missing_ok=True)
+    if process.returncode == BROKEN:
+        raise VideoError(said.decode(errors="replace").removeprefix(f"{source}: "))
+    if process.returncode != 0:
+        raise VideoError(f"the process that draws it ended with code {process.returncode}")
+    partial.replace(out)
+
+
+def main(order: dict[str, Any]) -> int:
+    """What runs in the process of its own."""
+    limits = Limits(**order["limits"])
+    video.trust_no_file()
+    shut_in(cpu_seconds=limits.seconds_job, writes=LARGEST_OUTPUT, processes=True)
+    source, out = Path(order["source"]), Path(order["out"])
+    try:
+        if order["kind"] == "preview":
+            preview(source, out)
+        else:
+            annotate_timeline(from_values(order["timeline"], source), out)
+    except UNREADABLE as failure:
+        print(reason(source, failure), end="")
+        return BROKEN
+    return 0
+
+
+def as_values(timeline: Timeline) -> dict[str, Any]:
+    segments = [asdict(each) for each in timeline.segments]
+    numbers = {"pts": timeline.pts.tolist(), "scores": timeline.scores.round(4).tolist()}
+    return {"labels": list(timeline.labels), "segments": segments, "duration": timeline.duration, **numbers}
+
+
+def from_values(values: dict[str, Any], path: Path) -> Timeline:
+    return Timeline(
+        path=path,
+        labels=values["labels"],
+        pts=np.array(values["pts"]),
+        scores=np.array(values["scores"], np.float32),
+        segments=[Segment(**each) for each in values["segments"]],
+        duration=values["duration"],
+    )
+
+
+def preview(source: Path, out: Path) -> None:
+    """The pictures alone, small, in what every browser plays."""
+    height, width = next(video.read(source, block=1)).data.shape[1:3]
+    factor = min(1.0, PREVIEW_HEIGHT / height)
+    size = Resize(height=max(2, round(height * factor)), width=max(2, round(width * factor)), fit="squeeze")
+    with video.Writer(out) as writer:
+        for block in video.read(source, fps=PREVIEW_FPS, resize=size):
+            for picture, seconds in zip(block.data, block.pts, strict=True):
+                writer.add(picture, float(seconds))
+
+
+if __name__ == "__main__":
+    sys.exit(main(json.load(sys.stdin)))

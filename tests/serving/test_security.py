@@ -1,0 +1,497 @@
+"""Who may ask, what is taken, and what a stranger's file can do; each promise of docs/security.md has its test here."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from dataclasses import asdict
+from http.cookies import SimpleCookie
+
+import numpy as np
+import pytest
+
+from gerund import video
+from gerund.cli import app as command_line
+from gerund.errors import UsageError, VideoError
+
+pytest.importorskip("fastapi")
+
+from gerund.serving import scratch
+from gerund.serving import server as server_module
+from gerund.serving.limits import Limits, duration, size
+from gerund.serving.security import COOKIE, Guard, is_loopback
+from serving.servers import until
+
+TOKEN = "correct-horse-battery-staple"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+
+# who may ask
+
+
+def test_a_token_opens_what_is_closed_without_it(started, clip):
+    server = started(token=TOKEN, loopback=False)
+    for path in ("/v1/model", "/metrics", "/openapi.json", "/v1/jobs/x", "/v1/jobs/x/events"):
+        assert server.client.get(path).status_code == 401
+        assert server.client.get(path, headers={"Authorization": "Bearer wrong"}).status_code == 401
+        assert server.client.get(path, headers={"Authorization": f"Basic {TOKEN}"}).status_code == 401
+        assert server.client.get(f"{path}?token={TOKEN}").status_code == 401
+        assert server.client.get(path, headers=BEARER).status_code in (200, 404)
+    assert server.client.post("/v1/predict", content=clip.read_bytes()).status_code == 401
+    assert server.client.post("/v1/predict", content=clip.read_bytes(), headers=BEARER).status_code == 200
+    for path in ("/", "/healthz", "/readyz"):
+        assert server.client.get(path).status_code == 200
+
+
+def test_the_token_buys_a_cookie_that_scripts_and_other_sites_cannot_use(started):
+    server = started(token=TOKEN, loopback=False)
+    assert server.client.post("/v1/session", json={"token": "wrong"}).status_code == 401
+    answer = server.client.post("/v1/session", json={"token": TOKEN})
+    cookie = SimpleCookie(answer.headers["set-cookie"])[COOKIE]
+    assert (answer.status_code, cookie["httponly"], cookie["samesite"].lower()) == (204, True, "strict")
+    assert TOKEN not in answer.headers["set-cookie"]
+    assert server.client.get("/v1/model").status_code == 200
+    server.client.cookies.set(COOKIE, "guessed")
+    assert server.client.get("/v1/model", headers={"Cookie": f"{COOKIE}=guessed"}).status_code in (200, 401)
+
+
+def test_the_token_is_compared_in_constant_time(monkeypatch):
+    compared = []
+    monkeypatch.setattr("hmac.compare_digest", lambda a, b: compared.append((a, b)) or a == b)
+    guard = Guard(None, None, token=TOKEN)
+    assert guard.is_token(TOKEN)
+    assert not guard.is_token("short")
+    assert not guard.is_token("é\ud800")
+    assert {len(side) for pair in compared for side in pair} == {32}
+
+
+@pytest.mark.parametrize(
+    ("host", "alone"),
+    [
+        ("127.0.0.1", True),
+        ("localhost", True),
+        ("::1", True),
+        ("127.8.9.1", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("192.168.0.2", False),
+        ("example.org", False),
+    ],
+)
+def test_only_this_machines_own_addresses_need_no_token(host, alone):
+    assert is_loopback(host) == alone
+    if alone:
+        assert server_module.checked_token(None, host, needed=False) is None
+    else:
+        with pytest.raises(UsageError, match=r"can be reached by others: set a token of 16 characters or more in \$GERUND_TOKEN"):
+            server_module.checked_token(None, host, needed=True)
+
+
+@pytest.mark.parametrize("token", ["short", "with spaces in it, long", "naïve-token-of-20-letters"])
+def test_a_token_that_could_be_guessed_or_lost_on_the_way_is_refused(token):
+    with pytest.raises(UsageError, match="the token needs 16 or more"):
+        server_module.checked_token(token, "0.0.0.0", needed=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--host", "0.0.0.0"), "can be reached by others"),
+        (("--max-upload", "lots"), "--max-upload lots: write it like 512MB"),
+        (("--max-duration", "0h"), "--max-duration 0h: write it like 2h"),
+        (("--workers", "0"), "at least one worker"),
+        (("--host", "203.0.113.7", "--token", TOKEN), "cannot listen there"),
+        (("--port", "99999"), "--port 99999: a number from 0 to 65535"),
+    ],
+)
+def test_a_wrong_option_is_one_line_and_exit_code_2(words, message, model, capsys, monkeypatch):
+    monkeypatch.delenv("GERUND_TOKEN", raising=False)
+    assert command_line.meta(["serve", str(model), *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_port_in_use_is_named(model, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert command_line.meta(["serve", str(model), "--port", str(taken.getsockname()[1])]) == 2
+    assert "choose another port" in capsys.readouterr().err
+
+
+def test_without_the_extra_the_command_says_what_to_install(model, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    assert command_line.meta(["serve", str(model)]) == 2
+    assert "pip install 'gerund[serve]'" in capsys.readouterr().err
+
+
+def test_an_upload_that_trickles_is_given_up(started, monkeypatch):
+    monkeypatch.setattr("gerund.serving.app.LONGEST_UPLOAD", 0.2)
+    monkeypatch.setattr("gerund.serving.app.DISCARD_SECONDS", 0.1)
+    server = started()
+
+    async def trickle():
+        await asyncio.sleep(0.02)
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    answers = []
+
+    async def answer(message):
+        answers.append(message)
+
+    server.client.portal.call(server.app, upload_scope(), trickle, answer)
+    assert answers[0]["status"] == 408
+    assert (server.leftovers, server.service.taken) == ([], 0)
+
+
+def test_sizes_and_durations_are_read():
+    assert [size(text, "") for text in ("512MB", "2GiB", "1000", "1.5 kb")] == [512 * 10**6, 2 * 2**30, 1000, 1500]
+    assert [duration(text, "") for text in ("2h", "15min", "90s", "0.5")] == [7200, 900, 90, 0.5]
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", "[::1", "localhost@evil.example:x"]
+)
+def test_a_name_that_was_pointed_here_gets_no_answer(server, host):
+    answer = server.client.get("/v1/model", headers={"Host": host})
+    assert answer.status_code == 421
+    assert "labels" not in answer.text
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:8000", "127.0.0.1:9"])
+def test_this_machines_names_get_answers(server, host):
+    assert server.client.get("/v1/model", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:9999", "http://localhost"])
+def test_another_site_cannot_make_a_browser_post_or_delete(server, clip, origin):
+    for method, path in (("POST", "/v1/predict"), ("POST", "/v1/jobs"), ("POST", "/v1/session"), ("DELETE", "/v1/jobs/x")):
+        answer = server.client.request(method, path, content=clip.read_bytes(), headers={"Origin": origin})
+        assert (answer.status_code, answer.json()["error"]) == (403, "requests from other sites are not taken")
+    assert server.service.taken == 0
+    assert server.client.post("/v1/predict", content=clip.read_bytes(), headers={"Origin": "http://127.0.0.1"}).status_code == 200
+
+
+def test_every_answer_carries_the_headers_and_none_lets_other_sites_read(server, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("a mistake of ours")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("gerund.serving.app.job_values", broken)
+        patch.setitem(server.service.jobs, "x", object())
+        paths = ("/", "/v1/model", "/nothing", "/v1/jobs/x")
+        answers = [server.client.get(path, headers={"Origin": "https://evil.example"}) for path in paths]
+    answers.append(server.client.get("/healthz", headers={"Host": "evil.example"}))
+    assert [answer.status_code for answer in answers] == [200, 200, 404, 500, 421]
+    for answer in answers:
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+        assert "unsafe" not in answer.headers["content-security-policy"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+        assert "server" not in answer.headers
+    assert "mistake" not in answers[3].text
+    assert (
+        server.client.options(
+            "/v1/predict", headers={"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+        ).status_code
+        == 405
+    )
+
+
+# what is taken
+
+
+def test_an_upload_over_the_limit_is_refused_by_its_length_and_by_count(started, clip):
+    server = started(upload=10_000)
+    body = b"x" * 10_001
+    for content in (body, iter([body[:6000], body[6000:]])):
+        answer = server.client.post("/v1/predict", content=content)
+        assert answer.status_code == 413
+        assert "more than 10,000 bytes" in answer.json()["error"]
+        assert server.leftovers == []
+    assert server.client.post("/v1/jobs", content=body).status_code == 413
+    assert (server.leftovers, server.service.taken) == ([], 0)
+
+
+def test_an_empty_body_and_a_form_are_told_what_to_send(server):
+    empty = server.client.post("/v1/predict", content=b"")
+    form = server.client.post("/v1/predict", files={"file": b"x"})
+    assert (empty.status_code, form.status_code) == (400, 415)
+    assert "empty" in empty.json()["error"]
+    assert "--data-binary @video.mp4" in form.json()["error"]
+
+
+def upload_scope() -> dict:
+    """What a server hands to the application for a POST whose body is still to come."""
+    return {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/predict",
+        "raw_path": b"/v1/predict",
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"host", b"127.0.0.1")],
+        "http_version": "1.1",
+        "scheme": "http",
+        "client": None,
+        "server": ("127.0.0.1", 80),
+        "asgi": {"version": "3.0"},
+    }
+
+
+def test_an_upload_that_stops_is_given_up(started, monkeypatch):
+    monkeypatch.setattr("gerund.serving.app.SILENCE", 0.2)
+    monkeypatch.setattr("gerund.serving.app.DISCARD_SECONDS", 0.1)
+    server = started()
+    parts = [{"type": "http.request", "body": b"x", "more_body": True}]
+
+    async def silent():
+        while not parts:
+            await asyncio.sleep(600)
+        return parts.pop()
+
+    answers = []
+
+    async def answer(message):
+        answers.append(message)
+
+    server.client.portal.call(server.app, upload_scope(), silent, answer)
+    assert answers[0]["status"] == 408
+    assert (server.leftovers, server.service.taken) == ([], 0)
+
+
+def test_a_client_that_goes_away_takes_its_work_with_it(server, clip):
+    (pid,) = server.stop_workers()
+    gone = threading.Event()
+    parts = [{"type": "http.request", "body": clip.read_bytes(), "more_body": False}]
+
+    async def receive():
+        if parts:
+            return parts.pop()
+        while not gone.is_set():
+            await asyncio.sleep(0.01)
+        return {"type": "http.disconnect"}
+
+    async def answer(_):
+        pass
+
+    asking = threading.Thread(target=lambda: server.client.portal.call(server.app, upload_scope(), receive, answer))
+    asking.start()
+    until(lambda: server.service.analyst.tasks)
+    gone.set()
+    asking.join()
+    assert (server.leftovers, server.service.taken) == ([], 0)
+    until(lambda: server.service.analyst.pool.workers[0].process.pid != pid)
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(server, clip, monkeypatch):
+    monkeypatch.setattr("gerund.serving.analyst.VIDEO", "video")
+    real = type(clip).open
+
+    def full(path, mode="r", *rest, **named):
+        if mode == "wb":
+            raise OSError(28, "No space left on device")
+        return real(path, mode, *rest, **named)
+
+    monkeypatch.setattr(type(clip), "open", full)
+    answer = server.client.post("/v1/predict", content=b"x")
+    assert answer.status_code == 507
+    assert "No space left on device" in answer.json()["error"]
+    assert (server.leftovers, server.service.taken) == ([], 0)
+
+
+def test_too_long_too_large_and_too_many_packets_are_refused(started, clip):
+    for limits, words in (
+        ({"duration": 2.0}, "longer than 2 s"),
+        ({"pixels": 1000}, "64 x 48 pixels; at most 1,000"),
+        ({"packets": 20}, "more than 20 packets"),
+    ):
+        server = started(**limits)
+        answer = server.client.post("/v1/predict", content=clip.read_bytes())
+        assert answer.status_code == 422
+        assert words in answer.json()["error"]
+        assert server.leftovers == []
+
+
+def test_a_video_without_a_length_is_stopped_where_the_limit_is(started, tmp_path):
+    raw = tmp_path / "raw.h264"
+    video.write(raw, (np.full((32, 32, 3), index % 200, np.uint8) for index in range(200)), fps=25)
+    server = started(duration=3.0)
+    answer = server.client.post("/v1/predict", content=raw.read_bytes())
+    assert answer.status_code == 422
+    assert "longer than 3 s" in answer.json()["error"]
+
+
+def test_a_decoder_that_takes_too_long_is_ended(started, clip):
+    server = started(seconds_now=0.5)
+    (pid,) = server.stop_workers()
+    answer = server.client.post("/v1/predict", content=clip.read_bytes())
+    assert answer.status_code == 422
+    assert "took longer than" in answer.json()["error"]
+    until(lambda: server.service.analyst.pool.workers[0].process.pid != pid)
+    server.service.limits = Limits()
+    assert server.client.post("/v1/predict", content=clip.read_bytes()).status_code == 200
+
+
+# what a stranger's file can do
+
+
+def disguised(tmp_path, clip):
+    """Files that name other files or addresses, by what they are."""
+    shutil.copy(clip, tmp_path / "inner.mp4")
+    inner = tmp_path / "inner.mp4"
+    return {
+        "concat": f"ffconcat version 1.0\nfile {inner}\n",
+        "concat of an address": "ffconcat version 1.0\nfile http://127.0.0.1:PORT/a.mp4\n",
+        "hls": f"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{inner}\n#EXT-X-ENDLIST\n",
+        "hls of an address": "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nhttp://127.0.0.1:PORT/a.ts\n#EXT-X-ENDLIST\n",
+        "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video PORT RTP/AVP 96\na=rtpmap:96 H264/90000\n",
+        "dash": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" mediaPresentationDuration="PT2S"><Period>'
+        '<AdaptationSet mimeType="video/mp4"><Representation id="1" bandwidth="1"><BaseURL>http://127.0.0.1:PORT/a.mp4</BaseURL>'
+        "</Representation></AdaptationSet></Period></MPD>",
+        "rtsp redirect": "[Reference]\r\nRef1=rtsp://127.0.0.1:PORT/a\r\n",
+    }
+
+
+def external_track(clip_bytes: bytes, target: str) -> bytes:
+    """The clip with its data reference pointing at another file, as QuickTime allows."""
+    place = clip_bytes.index(b"url ")
+    at = place - 4
+    named = target.encode() + b"\0"
+    entry = struct.pack(">I4sI", 12 + len(named), b"url ", 0) + named
+    old = struct.unpack(">I", clip_bytes[at : at + 4])[0]
+    return clip_bytes[:at] + entry + clip_bytes[at + old :]
+
+
+def test_a_file_in_disguise_opens_no_other_file_and_no_connection(server, clip, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        port = listener.getsockname()[1]
+        for kind, text in disguised(tmp_path, clip).items():
+            answer = server.client.post(
+                "/v1/predict", content=text.replace("PORT", str(port)).encode(), headers={"X-Video-Name": "a.mp4"}
+            )
+            assert answer.status_code == 422, kind
+            assert "a.mp4: not" in answer.json()["error"]
+        server.client.post("/v1/predict", content=external_track(clip.read_bytes(), f"http://127.0.0.1:{port}/a.mp4"))
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+def test_without_the_whitelist_a_disguised_list_would_be_followed(clip, tmp_path):
+    path = tmp_path / "a.mp4"
+    path.write_text(disguised(tmp_path, clip)["concat"].replace(f"{tmp_path}/", ""))
+    assert video.probe(path).width == 64
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace shows which files are opened; it is not installed")
+def test_the_decoder_opens_the_upload_and_nothing_else(clip, tmp_path):
+    path = tmp_path / "a.mp4"
+    path.write_text(disguised(tmp_path, clip)["concat"].replace(f"{tmp_path}/", ""))
+    code = (
+        "import sys; from pathlib import Path; from gerund import video\n"
+        "video.trust_no_file(); print('now', flush=True)\n"
+        "try: video.probe(Path(sys.argv[1]))\nexcept video.VideoError as error: print(error)"
+    )
+    done = subprocess.run(
+        ["strace", "-f", "-e", "trace=openat,open,connect,socket", "-o", tmp_path / "trace.txt", sys.executable, "-c", code, path],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if "ptrace" in done.stderr or done.returncode:
+        pytest.skip("strace may not trace here")
+    assert "not readable as video" in done.stdout
+    trace = (tmp_path / "trace.txt").read_text()
+    assert "a.mp4" in trace
+    assert "inner.mp4" not in trace
+    assert "connect(" not in trace
+
+
+def in_a_bound_process(code: str) -> subprocess.CompletedProcess:
+    bound = "from gerund.serving.limits import shut_in; shut_in(cpu_seconds=1)\n"
+    return subprocess.run([sys.executable, "-c", bound + code], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no resource limits")
+def test_a_decoder_cannot_write_open_many_files_or_take_all_memory(tmp_path):
+    writing = f"import os; os.write(os.open({str(tmp_path / 'x')!r}, os.O_CREAT | os.O_WRONLY), b'x')"
+    assert "File too large" in in_a_bound_process(writing).stderr
+    assert "Too many open files" in in_a_bound_process("held = [open('/dev/null') for _ in range(100)]").stderr
+    assert "MemoryError" in in_a_bound_process("bytearray(9 * 2**30)").stderr
+    assert in_a_bound_process("while True: pass").returncode == -signal.SIGXCPU
+
+
+def test_a_decoder_that_crashes_costs_one_request(server, clip):
+    (pid,) = server.stop_workers()
+    job = server.client.post("/v1/jobs", content=clip.read_bytes()).json()
+    waiting = server.client.post("/v1/jobs", content=clip.read_bytes()).json()
+    server.wait_for(job["id"], "running")
+    os.kill(pid, signal.SIGKILL)
+    assert "the decoder crashed (signal 9)" in server.wait_for(job["id"], "failed")["error"]
+    assert server.wait_for(waiting["id"], "done", "failed")["state"] == "done"
+    assert server.leftovers == [waiting["id"]]
+
+
+def test_a_decoder_that_dies_while_idle_costs_nobody(server, clip):
+    for worker in server.service.analyst.pool.workers:
+        worker.process.kill()
+        worker.process.wait()
+    assert server.client.post("/v1/predict", content=clip.read_bytes()).status_code == 200
+
+
+def test_a_failing_backbone_is_a_503_and_the_next_request_has_a_chance(server, clip, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("the device fell over")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(server.service.analyst.engine, "submit", broken)
+        answer = server.client.post("/v1/predict", content=clip.read_bytes())
+        assert (answer.status_code, answer.json()["error"]) == (503, "the server failed; its log says how")
+    assert server.client.post("/v1/predict", content=clip.read_bytes()).status_code == 200
+    assert server.leftovers == []
+
+
+def test_features_that_are_not_finite_are_a_422(server, clip, monkeypatch):
+    submit = server.service.analyst.engine.submit
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            server.service.analyst.engine, "submit", lambda batch, done: submit(batch, lambda rows: done(rows * np.nan))
+        )
+        answer = server.client.post("/v1/predict", content=clip.read_bytes())
+    assert answer.status_code == 422
+    assert "not finite" in answer.json()["error"]
+    assert server.client.post("/v1/predict", content=clip.read_bytes()).status_code == 200
+    assert (server.leftovers, server.service.analyst.tasks) == ([], {})
+
+
+def test_leftovers_of_servers_that_are_no_more_are_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    dead = tmp_path / "gerund-serve-dead"
+    dead.mkdir()
+    (dead / "video").write_text("private")
+    (tmp_path / "gerund-serve-link").symlink_to(tmp_path / "other")
+    (tmp_path / "other").mkdir()
+    with scratch.scratch_folder() as first, scratch.scratch_folder() as second:
+        assert not dead.exists()
+        assert first.is_dir()
+        assert first != second
+        assert first.stat().st_mode & 0o777 == 0o700
+    assert {path.name for path in tmp_path.iterdir()} == {"gerund-serve-link", "other"}
+
+
+def test_limits_travel_to_the_worker():
+    assert Limits(**asdict(Limits(upload=1))) == Limits(upload=1)
+    with pytest.raises(VideoError, match="not a video, or in a container that is not taken"):
+        from gerund.serving import decoder
+
+        def refused(path):
+            raise VideoError(f"{path}: not readable as video (Invalid argument)")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(video, "probe", refused)
+            decoder.probe(None)
