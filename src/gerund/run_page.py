@@ -106,7 +106,8 @@ class RunReport:
 def run_page(report: RunReport) -> str:
     """The whole page."""
     parts = [headline(report), "<h2>What was trained on what</h2>", facts(report.facts), clip_table(report.clips)]
-    parts += ["<h2>Training</h2>", history(report.history)]
+    if len(report.history) > 1:  # one epoch, or a head in closed form, draws no curve
+        parts += ["<h2>Training</h2>", history(report.history)]
     if report.evaluation is not None:
         parts += evaluated(report.evaluation, report.steps)
     parts += ["<h2>What the data shows</h2>", findings(report.findings)]

@@ -84,7 +84,9 @@ def facts(recognizer: Recognizer, settings: Recipe, clips: Sequence[Clip], epoch
         "frames": f"{f'{rate:g} per second' if rate else 'all'}; {sampling.num_frames} time steps "
         f"({sampling.take}{', with motion' if sampling.motion else ''})",
         "head": f"{recognizer.head_name}, {parameters:,} trained parameters",
-        "training": f"{epochs} of at most {settings.epochs} epochs, {settings.optimizer}, learning rate {settings.lr:g}, "
+        "training": f"solved in closed form, seed {settings.seed}"
+        if recognizer.head.in_closed_form
+        else f"{epochs} of at most {settings.epochs} epochs, {settings.optimizer}, learning rate {settings.lr:g}, "
         f"batches of {settings.batch_size}, {settings.draws} jittered versions of each clip, seed {settings.seed}",
     }
 
