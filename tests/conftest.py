@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gerund import video
+from gerund import progress, video
 
 RampVideo = Callable[..., Path]
 LOSSLESS = {"libx264": {"crf": "0"}, "mpeg4": {"qscale": "1", "flags": "qscale"}}
@@ -22,6 +22,12 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GERUND_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(autouse=True)
+def spoken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Progress and notes are shown, whatever a command before has asked for."""
+    monkeypatch.setattr(progress, "quiet", False)
 
 
 @pytest.fixture
