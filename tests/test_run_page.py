@@ -74,7 +74,7 @@ def report(path: Path, **changes: object) -> RunReport:
     values = {
         "run": "runs/été <1>",
         "facts": {"data": "a & b"},
-        "clips": [*measured.clips, Clip(path=path, label=LABELS[0], split="train")],
+        "clips": [*measured.clips, *(Clip(path=path, label=LABELS[0], split=side) for side in ("train", "val"))],
         "history": HISTORY,
         "findings": [Finding(area="label", kind="typo", message="'jmp' <looks> odd")],
         "command": "gerund train 'a & b' --epochs 3",
@@ -98,7 +98,7 @@ def test_the_page_is_one_file_without_scripts_and_outside_requests(ramp_video) -
 
 def test_the_page_says_what_was_measured(ramp_video) -> None:
     text = Reader(run_page(report(ramp_video()))).text
-    assert "Measured on 6 test clips of 6 groups that training never saw" in text
+    assert "Measured on 6 test clips of 6 groups, apart from training." in text
     assert "top-1 66.7 %" in text
     assert "epoch 2 of 3 was kept" in text
     assert "1 of them could not be decoded and count as wrong" in text
@@ -131,6 +131,21 @@ def test_without_clips_to_measure_there_is_one_line_in_place_of_the_figures(tmp_
 def test_figures_of_validation_clips_are_called_so(ramp_video) -> None:
     text = Reader(run_page(report(ramp_video(), side="val"))).text
     assert "No test clips. Measured on 6 validation clips of 6 groups, which also chose the epoch" in text
+
+
+def test_groups_on_both_sides_are_told(ramp_video) -> None:
+    one = report(ramp_video())
+    clips = [*one.clips, Clip(path=Path("x.mp4"), label=LABELS[0], split="train", group="g3")]
+    text = Reader(run_page(report(ramp_video(), clips=clips))).text
+    assert "1 of these groups are in training too: the figures claim too much" in text
+    assert "apart from training" not in text
+
+
+def test_without_validation_the_last_epoch_was_kept(ramp_video) -> None:
+    clips = [Clip(path=Path("x.mp4"), label=LABELS[0], split="train")]
+    text = Reader(run_page(report(ramp_video(), clips=clips))).text
+    assert "epoch 3 of 3 was kept" in text
+    assert "training clips after the epoch" in text
 
 
 def test_a_video_that_is_gone_costs_its_pictures_only(tmp_path: Path) -> None:

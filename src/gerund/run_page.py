@@ -51,8 +51,8 @@ dl.facts + details { margin-top: 1rem }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: .5rem; margin: .75rem 0 }
 .tile { background: var(--soft); border-radius: .5rem; padding: .5rem .75rem }
 .tile b { display: block; font-size: 1.35rem; line-height: 1.3 }
-.tile.first { background: var(--accent); color: var(--paper) }
-.tile.first .dim { color: inherit }
+.tile:first-child { background: var(--accent); color: var(--paper) }
+.tile:first-child .dim { color: inherit }
 .bars { display: grid; grid-template-columns: minmax(6rem, max-content) 1fr max-content; gap: .3rem .75rem; align-items: center }
 .bars .name { overflow-wrap: anywhere; max-width: 18rem }
 .bars .share { font-variant-numeric: tabular-nums; text-align: right }
@@ -107,7 +107,7 @@ def run_page(report: RunReport) -> str:
     """The whole page."""
     parts = [headline(report), "<h2>What was trained on what</h2>", facts(report.facts), clip_table(report.clips)]
     if len(report.history) > 1:  # one epoch, or a head in closed form, draws no curve
-        parts += ["<h2>Training</h2>", history(report.history)]
+        parts += ["<h2>Training</h2>", history(report.history, validated=any(clip.split == "val" for clip in report.clips))]
     if report.evaluation is not None:
         parts += evaluated(report.evaluation, report.steps)
     parts += ["<h2>What the data shows</h2>", findings(report.findings)]
@@ -117,37 +117,44 @@ def run_page(report: RunReport) -> str:
 
 def headline(report: RunReport) -> str:
     """The figures on top, and what they are of."""
-    evaluation = report.evaluation
-    if evaluation is None:
+    if report.evaluation is None:
         return '<p class="verdict odd">No test and no validation clips: there is nothing to measure this model on.</p>'
+    metrics = report.evaluation.metrics
+    failed = len(metrics["failed"])
+    lost = f'<p class="bad">{failed} of them could not be decoded and count as wrong.</p>' if failed else ""
+    small = "95 % interval of top-1: bootstrap by group (2,000 draws)." if metrics["top1_interval"] else ""
+    return f'{measured_on(report, report.evaluation.clips)}{lost}{tiles(report.evaluation)}<p class="dim">{small}</p>'
+
+
+def measured_on(report: RunReport, clips: Sequence[Clip]) -> str:
+    groups = {group_of(clip) for clip in clips}
+    leaking = len(groups & {group_of(clip) for clip in report.clips if clip.split == "train"})
+    if report.side == "val":
+        chose = ", which also chose the epoch: expect less on new clips." if len(report.history) > 1 else "."
+        about = "No test clips. Measured on {} validation clips of {} groups" + chose
+    else:
+        about = "Measured on {} test clips of {} groups" + (", apart from training." if not leaking else ".")
+    leak = f'<p class="bad">{leaking} of these groups are in training too: the figures claim too much.</p>' if leaking else ""
+    return f"<p>{about.format(len(clips), len(groups))}</p>{leak}"
+
+
+def tiles(evaluation: Evaluation) -> str:
+    """The main figures, top-1 with its interval first."""
     metrics = evaluation.metrics
-    groups = len({group_of(clip) for clip in evaluation.clips})
-    about = {
-        "test": f"Measured on {len(evaluation.clips)} test clips of {groups} groups that training never saw.",
-        "val": f"No test clips. Measured on {len(evaluation.clips)} validation clips of {groups} groups, which also chose the epoch: "
-        "expect less on new clips.",
-    }[report.side]
     interval = metrics["top1_interval"]
-    tiles = [
-        (
-            "top-1",
-            percent(metrics["top1"]),
-            f"{percent(interval[0])} to {percent(interval[1])}" if interval else "one group only",
-        ),
-        *([("top-5", percent(metrics["top5"]), "among the first five")] if len(evaluation.labels) > 5 else []),
+    about = f"{percent(interval[0])} to {percent(interval[1])}" if interval else "one group only"
+    shown = [
+        ("top-1", percent(metrics["top1"]), about),
+        ("top-5", percent(metrics["top5"]), "among the first five"),
         ("mean class", percent(metrics["mean_class"]), "balanced accuracy"),
         ("macro F1", percent(metrics["macro_f1"]), "mean over classes"),
         ("calibration error", number(metrics["ece"]), "0 is perfect"),
         ("log loss", number(metrics["nll"]), f"guessing: {np.log(len(evaluation.labels)):.3f}"),
     ]
-    shown = "".join(
-        f'<div class="tile{" first" * (place == 0)}">{name}<b>{value}</b><span class="dim">{note}</span></div>'
-        for place, (name, value, note) in enumerate(tiles)
-    )
-    failed = len(metrics["failed"])
-    lost = f'<p class="bad">{failed} of them could not be decoded and count as wrong.</p>' if failed else ""
-    small = "95 % interval of top-1: bootstrap by group (2,000 draws)." if interval else ""
-    return f'<p>{about}</p>{lost}<div class="tiles">{shown}</div><p class="dim">{small}</p>'
+    if len(evaluation.labels) <= 5:
+        del shown[1]  # always 100 %
+    boxes = [f'<div class="tile">{name}<b>{value}</b><span class="dim">{note}</span></div>' for name, value, note in shown]
+    return f'<div class="tiles">{"".join(boxes)}</div>'
 
 
 def facts(values: Mapping[str, str]) -> str:
@@ -168,19 +175,20 @@ def folded(title: str, body: str, *, is_open: bool) -> str:
     return f"<details{' open' * is_open}><summary>{escape(title)}</summary>{body}</details>"
 
 
-def history(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Loss and accuracy over the epochs, side by side where there is room."""
+def history(rows: Sequence[Mapping[str, Any]], *, validated: bool) -> str:
+    """Loss and accuracy over the epochs, side by side where there is room. Not `validated`: the last epoch was kept."""
     losses = [float(row["val/loss"]) for row in rows]
-    kept = int(np.argmin(losses)) + 1
+    kept = int(np.argmin(losses)) + 1 if validated else len(rows)
+    second = "validation" if validated else "training clips after the epoch"
     charted = []
-    for title, train, val, percent in (
+    for title, train, val, share in (
         ("Loss", "train/loss", "val/loss", False),
         ("Top-1 accuracy", "train/accuracy_top1", "metrics/accuracy_top1", True),
     ):
-        lines = {"train": [float(row[train]) for row in rows], "validation": [float(row[val]) for row in rows]}
-        chart = charts.line_chart(f"{title} over the epochs", lines, kept=kept, percent=percent)
+        lines = {"train": [float(row[train]) for row in rows], second: [float(row[val]) for row in rows]}
+        chart = charts.line_chart(f"{title} over the epochs", lines, kept=kept, percent=share)
         charted.append(f"<figure><figcaption>{title}</figcaption>{chart}</figure>")
-    key = f'{colour_key({"train": "accent", "validation": "second"})} <span class="dim">dashed: epoch {kept} of {len(rows)} was kept</span>'
+    key = f'{colour_key({"train": "accent", second: "second"})} <span class="dim">dashed: epoch {kept} of {len(rows)} was kept</span>'
     return f'<div class="pair">{"".join(charted)}</div><p class="key">{key}</p>'
 
 
