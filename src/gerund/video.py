@@ -115,8 +115,8 @@ def read(
     """Decode a video once, in blocks of at most `block` frames, so that any length fits in memory.
 
     `fps`: the frames on screen at 0, 1/fps, 2/fps ... (see `sampling.at_rate`); None reads every frame. `resize` None keeps the
-    video's own size. Frames are upright (rotation metadata applied) and their `pts` count from the first frame. Damaged packets
-    are skipped. Raises VideoError when no frame at all can be decoded.
+    video's own size. Frames are as a player shows them (upright, their pixels made square) and their `pts` count from the first
+    frame. Damaged packets are skipped. Raises VideoError when no frame at all can be decoded.
     """
     convert = FrameConverter(resize)
     data: list[np.ndarray] = []
@@ -194,7 +194,7 @@ def decode_planned(path: Path, plan: Plan, *, threads: int, tick: Callable[[], N
                 decoded = context.decode(packet)
             except av.FFmpegError:
                 return
-            yield from ((plan.times[frame.pts], frame) for frame in decoded if frame.pts in plan.times)
+            yield from ((plan.times[frame.pts], marked(frame, stream)) for frame in decoded if frame.pts in plan.times)
 
         for packet, need in zip((packet for packet in container.demux(stream) if packet.size), plan.needs, strict=False):
             tick()
@@ -235,7 +235,18 @@ def from_keyframe(path: Path, seconds: float) -> Iterator[tuple[float, av.VideoF
         origin = float((stream.start_time or 0) * stream.time_base)
         container.seek(round((seconds + origin) * av.time_base))
         for frame in container.decode(stream):
-            yield (frame.time or 0.0) - origin, frame
+            yield (frame.time or 0.0) - origin, marked(frame, stream)
+
+
+def marked(frame: av.VideoFrame, stream: Any) -> av.VideoFrame:
+    """The frame, with the width of its pixels over their height in `opaque` where they are not square: PyAV tells it of streams only.
+
+    Less than 1 % is a rounding error of whoever scaled the video, and more than four times no camera makes: both count as square.
+    """
+    aspect = float(stream.sample_aspect_ratio or 1)
+    if 0.25 <= aspect <= 4 and abs(aspect - 1) > 0.01:
+        frame.opaque = aspect  # a number of its own for each frame: PyAV drops a shared one with the first frame that goes
+    return frame
 
 
 @dataclass(kw_only=True)
@@ -283,6 +294,7 @@ class Record:
             self.frames += 1
             self.damaged_frames += frame.is_corrupt
             self.rotation = frame.rotation
+            marked(frame, packet.stream)
         return frames
 
     def weigh(self, packet: Any, stream: Any) -> None:
@@ -508,7 +520,7 @@ class LiveClock:
 
 
 class FrameConverter:
-    """Decoded frame -> upright RGB picture (H, W, 3) uint8 of the size that `resize` asks for; one scaler for all frames.
+    """Decoded frame -> upright RGB picture (H, W, 3) uint8 with square pixels, of the size that `resize` asks for; one scaler for all.
 
     With `grey`, pictures are (H, W) uint8 of luma and cannot be letterboxed.
     """
@@ -520,7 +532,8 @@ class FrameConverter:
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
         turned = frame.rotation % 180 != 0
-        shown = (frame.width, frame.height) if turned else (frame.height, frame.width)
+        shown_width = frame.width * (frame.opaque if isinstance(frame.opaque, float) else 1.0)
+        shown = (shown_width, frame.height) if turned else (frame.height, shown_width)
         height, width = scaled_size(shown, self.resize)
         interpolation = Interpolation[self.resize.interpolation.upper()] if self.resize else Interpolation.BICUBIC
         if turned:
@@ -542,11 +555,11 @@ def planar_rgb(frame: av.VideoFrame) -> np.ndarray:
     return picture.transpose(1, 2, 0)
 
 
-def scaled_size(size: tuple[int, int], resize: Resize | None) -> tuple[int, int]:
-    """Height and width that a frame of `size` is scaled to, before cropping or padding."""
+def scaled_size(size: tuple[float, float], resize: Resize | None) -> tuple[int, int]:
+    """Height and width that a frame shown at `size` is scaled to, before cropping or padding."""
     height, width = size
     if resize is None:
-        return height, width
+        return round(height), round(width)
     if resize.fit == "squeeze":
         return resize.height, resize.width
     ratios = (resize.height / height, resize.width / width)
