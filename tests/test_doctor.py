@@ -26,6 +26,7 @@ from gerund.errors import DataError, ModelError
 from gerund.features import Extractor
 from gerund.manifest import of_split, write_manifest
 from gerund.types import Clip
+from layouts import write_ucf101
 from test_cli import run
 
 ACTIONS = ("walking", "waving")
@@ -132,6 +133,26 @@ def test_a_clip_that_starts_after_its_video_is_told(clips: list[Clip]) -> None:
     assert [each.kind for each in diagnosis.findings] == ["span-beyond-end"]
     assert diagnosis.healthy == clips
     assert "starts at 5 s, but the video ends at 1.60 s" in diagnosis.findings[0].message
+
+
+def test_a_file_that_an_official_list_names_but_that_is_missing_is_a_finding(tmp_path: Path) -> None:
+    write_ucf101(tmp_path)
+    videos = sorted((tmp_path / "UCF-101").rglob("*.avi"))
+    gone = videos.pop(3)
+    gone.unlink()
+    code, out, err = run("doctor", f"ucf101:{tmp_path}", "--workers", 1, "--json")
+    assert code == 3, err
+    findings = [each for each in json.loads(out)["findings"] if each["area"] == "file"]
+    assert {path: each["kind"] for each in findings for path in each["paths"]} == {
+        str(gone): "missing",
+        **{str(path): "empty" for path in videos},
+    }
+    assert f"{gone}: there is no such file" in [each["message"] for each in findings]
+    for path in videos:
+        path.unlink()
+    code, _, err = run("doctor", f"ucf101:{tmp_path}", "--workers", 1)
+    assert code == 1
+    assert "listed but not there (28 of 28 clips missing); is the download complete?" in err
 
 
 def test_a_random_split_is_told_and_the_leak_is_measured(clips: list[Clip], tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def doctor(
     """
     if workers is not None and workers < 1:
         raise UsageError(f"--workers {workers}: at least 1 is needed")
-    clips = load_dataset(data, split=split, group_pattern=group_pattern, allow_leak=True)
+    clips = load_dataset(data, split=split, group_pattern=group_pattern, allow_leak=True, allow_missing=True)
     diagnosis = Diagnosis(table=class_table(clips))
     examine_files(clips, workers or os.cpu_count() or 1, diagnosis)
     diagnosis.findings += check_clips(clips, published=is_published(data))
