@@ -158,7 +158,7 @@ def examine_files(clips: Sequence[Clip], workers: int, diagnosis: Diagnosis) -> 
             for index, inspection in inspect_all(paths, workers):
                 survey.add(index, inspection)
                 if inspection.fingerprint is not None and inspection.problem is None:
-                    fingerprints.add(index, inspection.fingerprint, seconds=inspection.seconds, frames=inspection.frames)
+                    fingerprints.add(index, inspection.fingerprint, seconds=inspection.seconds, frames=inspection.record.frames)
                 bar.advance(seconds=inspection.seconds)
         copies = exact_copies(survey.digests) + fingerprints.copies()
     diagnosis.findings += [*survey.problems(), *copy_findings(paths, survey.pixels, copies, clips)]
