@@ -25,6 +25,7 @@ from gerund.datasets import load_dataset, toy
 from gerund.errors import DataError, ModelError
 from gerund.features import Extractor
 from gerund.manifest import of_split, write_manifest
+from gerund.pages import sections
 from gerund.types import Clip
 from layouts import write_ucf101
 from test_cli import run
@@ -225,6 +226,17 @@ def test_the_page_stands_alone_and_escapes_what_files_are_called(clips: list[Cli
     assert "&lt;b&gt;é &amp; so.avi" in text
     assert "<i>" not in text
     assert "not-video" in text
+
+
+def test_a_page_unfolds_a_few_findings_and_folds_many() -> None:
+    def shown(count: int) -> str:
+        (found,) = sections([{"area": "file", "kind": "empty", "message": f"{number}.mp4"} for number in range(count)], "bad")
+        return found
+
+    assert shown(10).startswith("<details open>")
+    assert shown(11).startswith("<details>")
+    assert "and 2 more" in shown(502)
+    assert shown(502).count("<li>") == 500
 
 
 def test_an_output_that_cannot_be_written_is_told(clips: list[Clip], tmp_path: Path) -> None:
