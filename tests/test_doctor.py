@@ -110,6 +110,15 @@ def test_of_a_family_the_largest_is_the_original(clips: list[Clip], tmp_path: Pa
     assert {each.others for each in diagnosis.findings} == {(clips[0].path,)}
 
 
+def test_what_is_said_of_a_copy_is_true_of_its_original_not_of_another_copy(clips: list[Clip], tmp_path: Path) -> None:
+    halves = spoil(clips[:3], tmp_path, TEN_WAYS["half-size re-encode"][0], "half")
+    mirrored = spoil(clips[:3], tmp_path, TEN_WAYS["mirrored re-encode"][0], "mirrored")
+    both = spoil(mirrored, tmp_path, TEN_WAYS["half-size re-encode"][0], "both")  # liker the mirrored one than the original
+    diagnosis = gerund.doctor([*clips[:3], *halves, *mirrored, *both], workers=2)
+    told = {each.paths[0]: "mirrored, as" in each.message for each in diagnosis.findings if each.kind == "near-duplicate"}
+    assert told == {clip.path: False for clip in halves} | {clip.path: True for clip in [*mirrored, *both]}
+
+
 def test_odd_but_usable_files_are_remarks_and_stay(clips: list[Clip], tmp_path: Path) -> None:
     frames = toy.perform("jumping", 7, seconds=2.0)
     with video.Writer(tmp_path / "uneven.mp4") as writer:

@@ -193,7 +193,7 @@ def copy_findings(paths: Sequence[Path], pixels: np.ndarray, copies: Sequence[Co
 
 
 def families(copies: Sequence[Copy], pixels: np.ndarray) -> dict[int, dict[int, Copy]]:
-    """Original -> its copies, each with the pair that shows it best (exact before near)."""
+    """Original -> its copies, each with the pair that shows it best: one with the original before one with another copy, exact before near."""
     parent: dict[int, int] = {}
 
     def root(index: int) -> int:
@@ -201,19 +201,22 @@ def families(copies: Sequence[Copy], pixels: np.ndarray) -> dict[int, dict[int, 
             index = parent[index]
         return index
 
-    best: dict[int, Copy] = {}
+    pairs: dict[int, list[Copy]] = defaultdict(list)
     for copy in copies:
         parent[root(copy.second)] = root(copy.first)
-        for index in (copy.first, copy.second):
-            if index not in best or copy.similarity > best[index].similarity:
-                best[index] = copy
+        pairs[copy.first].append(copy)
+        pairs[copy.second].append(copy)
     members: dict[int, list[int]] = defaultdict(list)
     for index in parent:
         members[root(index)].append(index)
     found = {}
     for family in members.values():
         original = min(family, key=lambda index: (-pixels[index], index))
-        found[original] = {index: best[index] for index in sorted(family) if index != original}
+        found[original] = {
+            index: max(pairs[index], key=lambda pair: (original in (pair.first, pair.second), pair.similarity))
+            for index in sorted(family)
+            if index != original
+        }
     return dict(sorted(found.items()))
 
 
