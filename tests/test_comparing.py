@@ -23,6 +23,7 @@ from gerund.metrics import lead_error
 from gerund.recipes import RECIPES
 from gerund.types import Clip
 from test_cli import run
+from test_prototype import write_squares
 
 QUICK = replace(RECIPES["default"], head="transformer", epochs=3, head_options={"width": 8, "dense_width": 8, "heads": 1})
 WORDS = ("--backbones", "pixels:8", "--num-frames", 4, "--epochs", 2, "--workers", 1)
@@ -175,15 +176,7 @@ def test_the_error_of_a_lead_is_that_of_groups_drawn_anew():
 
 @pytest.fixture(scope="module")
 def clips_folder(tmp_path_factory):
-    """Two classes of eight clips, a bright square on the left or on the right; two clips of each group."""
-    folder = tmp_path_factory.mktemp("comparing") / "été clips"
-    for label, place in (("left", 0), ("right", 8)):
-        (folder / label).mkdir(parents=True)
-        for number in range(8):
-            picture = np.full((16, 16, 3), 10 * number, np.uint8)
-            picture[4:12, place : place + 8] = 200
-            video.write(folder / label / f"{label}{number // 2}-{number % 2}.mp4", [picture] * 6, fps=6)
-    return folder
+    return write_squares(tmp_path_factory.mktemp("comparing") / "été clips", clips=8, frames=6)
 
 
 PATTERN = ("--group-pattern", r"(\w+)-")

@@ -29,7 +29,7 @@ def found_among(seen: list[Inspection]) -> list[tuple[int, int, bool]]:
     with Fingerprints(len(seen), (PARTS, SIDE, SIDE)) as fingerprints:
         for index, inspection in enumerate(seen):
             assert inspection.fingerprint is not None
-            fingerprints.add(index, inspection.fingerprint, seconds=inspection.seconds, frames=inspection.frames)
+            fingerprints.add(index, inspection.fingerprint, seconds=inspection.seconds, frames=inspection.record.frames)
         return [(copy.first, copy.second, copy.mirrored) for copy in fingerprints.copies()]
 
 

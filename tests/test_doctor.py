@@ -25,7 +25,9 @@ from gerund.datasets import load_dataset, toy
 from gerund.errors import DataError, ModelError
 from gerund.features import Extractor
 from gerund.manifest import of_split, write_manifest
+from gerund.pages import sections
 from gerund.types import Clip
+from layouts import write_ucf101
 from test_cli import run
 
 ACTIONS = ("walking", "waving")
@@ -108,6 +110,15 @@ def test_of_a_family_the_largest_is_the_original(clips: list[Clip], tmp_path: Pa
     assert {each.others for each in diagnosis.findings} == {(clips[0].path,)}
 
 
+def test_what_is_said_of_a_copy_is_true_of_its_original_not_of_another_copy(clips: list[Clip], tmp_path: Path) -> None:
+    halves = spoil(clips[:3], tmp_path, TEN_WAYS["half-size re-encode"][0], "half")
+    mirrored = spoil(clips[:3], tmp_path, TEN_WAYS["mirrored re-encode"][0], "mirrored")
+    both = spoil(mirrored, tmp_path, TEN_WAYS["half-size re-encode"][0], "both")  # liker the mirrored one than the original
+    diagnosis = gerund.doctor([*clips[:3], *halves, *mirrored, *both], workers=2)
+    told = {each.paths[0]: "mirrored, as" in each.message for each in diagnosis.findings if each.kind == "near-duplicate"}
+    assert told == {clip.path: False for clip in halves} | {clip.path: True for clip in [*mirrored, *both]}
+
+
 def test_odd_but_usable_files_are_remarks_and_stay(clips: list[Clip], tmp_path: Path) -> None:
     frames = toy.perform("jumping", 7, seconds=2.0)
     with video.Writer(tmp_path / "uneven.mp4") as writer:
@@ -132,6 +143,26 @@ def test_a_clip_that_starts_after_its_video_is_told(clips: list[Clip]) -> None:
     assert [each.kind for each in diagnosis.findings] == ["span-beyond-end"]
     assert diagnosis.healthy == clips
     assert "starts at 5 s, but the video ends at 1.60 s" in diagnosis.findings[0].message
+
+
+def test_a_file_that_an_official_list_names_but_that_is_missing_is_a_finding(tmp_path: Path) -> None:
+    write_ucf101(tmp_path)
+    videos = sorted((tmp_path / "UCF-101").rglob("*.avi"))
+    gone = videos.pop(3)
+    gone.unlink()
+    code, out, err = run("doctor", f"ucf101:{tmp_path}", "--workers", 1, "--json")
+    assert code == 3, err
+    findings = [each for each in json.loads(out)["findings"] if each["area"] == "file"]
+    assert {path: each["kind"] for each in findings for path in each["paths"]} == {
+        str(gone): "missing",
+        **{str(path): "empty" for path in videos},
+    }
+    assert f"{gone}: there is no such file" in [each["message"] for each in findings]
+    for path in videos:
+        path.unlink()
+    code, _, err = run("doctor", f"ucf101:{tmp_path}", "--workers", 1)
+    assert code == 1
+    assert "listed but not there (28 of 28 clips missing); is the download complete?" in err
 
 
 def test_a_random_split_is_told_and_the_leak_is_measured(clips: list[Clip], tmp_path: Path) -> None:
@@ -204,6 +235,17 @@ def test_the_page_stands_alone_and_escapes_what_files_are_called(clips: list[Cli
     assert "&lt;b&gt;é &amp; so.avi" in text
     assert "<i>" not in text
     assert "not-video" in text
+
+
+def test_a_page_unfolds_a_few_findings_and_folds_many() -> None:
+    def shown(count: int) -> str:
+        (found,) = sections([{"area": "file", "kind": "empty", "message": f"{number}.mp4"} for number in range(count)], "bad")
+        return found
+
+    assert shown(10).startswith("<details open>")
+    assert shown(11).startswith("<details>")
+    assert "and 2 more" in shown(502)
+    assert shown(502).count("<li>") == 500
 
 
 def test_an_output_that_cannot_be_written_is_told(clips: list[Clip], tmp_path: Path) -> None:

@@ -483,6 +483,56 @@ def test_a_full_disk_is_one_clear_error_and_what_was_made_stays(
     assert np.array_equal(rows_of(again, paths[0]), rows_of(kept, paths[0]))
 
 
+LIMITED = """
+import resource, sys
+from gerund.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
+sys.exit(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit on the size of files there")
+def test_a_disk_that_fills_up_costs_what_did_not_fit_and_nothing_else(tmp_path: Path, ramp_video: RampVideo) -> None:
+    label = tmp_path / "clips" / "label"
+    long = ramp_video(500, name="long", step=0, folder=label)
+    short = [noise_video(label / f"short {number}.mp4", 150, number) for number in range(3)]
+    assert (
+        min(path.stat().st_size for path in short) > long.stat().st_size
+    )  # large files come first: they are done when it happens
+
+    def extract(limit: int) -> subprocess.CompletedProcess[str]:
+        words = [
+            "extract",
+            tmp_path / "clips",
+            "--backbone",
+            "pixels:8",
+            "--fps",
+            "native",
+            "--workers",
+            1,
+            "--cache",
+            tmp_path / "cache",
+        ]
+        return subprocess.run(
+            [sys.executable, "-c", LIMITED, *map(str, [limit, *words])], capture_output=True, text=True, timeout=120, check=False
+        )
+
+    full = extract(50_000)  # bytes: room for 150 rows of 136 bytes, not for 500
+    said = [line for line in full.stderr.splitlines() if "cannot be stored" in line]
+    assert full.returncode == 1, full.stderr
+    assert len(said) == 1
+    assert said[0].endswith("features cannot be stored (File too large); choose another place with --cache")
+    assert "Traceback" not in full.stderr
+    kept = blocks(tmp_path)
+    assert len(kept) == 3
+    assert FeatureCache(tmp_path / "cache").verify() == {"checked": 3, "removed": []}
+    assert not list((tmp_path / "cache").rglob(".*"))  # no lock, nothing half-written
+    again = extract(10**9)
+    assert again.returncode == 0, again.stderr
+    assert len(blocks(tmp_path)) == 4
+    assert kept.items() <= blocks(tmp_path).items()
+
+
 def test_the_cache_is_listed_verified_and_pruned(tmp_path: Path, pixels: Backbone, ramp_video: RampVideo) -> None:
     made = extractor(pixels, tmp_path)
     made.extract([ramp_video(30, name="a"), ramp_video(31, name="b")])

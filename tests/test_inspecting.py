@@ -16,6 +16,7 @@ import damaging
 from gerund import inspecting, video
 from gerund.datasets import toy
 from gerund.inspecting import PARTS, SIDE, Parts, as_values, from_values, inspect, inspect_all
+from test_video import turned
 
 CODECS = [
     ("libx264", ".mp4"),
@@ -48,7 +49,7 @@ def healthy(action: np.ndarray, tmp_path: Path) -> Callable[..., Path]:
 def test_a_healthy_file_has_no_problem(healthy: Callable[..., Path], codec: str, suffix: str) -> None:
     seen = inspect(healthy(codec, suffix))
     assert (seen.problem, seen.reason) == (None, "")
-    assert (seen.width, seen.height, seen.frames) == (160, 120, 50)
+    assert (seen.record.width, seen.record.height, seen.record.frames) == (160, 120, 50)
     assert seen.seconds == pytest.approx(2.0, abs=0.05)
     assert seen.uneven <= 0.05
 
@@ -88,7 +89,7 @@ def test_a_missing_file_and_an_empty_one_are_told_apart(tmp_path: Path) -> None:
 
 def test_a_truncated_file_says_how_much_is_there(healthy: Callable[..., Path], tmp_path: Path) -> None:
     seen = inspect(damaging.truncated(healthy(), tmp_path / "cut"))
-    assert seen.reason == f"the header promises 50 frames, {seen.frames} are there"
+    assert seen.reason == f"the header promises 50 frames, {seen.record.frames} are there"
 
 
 def test_black_frozen_and_single_frame_videos_are_named(healthy: Callable[..., Path], action: np.ndarray) -> None:
@@ -111,14 +112,9 @@ def test_uneven_times_are_measured(action: np.ndarray, tmp_path: Path) -> None:
     assert inspect(tmp_path / "uneven.mp4").uneven == pytest.approx(1 / 3, abs=0.03)
 
 
-def test_a_turned_video_tells_its_rotation(healthy: Callable[..., Path], tmp_path: Path) -> None:
-    source = healthy("libx264", ".mp4")
-    data = bytearray(source.read_bytes())
-    place = data.index(b"tkhd") + 4 + 40
-    matrix = [0, 1 << 16, 0, -(1 << 16) & 0xFFFFFFFF, 0, 0, 0, 0, 1 << 30]
-    data[place : place + 36] = b"".join(value.to_bytes(4, "big") for value in matrix)
-    seen = inspect(damaging.written(tmp_path / "turned", ".mp4", data))
-    assert abs(seen.rotation) == 90
+def test_a_turned_video_tells_its_rotation(healthy: Callable[..., Path]) -> None:
+    seen = inspect(turned(healthy("libx264", ".mp4"), 90))
+    assert abs(seen.record.rotation) == 90
     assert seen.problem is None
 
 
@@ -128,7 +124,7 @@ def test_a_folder_of_images_is_inspected_like_a_video(action: np.ndarray, tmp_pa
     for number, frame in enumerate(action[:20]):
         Image.fromarray(frame).save(tmp_path / f"{number}.png")
     seen = inspect(tmp_path)
-    assert (seen.problem, seen.frames, seen.container) == (None, 20, "images")
+    assert (seen.problem, seen.record.frames, seen.record.container) == (None, 20, "images")
     (tmp_path / "7.png").write_text("no picture")
     assert inspect(tmp_path).problem == "truncated"
 
@@ -229,7 +225,7 @@ def test_a_file_that_the_system_withholds_is_told(healthy: Callable[..., Path], 
     def withheld(*_: object) -> str:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(inspecting, "content_digest", withheld)
+    monkeypatch.setattr(inspecting, "whole_digest", withheld)
     seen = inspect(healthy())
     assert (seen.problem, seen.reason) == ("unreadable", "the system does not let it be read (Permission denied)")
 

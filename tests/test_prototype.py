@@ -156,17 +156,20 @@ def test_a_wrong_option_is_named(options, words):
         build_head("prototype", token_dim=5, num_classes=K, num_frames=3, options=options)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Two classes of six clips each: a bright square that stays in the left half, or in the right one."""
-    folder = tmp_path_factory.mktemp("prototype") / "clips"
+def write_squares(folder, *, clips, frames):
+    """Two classes: a bright square on the left or on the right, for a second; two clips of each group (left0-0.mp4, left0-1.mp4)."""
     for label, place in (("left", 0), ("right", 8)):
         (folder / label).mkdir(parents=True)
-        for number in range(6):
+        for number in range(clips):
             picture = np.full((16, 16, 3), 10 * number, np.uint8)
             picture[4:12, place : place + 8] = 200
-            video.write(folder / label / f"{number}.mp4", [picture] * 8, fps=8)
+            video.write(folder / label / f"{label}{number // 2}-{number % 2}.mp4", [picture] * frames, fps=frames)
     return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_squares(tmp_path_factory.mktemp("prototype") / "clips", clips=6, frames=8)
 
 
 def test_a_run_has_one_row_and_a_model_that_answers(folder, tmp_path):
@@ -175,6 +178,6 @@ def test_a_run_has_one_row_and_a_model_that_answers(folder, tmp_path):
     assert [row["epoch"] for row in rows] == ["1"]
     assert run.metrics["test"]["top1"] == 1
     assert (run.run / "history.png").stat().st_size > 0
-    assert gerund.Recognizer.load(run.run).predict(folder / "right" / "0.mp4").label == "right"
+    assert gerund.Recognizer.load(run.run).predict(folder / "right" / "right0-0.mp4").label == "right"
     with pytest.raises(UsageError, match="no checkpoint there"):
         gerund.train(resume=run.run)

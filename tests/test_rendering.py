@@ -7,6 +7,7 @@ from PIL import Image
 from gerund import rendering, video
 from gerund.errors import UsageError, VideoError
 from gerund.types import Clip
+from test_video import anamorphic
 
 SCORES = [("kicking", 0.75), ("jumping", 0.2), ("waving", 0.05)]
 
@@ -61,6 +62,19 @@ def test_the_video_itself_is_not_covered(source, tmp_path):
     factor = picture.shape[1] // original.shape[1]
     shown = picture[: original.shape[0] * factor]
     assert np.abs(shown.astype(int) - int(original.mean())).max() < 12
+
+
+@pytest.mark.parametrize(("suffix", "width"), [(".mp4", 48), (".gif", 48), (".mp4", 200)])
+def test_an_anamorphic_video_is_drawn_as_a_player_shows_it(tmp_path, suffix, width):
+    picture = np.zeros((60, width, 3), np.uint8)
+    source = anamorphic(tmp_path / "dvd.mp4", [picture] * 3, "2")
+    rendering.annotate(Clip(path=source), SCORES, tmp_path / f"out{suffix}")
+    factor = 4 if width == 48 else 1  # 96 and 400 pixels wide on screen; the first is enlarged to be at least 320
+    (height, shown), panel = (
+        video.frame_at(tmp_path / f"out{suffix}", 0.0).shape[:2],
+        rendering.answer_panel(2 * width * factor, SCORES),
+    )
+    assert (height, shown) == (60 * factor + len(panel), 2 * width * factor)
 
 
 def test_the_panel_shows_longer_bars_for_higher_scores():

@@ -296,6 +296,68 @@ def test_extreme_shapes_have_the_size_asked_for(tmp_path: Path, size: tuple[int,
     assert next(video.read(path, resize=Resize(height=20, width=30, fit=fit, scale=0.9))).data.shape == (1, 20, 30, 3)
 
 
+# --- pixels that are not square
+
+
+def anamorphic(path: Path, pictures: list[np.ndarray], aspect: str, codec: str = "libx264") -> Path:
+    """Write pictures with the width of a pixel over its height."""
+    with av.open(str(path), "w") as out:
+        stream: Any = out.add_stream(codec, rate=25)
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(aspect)
+        for picture in pictures:
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        out.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize(("codec", "suffix"), [("libx264", ".mp4"), ("libx264", ".mkv"), ("libx264", ".ts"), ("mpeg4", ".avi")])
+@pytest.mark.parametrize("fps", [None, 8])
+def test_pixels_that_are_not_square_are_read_square(tmp_path: Path, codec: str, suffix: str, fps: float | None) -> None:
+    path = anamorphic(tmp_path / f"dvd{suffix}", [quadrants()] * 9, "3/2", codec)
+    pictures = joined(video.read(path, fps=fps)).data
+    assert pictures.shape == ((9 if fps is None else 3), 64, 144, 3)
+    for picture in pictures:
+        assert_corners(picture, RED, GREEN, BLUE, WHITE)
+
+
+@pytest.mark.parametrize("fit", ["crop", "letterbox", "squeeze"])
+@pytest.mark.parametrize(("aspect", "axis"), [("2", 1), ("1/2", 0)])
+def test_every_fit_sees_an_anamorphic_video_as_a_player_shows_it(tmp_path: Path, fit: Any, aspect: str, axis: int) -> None:
+    shape = Resize(height=32, width=32, fit=fit, interpolation="area")
+    picture = np.zeros((64, 64, 3), np.uint8)
+    picture[24:40, 24:40] = WHITE
+    stored = next(video.read(anamorphic(tmp_path / "stored.mp4", [picture], aspect), resize=shape)).data[0]
+    shown = next(video.read(anamorphic(tmp_path / "shown.mp4", [picture.repeat(2, axis)], "1"), resize=shape)).data[0]
+    np.testing.assert_allclose(stored, shown, atol=20)
+    squeezed = next(video.read(anamorphic(tmp_path / "square.mp4", [picture], "1"), resize=shape)).data[0]
+    assert np.array_equal(stored, squeezed) == (fit == "squeeze")
+
+
+def test_a_turned_anamorphic_picture_is_stretched_along_its_own_rows(tmp_path: Path) -> None:
+    path = turned(anamorphic(tmp_path / "phone.mp4", [quadrants()], "2"), 90)
+    picture = joined(video.read(path)).data[0]
+    assert picture.shape == (192, 64, 3)
+    assert_corners(picture, BLUE, RED, WHITE, GREEN)
+    assert video.frame_at(path, 0.0).shape == (192, 64, 3)
+
+
+def test_every_frame_of_a_stream_keeps_the_shape_of_its_pixels(tmp_path: Path) -> None:
+    path = anamorphic(tmp_path / "broadcast.ts", [quadrants()] * 20, "16/11")
+    arrived = [frame for _, _, frame in video.live(str(path), name="broadcast")]
+    convert = video.FrameConverter(None)
+    while len(arrived) > 1:  # what one frame knows must not end with another
+        arrived.pop(0)
+        assert {convert(frame).shape for frame in arrived} == {(64, 140, 3)}
+
+
+@pytest.mark.parametrize("aspect", ["1", "1280/1281", "1/60", "60"])
+def test_a_shape_of_pixels_that_cannot_be_seen_or_believed_changes_nothing(tmp_path: Path, aspect: str) -> None:
+    path = anamorphic(tmp_path / "clip.mp4", [quadrants()], aspect)
+    assert joined(video.read(path)).data.shape == (1, 64, 96, 3)
+
+
 # --- files that are short, broken, or no video
 
 

@@ -127,7 +127,7 @@ def doctor(
     """
     if workers is not None and workers < 1:
         raise UsageError(f"--workers {workers}: at least 1 is needed")
-    clips = load_dataset(data, split=split, group_pattern=group_pattern, allow_leak=True)
+    clips = load_dataset(data, split=split, group_pattern=group_pattern, allow_leak=True, allow_missing=True)
     diagnosis = Diagnosis(table=class_table(clips))
     examine_files(clips, workers or os.cpu_count() or 1, diagnosis)
     diagnosis.findings += check_clips(clips, published=is_published(data))
@@ -158,7 +158,7 @@ def examine_files(clips: Sequence[Clip], workers: int, diagnosis: Diagnosis) -> 
             for index, inspection in inspect_all(paths, workers):
                 survey.add(index, inspection)
                 if inspection.fingerprint is not None and inspection.problem is None:
-                    fingerprints.add(index, inspection.fingerprint, seconds=inspection.seconds, frames=inspection.frames)
+                    fingerprints.add(index, inspection.fingerprint, seconds=inspection.seconds, frames=inspection.record.frames)
                 bar.advance(seconds=inspection.seconds)
         copies = exact_copies(survey.digests) + fingerprints.copies()
     diagnosis.findings += [*survey.problems(), *copy_findings(paths, survey.pixels, copies, clips)]
@@ -193,7 +193,7 @@ def copy_findings(paths: Sequence[Path], pixels: np.ndarray, copies: Sequence[Co
 
 
 def families(copies: Sequence[Copy], pixels: np.ndarray) -> dict[int, dict[int, Copy]]:
-    """Original -> its copies, each with the pair that shows it best (exact before near)."""
+    """Original -> its copies, each with the pair that shows it best: one with the original before one with another copy, exact before near."""
     parent: dict[int, int] = {}
 
     def root(index: int) -> int:
@@ -201,19 +201,22 @@ def families(copies: Sequence[Copy], pixels: np.ndarray) -> dict[int, dict[int, 
             index = parent[index]
         return index
 
-    best: dict[int, Copy] = {}
+    pairs: dict[int, list[Copy]] = defaultdict(list)
     for copy in copies:
         parent[root(copy.second)] = root(copy.first)
-        for index in (copy.first, copy.second):
-            if index not in best or copy.similarity > best[index].similarity:
-                best[index] = copy
+        pairs[copy.first].append(copy)
+        pairs[copy.second].append(copy)
     members: dict[int, list[int]] = defaultdict(list)
     for index in parent:
         members[root(index)].append(index)
     found = {}
     for family in members.values():
         original = min(family, key=lambda index: (-pixels[index], index))
-        found[original] = {index: best[index] for index in sorted(family) if index != original}
+        found[original] = {
+            index: max(pairs[index], key=lambda pair: (original in (pair.first, pair.second), pair.similarity))
+            for index in sorted(family)
+            if index != original
+        }
     return dict(sorted(found.items()))
 
 

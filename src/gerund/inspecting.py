@@ -10,7 +10,7 @@ import hashlib
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,28 +37,22 @@ CHUNK = 2**20
 class Inspection:
     """What a file turned out to be. `problem` is the kind of what is wrong with it, None for a healthy one, and `reason` says it.
 
-    `frames` and `seconds` are what was decoded. `uneven` is the share of frames that do not follow at the usual distance.
-    `fingerprint` is (PARTS, SIDE, SIDE) uint8, None when no frame was decoded.
+    `record` is what decoding met, `seconds` how long the decoded frames last. `uneven` is the share of frames that do not follow at
+    the usual distance. `fingerprint` is (PARTS, SIDE, SIDE) uint8, None when no frame was decoded.
     """
 
     problem: str | None = None
     reason: str = ""
     digest: str = ""
     size: int = 0
-    container: str = ""
-    codec: str = ""
-    pixel_format: str | None = None
-    width: int = 0
-    height: int = 0
-    rotation: int = 0
-    frames: int = 0
+    record: video.Record = field(default_factory=video.Record)
     seconds: float = 0.0
     uneven: float = 0.0
     fingerprint: np.ndarray | None = None
 
     @property
     def fps(self) -> float:
-        return self.frames / self.seconds if self.seconds else 0.0
+        return self.record.frames / self.seconds if self.seconds else 0.0
 
 
 class Parts:
@@ -169,15 +163,9 @@ def inspect_content(path: Path, tick: Callable[[], None]) -> Inspection:
     return Inspection(
         problem=kind,
         reason=sentence,
-        digest=content_digest(path, tick),
+        digest=whole_digest(path, tick),
         size=sum(file.stat().st_size for file in files_of(path)),
-        container=record.container,
-        codec=record.codec,
-        pixel_format=record.pixel_format,
-        width=record.width,
-        height=record.height,
-        rotation=record.rotation,
-        frames=record.frames,
+        record=record,
         seconds=look.seconds if record.frames else 0.0,
         uneven=look.uneven,
         fingerprint=look.parts.means() if record.frames else None,
@@ -188,7 +176,7 @@ def files_of(path: Path) -> list[Path]:
     return sorted(entry for entry in path.iterdir() if entry.is_file()) if path.is_dir() else [path]
 
 
-def content_digest(path: Path, tick: Callable[[], None] = lambda: None) -> str:
+def whole_digest(path: Path, tick: Callable[[], None] = lambda: None) -> str:
     """SHA-256 of the whole content; of a folder of images, of all of them in order."""
     digest = hashlib.sha256()
     for entry in files_of(path):
@@ -230,7 +218,7 @@ def as_values(inspection: Inspection) -> dict[str, Any]:
 def from_values(values: dict[str, Any]) -> Inspection:
     text = values["fingerprint"]
     picture = None if text is None else np.frombuffer(base64.b64decode(text), np.uint8).reshape(PARTS, SIDE, SIDE)
-    return Inspection(**values | {"fingerprint": picture})
+    return Inspection(**values | {"fingerprint": picture, "record": video.Record(**values["record"])})
 
 
 class WorkerSide(workers.WorkerSide):

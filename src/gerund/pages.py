@@ -9,6 +9,8 @@ from typing import Any
 
 SHOWN = 500
 """Findings of one kind that a page lists at most."""
+FEW = 10
+"""Up to so many are in sight at once; more unfold at a touch."""
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b2430; --paper: #fff; --soft: #f2f4f6; --line: #d8dde3; --dim: #5b6673;
@@ -21,10 +23,12 @@ h1 { font-size: 1.4rem; overflow-wrap: anywhere } h2 { font-size: 1.1rem; margin
 .verdict { font-weight: 600 } .bad { color: var(--bad) } .good { color: var(--good) } .odd { color: var(--odd) }
 details { border: 1px solid var(--line); border-radius: .5rem; margin: .5rem 0; padding: .5rem .75rem }
 summary { cursor: pointer; font-weight: 600 }
-li { overflow-wrap: anywhere; margin: .25rem 0 } .dim { color: var(--dim) }
+ul { margin: .5rem 0; padding-left: 1.25rem } li { overflow-wrap: anywhere; margin: .25rem 0 }
+.dim { color: var(--dim) } summary .dim { font-weight: 400 }
 .wide { overflow-x: auto } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
-th, td { border-bottom: 1px solid var(--line); padding: .3rem .6rem; text-align: right } th { background: var(--soft) }
-th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere }
+th, td { border-bottom: 1px solid var(--line); padding: .3rem .4rem; text-align: right } th { background: var(--soft) }
+th:first-child, td:first-child { text-align: left; overflow-wrap: break-word; min-width: 5.5rem; max-width: 24rem }
+.facts td { text-align: left; overflow-wrap: anywhere }
 """
 
 
@@ -77,7 +81,7 @@ def sections(findings: Sequence[Mapping[str, Any]], colour: str) -> list[str]:
     for (area, kind), messages in kinds.items():
         more = f'<p class="dim">and {len(messages) - SHOWN} more</p>' if len(messages) > SHOWN else ""
         head = f'<summary><span class="{colour}">{escape(kind)}</span> <span class="dim">{escape(area)}, {len(messages)}</span></summary>'
-        found.append(f"<details open>{head}{listing(messages[:SHOWN])}{more}</details>")
+        found.append(f"<details{' open' * (len(messages) <= FEW)}>{head}{listing(messages[:SHOWN])}{more}</details>")
     return found
 
 
@@ -92,8 +96,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def statistics(values: Mapping[str, Any]) -> str:
-    rows = []
+    lines = []
     for name, value in values.items():
-        shown = ", ".join(f"{key}: {each}" for key, each in value.items()) if isinstance(value, Mapping) else str(value)
-        rows.append({"": name.replace("_", " "), "value": shown})
-    return table(rows)
+        shown = ", ".join(f"{key}: {each}" for key, each in value.items()) if isinstance(value, Mapping) else f"{value:,}"
+        lines.append(f"<tr><td>{escape(name.replace('_', ' '))}</td><td>{escape(shown)}</td></tr>")
+    return f'<table class="facts"><tbody>{"".join(lines)}</tbody></table>'

@@ -37,9 +37,10 @@ class Survey:
         self.bytes = 0
 
     def add(self, index: int, inspection: Inspection) -> None:
+        record = inspection.record
         self.bytes += inspection.size
-        if inspection.frames:
-            self.frames[index], self.pixels[index] = inspection.frames, inspection.width * inspection.height
+        if record.frames:
+            self.frames[index], self.pixels[index] = record.frames, record.width * record.height
             self.count(inspection)
         if inspection.problem is not None:
             self.broken[index] = (inspection.problem, inspection.reason)
@@ -48,16 +49,17 @@ class Survey:
         self.digests[index] = inspection.digest
         if inspection.uneven > UNEVEN_SHARE:
             self.odd["variable-frame-rate"].append(index)
-        if inspection.rotation:
+        if record.rotation:
             self.odd["rotated"].append(index)
-        if inspection.pixel_format not in ORDINARY_PIXELS:
-            self.odd[f"pixel-format {inspection.pixel_format}"].append(index)
+        if record.pixel_format not in ORDINARY_PIXELS:
+            self.odd[f"pixel-format {record.pixel_format}"].append(index)
 
     def count(self, inspection: Inspection) -> None:
-        self.counts["containers"][inspection.container] += 1
-        self.counts["codecs"][inspection.codec] += 1
-        self.counts["pixel_formats"][str(inspection.pixel_format)] += 1
-        self.counts["sizes"][f"{inspection.width}x{inspection.height}"] += 1
+        record = inspection.record
+        self.counts["containers"][record.container] += 1
+        self.counts["codecs"][record.codec] += 1
+        self.counts["pixel_formats"][str(record.pixel_format)] += 1
+        self.counts["sizes"][f"{record.width}x{record.height}"] += 1
         self.counts["fps"][f"{inspection.fps:.3g}"] += 1
 
     def problems(self) -> Iterator[Finding]:

@@ -127,8 +127,8 @@ def read(
     """Decode a video once, in blocks of at most `block` frames, so that any length fits in memory.
 
     `fps`: the frames on screen at 0, 1/fps, 2/fps ... (see `sampling.at_rate`); None reads every frame. `resize` None keeps the
-    video's own size. Frames are upright (rotation metadata applied) and their `pts` count from the first frame. Damaged packets
-    are skipped. Raises VideoError when no frame at all can be decoded.
+    video's own size. Frames are as a player shows them (upright, their pixels made square) and their `pts` count from the first
+    frame. Damaged packets are skipped. Raises VideoError when no frame at all can be decoded.
     """
     convert = FrameConverter(resize)
     data: list[np.ndarray] = []
@@ -198,7 +198,7 @@ def plan_of(path: Path, fps: float) -> Plan | None:
 def decode_planned(path: Path, plan: Plan, *, threads: int, tick: Callable[[], None]) -> Iterator[tuple[float, av.VideoFrame]]:
     """Decode what a plan needs. Frames are the same, pixel by pixel, as when everything is decoded."""
     with opened(path) as (container, stream):
-        context = use_threads(stream.codec_context, threads)
+        context, aspect = use_threads(stream.codec_context, threads), pixel_aspect(stream)
         gap = False
 
         def wanted(packet: Any) -> Iterator[tuple[float, av.VideoFrame]]:
@@ -206,7 +206,7 @@ def decode_planned(path: Path, plan: Plan, *, threads: int, tick: Callable[[], N
                 decoded = context.decode(packet)
             except av.FFmpegError:
                 return
-            yield from ((plan.times[frame.pts], frame) for frame in decoded if frame.pts in plan.times)
+            yield from ((plan.times[frame.pts], marked(frame, aspect)) for frame in decoded if frame.pts in plan.times)
 
         for packet, need in zip((packet for packet in container.demux(stream) if packet.size), plan.needs, strict=False):
             tick()
@@ -244,10 +244,29 @@ def frame_at(path: Path, seconds: float, resize: Resize | None = None) -> np.nda
 def from_keyframe(path: Path, seconds: float) -> Iterator[tuple[float, av.VideoFrame]]:
     """Frames from the last key frame before a time on, without decoding what comes before."""
     with opened(path) as (container, stream):
-        origin = float((stream.start_time or 0) * stream.time_base)
+        origin, aspect = float((stream.start_time or 0) * stream.time_base), pixel_aspect(stream)
         container.seek(round((seconds + origin) * av.time_base))
         for frame in container.decode(stream):
-            yield (frame.time or 0.0) - origin, frame
+            yield (frame.time or 0.0) - origin, marked(frame, aspect)
+
+
+class PixelAspect(float):
+    """Width of a frame's pixels over their height. It travels in `frame.opaque`, since PyAV tells it of streams only."""
+
+
+def pixel_aspect(stream: Any) -> float:
+    """Width of a stream's pixels over their height.
+
+    Less than 1 % is a rounding error of whoever scaled the video, and more than four times no camera makes: both count as square.
+    """
+    aspect = float(stream.sample_aspect_ratio or 1)
+    return aspect if 0.25 <= aspect <= 4 and abs(aspect - 1) > 0.01 else 1.0
+
+
+def marked(frame: av.VideoFrame, aspect: float) -> av.VideoFrame:
+    if aspect != 1:
+        frame.opaque = PixelAspect(aspect)  # a new one for each frame: PyAV drops a shared one with the first frame that goes
+    return frame
 
 
 @dataclass(kw_only=True)
@@ -264,6 +283,7 @@ class Record:
     width: int = 0
     height: int = 0
     rotation: int = 0
+    pixel_aspect: float = 1.0
     promised_frames: int | None = None
     promised_seconds: float | None = None
     seconds: float = 0.0
@@ -276,7 +296,7 @@ class Record:
     def open(self, container: Any, stream: Any) -> None:
         context = stream.codec_context
         self.container, self.codec, self.pixel_format = container.format.name, context.name, context.pix_fmt
-        self.width, self.height = context.width, context.height
+        self.width, self.height, self.pixel_aspect = context.width, context.height, pixel_aspect(stream)
         self.promised_frames = stream.frames or None
         if container.duration and container.format.name.startswith(TIMED_HEADERS):
             self.promised_seconds = container.duration / av.time_base
@@ -295,6 +315,7 @@ class Record:
             self.frames += 1
             self.damaged_frames += frame.is_corrupt
             self.rotation = frame.rotation
+            marked(frame, self.pixel_aspect)
         return frames
 
     def weigh(self, packet: Any, stream: Any) -> None:
@@ -475,6 +496,7 @@ REORDERED = 64
 def arriving(container: Any, stream: Any) -> Iterator[Arrival]:
     use_threads(stream.codec_context, 1)
     record = Record()
+    record.open(container, stream)
     arrivals: dict[int | None, float] = {}
     usual = 1 / float(stream.average_rate or stream.guessed_rate or 25)
     stamp = -usual
@@ -521,7 +543,7 @@ class LiveClock:
 
 
 class FrameConverter:
-    """Decoded frame -> upright RGB picture (H, W, 3) uint8 of the size that `resize` asks for; one scaler for all frames.
+    """Decoded frame -> upright RGB picture (H, W, 3) uint8 with square pixels, of the size that `resize` asks for; one scaler for all.
 
     With `grey`, pictures are (H, W) uint8 of luma and cannot be letterboxed.
     """
@@ -533,7 +555,8 @@ class FrameConverter:
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
         turned = frame.rotation % 180 != 0
-        shown = (frame.width, frame.height) if turned else (frame.height, frame.width)
+        shown_width = frame.width * (frame.opaque if isinstance(frame.opaque, PixelAspect) else 1.0)
+        shown = (shown_width, frame.height) if turned else (frame.height, shown_width)
         height, width = scaled_size(shown, self.resize)
         interpolation = Interpolation[self.resize.interpolation.upper()] if self.resize else Interpolation.BICUBIC
         if turned:
@@ -555,11 +578,11 @@ def planar_rgb(frame: av.VideoFrame) -> np.ndarray:
     return picture.transpose(1, 2, 0)
 
 
-def scaled_size(size: tuple[int, int], resize: Resize | None) -> tuple[int, int]:
-    """Height and width that a frame of `size` is scaled to, before cropping or padding."""
+def scaled_size(size: tuple[float, float], resize: Resize | None) -> tuple[int, int]:
+    """Height and width that a frame shown at `size` is scaled to, before cropping or padding."""
     height, width = size
     if resize is None:
-        return height, width
+        return round(height), round(width)
     if resize.fit == "squeeze":
         return resize.height, resize.width
     ratios = (resize.height / height, resize.width / width)

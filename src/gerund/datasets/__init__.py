@@ -56,6 +56,9 @@ SPLIT_NUMBERS = ("ucf101", "ucf101-top5", "hmdb51")
 CLASS_MAPS = ("list", "frames")
 """Data sets whose labels may be numbers; `name:path::file` gives their class map."""
 
+COMPLETE = ("ucf101", "ucf101-top5")
+"""Data sets whose every listed file must be there."""
+
 PUBLISHED = frozenset({"ucf101", "ucf101-top5", "hmdb51", "kinetics", "ssv2", "activitynet", "toy"})
 """Data sets whose labels are a publisher's own list."""
 
@@ -69,15 +72,17 @@ def load_dataset(
     split: int | None = None,
     group_pattern: str | None = None,
     allow_leak: bool = False,
+    allow_missing: bool = False,
     background: bool = False,
 ) -> list[Clip]:
     """Clips of a folder, a CSV, or `name:path` (one of DATASETS); a list of clips is taken as it is.
 
     `split` is the number of an official split. `group_pattern` is a regular expression whose first bracket (or whole match) in a
     file's name is its group. `background` adds clips of unlabelled time as the class `background`. Raises DataError for what
-    cannot be used, and for a given split that parts a group unless `allow_leak`.
+    cannot be used, for a given split that parts a group unless `allow_leak`, and for files that an official list names but that
+    are not there; `allow_missing` puts up with some, not with all.
     """
-    clips = list(data) if not isinstance(data, str | Path) else load_by_name(str(data), split)
+    clips = list(data) if not isinstance(data, str | Path) else load_by_name(str(data), split, allow_missing=allow_missing)
     clips = [with_group(clip, group_pattern) for clip in clips]
     if background:
         clips = with_background(clips)
@@ -94,7 +99,7 @@ def is_published(data: str | Path | Sequence[Clip]) -> bool:
     return isinstance(data, str) and data.partition(":")[0] in PUBLISHED and (":" in data or data == "toy")
 
 
-def load_by_name(data: str, split: int | None) -> list[Clip]:
+def load_by_name(data: str, split: int | None, *, allow_missing: bool) -> list[Clip]:
     name, colon, rest = data.partition(":")
     if data == "toy":
         name, rest = "toy", str(default_cache() / "toy")
@@ -110,7 +115,19 @@ def load_by_name(data: str, split: int | None) -> list[Clip]:
     if split is not None and name not in SPLIT_NUMBERS:
         raise UsageError(f"--split {split}: {name} data has no numbered splits; leave the option out")
     options = {"classes": Path(classes).expanduser()} if classes else {}
-    return DATASETS[name](path, split=split, **options)
+    clips = DATASETS[name](path, split=split, **options)
+    if name in COMPLETE:
+        check_complete(clips, allow_missing=allow_missing)
+    return clips
+
+
+def check_complete(clips: Sequence[Clip], *, allow_missing: bool) -> None:
+    """Raise DataError for clips whose file is not there; with `allow_missing` only when none is."""
+    missing = [clip.path for clip in clips if not clip.path.exists()]
+    if missing and not (allow_missing and len(missing) < len(clips)):
+        raise DataError(
+            f"{missing[0]}: listed but not there ({len(missing)} of {len(clips)} clips missing); is the download complete?"
+        )
 
 
 def with_group(clip: Clip, pattern: str | None) -> Clip:
