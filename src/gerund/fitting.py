@@ -9,17 +9,21 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import lightning
 import numpy as np
 import torch
+from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+from lightning.fabric.strategies import DDPStrategy
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from torch.nn import functional
 
-from gerund.errors import ModelError, TrainingError
+from gerund import progress
+from gerund.errors import ModelError, TrainingError, UsageError
 from gerund.features import Extraction
 from gerund.heads import Head
 from gerund.manifest import group_of
@@ -32,6 +36,93 @@ from gerund.types import Clip
 GRADIENT_CLIP = 1.0
 TOKEN_MEMORY = 2**31
 """Bytes that all versions of the training clips' tokens may take together."""
+PATIENCE_WITH_THE_FIRST = timedelta(days=7)
+"""How long the others wait for what the first process of a team does alone."""
+NO_CLIP = -100
+"""The target of a row that stands for no clip: it has no loss, no gradient, and is not counted."""
+
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Team:
+    """Processes that train one head together, `devices` on each of `nodes` machines. The one of `rank` 0 speaks and writes."""
+
+    devices: int = 1
+    nodes: int = 1
+    rank: int = 0
+    fabric: Any = None
+
+    @property
+    def size(self) -> int:
+        return self.devices * self.nodes
+
+    @property
+    def is_first(self) -> bool:
+        return self.rank == 0
+
+    def shared(self, make: Callable[[], Made]) -> Made:
+        """What the first process makes, in all of them."""
+        if self.fabric is None:
+            return make()
+        return self.fabric.broadcast(make() if self.is_first else None)
+
+
+ALONE = Team()
+
+
+def team_shape(devices: int | None, nodes: int | None) -> tuple[int, int]:
+    """Processes per machine, and machines: as given, or as torchrun has started them. Raises UsageError when the two differ."""
+    for flag, count in (("--devices", devices), ("--nodes", nodes)):
+        if count is not None and count < 1:
+            raise UsageError(f"{flag} {count}: at least 1 is needed")
+    if not TorchElasticEnvironment.detect():
+        return devices or 1, nodes or 1
+    local = int(os.environ["LOCAL_WORLD_SIZE"])
+    started = local, int(os.environ["WORLD_SIZE"]) // local
+    if (devices or started[0], nodes or started[1]) != started:
+        raise UsageError(
+            f"--devices {devices or started[0]} --nodes {nodes or started[1]}: torchrun has started {started[0]} processes "
+            f"on each of {started[1]} machines; leave the two out, or give torchrun the same numbers"
+        )
+    return started
+
+
+def join(devices: int, nodes: int, device: str) -> Team:
+    """Meet the other processes, which torchrun or SLURM has started. All but the first fall silent.
+
+    Raises UsageError when nobody has started them, or a machine has fewer devices.
+    """
+    if devices * nodes == 1:
+        return ALONE
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"--devices {devices} --nodes {nodes}: not with --device {device}; give cpu, cuda, or leave it out")
+    if not (TorchElasticEnvironment.detect() or started_by_slurm(devices, nodes)):
+        raise UsageError(
+            f"--devices {devices} --nodes {nodes}: one process per device is needed, and they are started from outside: "
+            f"torchrun {f'--nnodes {nodes} ' if nodes > 1 else ''}--nproc-per-node {devices} -m gerund train ..., "
+            f"or under SLURM srun --nodes {nodes} --ntasks-per-node {devices} gerund train ..."
+        )
+    on_gpu = device != "cpu" and torch.cuda.is_available()
+    if on_gpu and torch.cuda.device_count() < devices:
+        raise UsageError(f"--devices {devices}: this machine has {torch.cuda.device_count()}")
+    quiet_lightning()
+    fabric = lightning.Fabric(
+        accelerator="cuda" if on_gpu else "cpu",
+        devices=devices,
+        num_nodes=nodes,
+        strategy=DDPStrategy(timeout=PATIENCE_WITH_THE_FIRST),
+    )
+    fabric.launch()
+    progress.quiet = progress.quiet or fabric.global_rank > 0
+    progress.silent = fabric.global_rank > 0
+    return Team(devices=devices, nodes=nodes, rank=fabric.global_rank, fabric=fabric)
+
+
+def started_by_slurm(devices: int, nodes: int) -> bool:
+    """Whether srun has started this process, and just as many others as are wanted."""
+    counts = tuple(int(os.environ.get(name, "0")) for name in ("SLURM_NTASKS_PER_NODE", "SLURM_NNODES"))
+    return counts == (devices, nodes) and SLURMEnvironment.detect()
 
 
 @dataclass(frozen=True)
@@ -99,24 +190,32 @@ class Epoch:
 
 
 class Batches:
-    """Batches of a token set. In training, epoch e shuffles the clips and takes a random version of each, from (seed, e) alone."""
+    """Batches of a token set. In training, epoch e shuffles the clips and takes a random version of each, from (seed, e) alone.
 
-    def __init__(self, tokens: TokenSet, batch_size: int, seed: int | None) -> None:
-        self.tokens, self.batch_size, self.seed = tokens, batch_size, seed
+    A batch is `x` (n, T, D), `valid` (n, T), `targets` (n,), and the targets (N,) of `everyone`: a batch of N is dealt out to the
+    processes of a team. Whoever gets nothing is given a row that stands for no clip.
+    """
+
+    def __init__(self, tokens: TokenSet, batch_size: int, seed: int | None, team: Team = ALONE) -> None:
+        self.tokens, self.batch_size, self.seed, self.team = tokens, batch_size, seed, team
         self.epoch = 0
 
     def __len__(self) -> int:
         return math.ceil(len(self.tokens) / self.batch_size)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
         count = len(self.tokens)
         order, versions = np.arange(count), np.zeros(count, np.int64)
         if self.seed is not None:
             generator = np.random.default_rng([self.seed, self.epoch])
             order, versions = generator.permutation(count), generator.integers(len(self.tokens.data), size=count)
         for part in np.array_split(order, len(self)):  # even parts: no batch of one, which batch norms cannot use
-            rows, version = torch.from_numpy(part), torch.from_numpy(versions[part])
-            yield self.tokens.data[version, rows].float(), self.tokens.valid[version, rows], self.tokens.targets[rows]
+            everyone = self.tokens.targets[torch.from_numpy(part)]
+            own = part[self.team.rank :: self.team.size]
+            chosen = own if len(own) else part[:1]
+            rows, version = torch.from_numpy(chosen), torch.from_numpy(versions[chosen])
+            targets = self.tokens.targets[rows] if len(own) else torch.tensor([NO_CLIP])
+            yield self.tokens.data[version, rows].float(), self.tokens.valid[version, rows], targets, everyone
 
 
 class HeadModule(lightning.LightningModule):
@@ -130,20 +229,23 @@ class HeadModule(lightning.LightningModule):
         self.train_hits: list[Tensor] = []
         self.val_outputs: list[tuple[Tensor, Tensor]] = []
 
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, logits: Tensor, targets: Tensor, everyone: Tensor) -> Tensor:
+        """These rows' part in the mean loss over `everyone`; the parts of all processes add up to it."""
         weights = None if self.class_weights is None else self.class_weights.to(logits.device)
-        return functional.cross_entropy(logits, targets, weights, label_smoothing=self.recipe.label_smoothing)
+        total = len(everyone) if weights is None else weights[everyone].sum()
+        smoothing = self.recipe.label_smoothing
+        return functional.cross_entropy(logits, targets, weights, label_smoothing=smoothing, reduction="sum") / total
 
-    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> Tensor:
-        x, valid, targets = batch
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor, Tensor], _: int) -> Tensor:
+        x, valid, targets, everyone = batch
         logits = self.head(x, valid)
-        loss = self.loss(logits, targets)
+        loss = self.loss(logits, targets, everyone) * self.trainer.world_size  # gradients are averaged over the processes
         self.train_losses.append(loss.detach())
-        self.train_hits.append(logits.detach().argmax(1) == targets)
+        self.train_hits.append((logits.detach().argmax(1) == targets)[targets != NO_CLIP])
         return loss
 
-    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> None:
-        x, valid, targets = batch
+    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor, Tensor], _: int) -> None:
+        x, valid, targets = batch[:3]
         self.val_outputs.append((self.head(x, valid).float(), targets))
 
     def configure_optimizers(self) -> Any:
@@ -157,10 +259,16 @@ class HeadModule(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def measure(self, epoch: int, seconds: float) -> Epoch:
-        """The epoch that has just ended. Raises TrainingError when its loss is not finite."""
+        """The epoch that has just ended, the training clips of all processes taken together. Each has seen all validation clips.
+
+        Raises TrainingError when its loss is not finite.
+        """
         logits, targets = (torch.cat(parts) for parts in zip(*self.val_outputs, strict=True))
-        train_loss = float(torch.stack(self.train_losses).mean())
-        train_top1 = float(torch.cat(self.train_hits).float().mean())
+        hits = torch.cat(self.train_hits)
+        means = torch.stack(
+            [torch.stack(self.train_losses).mean(), hits.sum(), torch.tensor(float(len(hits)), device=hits.device)]
+        )
+        train_loss, num_hits, num_clips = self.trainer.strategy.reduce(means, reduce_op="mean").tolist()
         for collected in (self.val_outputs, self.train_losses, self.train_hits):
             collected.clear()
         if not math.isfinite(train_loss) or not bool(torch.isfinite(logits).all()):
@@ -170,11 +278,11 @@ class HeadModule(lightning.LightningModule):
             epoch=epoch,
             time=seconds,
             train_loss=train_loss,
-            val_loss=float(self.loss(logits, targets)),
+            val_loss=float(self.loss(logits, targets, targets)),
             top1=float((ranked[:, 0] == targets).float().mean()),
             top5=float((ranked[:, :5] == targets[:, None]).any(1).float().mean()),
             lr=float(self.trainer.optimizers[0].param_groups[0]["lr"]),
-            train_top1=train_top1,
+            train_top1=num_hits / num_clips,
         )
 
 
@@ -189,6 +297,7 @@ class Journal(Callback):
     """After each epoch: measure it, tell the caller, write the checkpoints, and stop when patience or time is over.
 
     All randomness of an epoch comes from the seed and the epoch's number, so that a resumed run goes on exactly as if never stopped.
+    In a team all processes decide alike, since they hear of each epoch from the first.
     """
 
     def __init__(self, recipe: Recipe, folder: Path | None, batches: Batches, on_epoch: Callable[[Epoch, bool], None]) -> None:
@@ -206,10 +315,11 @@ class Journal(Callback):
 
     def on_train_epoch_start(self, trainer: Any, module: HeadModule) -> None:  # type: ignore[override]
         self.batches.epoch = trainer.current_epoch
-        torch.manual_seed(self.recipe.seed * 1_000_003 + trainer.current_epoch)
+        torch.manual_seed(self.recipe.seed * 1_000_003 + trainer.current_epoch + (trainer.global_rank << 40))
 
     def on_train_epoch_end(self, trainer: Any, module: HeadModule) -> None:  # type: ignore[override]
-        epoch = module.measure(trainer.current_epoch + 1, self.earlier + time.monotonic() - self.started)
+        measured = module.measure(trainer.current_epoch + 1, self.earlier + time.monotonic() - self.started)
+        epoch = trainer.strategy.broadcast(measured)
         best = min(self.history, key=lambda each: each.val_loss, default=None)
         better = best is None or epoch.val_loss < best.val_loss
         self.history.append(epoch)
@@ -229,10 +339,12 @@ class Journal(Callback):
             note(why)
 
     def save(self, trainer: Any, path: Path) -> None:
-        path.parent.mkdir(exist_ok=True)
         partial = path.with_name(f".{path.name}.{os.getpid()}")
-        trainer.save_checkpoint(partial)
-        partial.replace(path)
+        if trainer.is_global_zero:
+            path.parent.mkdir(exist_ok=True)
+        trainer.save_checkpoint(partial)  # all processes meet here, the first writes
+        if trainer.is_global_zero:
+            partial.replace(path)
 
 
 def fit(
@@ -245,19 +357,20 @@ def fit(
     folder: Path | None,
     on_epoch: Callable[[Epoch, bool], None],
     checkpoint: Path | None = None,
+    team: Team = ALONE,
 ) -> list[Epoch]:
     """Train a head and leave it with the weights of its last epoch; `on_epoch` hears of each epoch and whether it is the best yet.
 
     A head in closed form is solved at once, which counts as one epoch. Checkpoints go to `folder`, without which nothing is written
-    or said; `checkpoint` is one to go on from. Raises TrainingError when the loss is no longer finite, and
-    KeyboardInterrupt on Ctrl-C, with everything up to the last whole epoch on disk.
+    or said; `checkpoint` is one to go on from. Each process of a `team` calls this with the same clips. Raises TrainingError when
+    the loss is no longer finite, and KeyboardInterrupt on Ctrl-C, with everything up to the last whole epoch on disk.
     """
     if head.in_closed_form:
         history = [solve(head, train, val, recipe)]
         on_epoch(history[0], True)
         return history
     head.prepare(train.data[0].float(), train.valid[0])
-    batches = Batches(train, recipe.batch_size, recipe.seed)
+    batches = Batches(train, recipe.batch_size, recipe.seed, team)
     journal = Journal(recipe, folder, batches, on_epoch)
     module = HeadModule(head, recipe, recipe.epochs * len(batches), balanced_weights(train) if recipe.class_weights else None)
     quiet_lightning()
@@ -265,7 +378,9 @@ def fit(
         warnings.simplefilter("ignore")
         trainer = lightning.Trainer(
             accelerator={"cpu": "cpu", "mps": "mps"}.get(device, "cuda"),
-            devices=1,
+            devices=team.devices,
+            num_nodes=team.nodes,
+            strategy="ddp" if team.size > 1 else "auto",
             max_epochs=recipe.epochs,
             gradient_clip_val=GRADIENT_CLIP,
             callbacks=[journal],
@@ -295,10 +410,10 @@ def solve(head: Head, train: TokenSet, val: TokenSet, recipe: Recipe) -> Epoch:
     module = HeadModule(head, recipe, 1, balanced_weights(train) if recipe.class_weights else None)
     losses, ranks = [], []
     for side in (train, val):
-        logits = torch.cat([head(x, valid) for x, valid, _ in Batches(side, 1024, None)])
+        logits = torch.cat([head(x, valid) for x, valid, *_ in Batches(side, 1024, None)])
         if not bool(torch.isfinite(logits).all()):
             raise TrainingError("the features of some clips are too large to solve for the head's weights")
-        losses.append(float(module.loss(logits, side.targets)))
+        losses.append(float(module.loss(logits, side.targets, side.targets)))
         ranks.append(logits.argsort(1, descending=True) == side.targets[:, None])
     return Epoch(
         epoch=1,
@@ -326,9 +441,9 @@ def fit_quietly(head: Head, train: TokenSet, recipe: Recipe, class_weights: Tens
     optimizer, schedule = (made["optimizer"], made["lr_scheduler"]["scheduler"]) if isinstance(made, dict) else (made, None)
     for batches.epoch in range(epochs):
         torch.manual_seed(recipe.seed * 1_000_003 + batches.epoch)
-        for x, valid, targets in batches:
+        for x, valid, *targets in batches:
             optimizer.zero_grad()
-            module.loss(head(x.to(device), valid.to(device)), targets.to(device)).backward()
+            module.loss(head(x.to(device), valid.to(device)), *(each.to(device) for each in targets)).backward()
             torch.nn.utils.clip_grad_norm_(head.parameters(), GRADIENT_CLIP)
             optimizer.step()
             if schedule is not None:
