@@ -315,6 +315,7 @@ class Journal(Callback):
 
     def on_train_epoch_start(self, trainer: Any, module: HeadModule) -> None:  # type: ignore[override]
         self.batches.epoch = trainer.current_epoch
+        module.train()  # Lightning leaves modules in the mode it finds them in, and a recogniser's head is in eval mode
         torch.manual_seed(self.recipe.seed * 1_000_003 + trainer.current_epoch + (trainer.global_rank << 40))
 
     def on_train_epoch_end(self, trainer: Any, module: HeadModule) -> None:  # type: ignore[override]
