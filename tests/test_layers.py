@@ -18,7 +18,7 @@ LAYERS = {
     7: "cli serving",
     6.5: "comparing benchmarking",
     6: "training pretraining diagnosis distributed steps downloading frame_folders",
-    5.5: "crossfitting",
+    5.5: "crossfitting finetuning",
     5.4: "leaderboard",
     5.2: "trials",
     5: "evaluation timeline watching exporting predicting fitting leakage",

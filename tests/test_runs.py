@@ -186,7 +186,7 @@ def test_a_head_is_in_training_mode_in_every_epoch_whatever_mode_it_comes_in(cli
 
 def test_class_weights_make_rare_classes_heavier():
     tokens = fitting.TokenSet(torch.zeros(1, 4, 1, 1), torch.ones(1, 4, 1), torch.tensor([0, 0, 0, 1]), torch.arange(4))
-    weights = fitting.balanced_weights(tokens)
+    weights = fitting.balanced_weights(tokens.targets)
     assert weights.tolist() == pytest.approx([2 / 3, 2])
     assert weights[tokens.targets].mean() == pytest.approx(1)
 

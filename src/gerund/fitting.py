@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import lightning
 import numpy as np
@@ -246,11 +246,15 @@ class HeadModule(lightning.LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor, Tensor], _: int) -> None:
         x, valid, targets = batch[:3]
-        self.val_outputs.append((self.head(x, valid).float(), targets))
+        real = targets != NO_CLIP
+        self.val_outputs.append((self.head(x, valid).float()[real], targets[real]))
+
+    def parameter_groups(self) -> Any:
+        return self.head.parameters()
 
     def configure_optimizers(self) -> Any:
         kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[self.recipe.optimizer]
-        optimizer = kind(self.head.parameters(), lr=self.recipe.lr, weight_decay=self.recipe.weight_decay)
+        optimizer = kind(self.parameter_groups(), lr=self.recipe.lr, weight_decay=self.recipe.weight_decay)
         if self.recipe.schedule == "constant":
             return optimizer
         schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -286,11 +290,31 @@ class HeadModule(lightning.LightningModule):
         )
 
 
+class TuningModule(HeadModule):
+    """The same around a head on top of a backbone, whose parameters learn at a rate of their own."""
+
+    def parameter_groups(self) -> Any:
+        learning = {name: each for name, each in self.head.named_parameters() if each.requires_grad}
+        backbone = [each for name, each in learning.items() if name.startswith("backbone.")]
+        rest = [each for name, each in learning.items() if not name.startswith("backbone.")]
+        return [{"params": rest}, {"params": backbone, "lr": self.recipe.lr_backbone}]
+
+
 def cosine(progress: float, warmup: float) -> float:
     """Linear warm-up, then half a cosine down to 0, as a share of the peak learning rate."""
     if progress < warmup:
         return (progress + 1e-3) / (warmup + 1e-3)
     return 0.5 * (1 + math.cos(math.pi * min((progress - warmup) / max(1 - warmup, 1e-9), 1.0)))
+
+
+class Loader(Protocol):
+    """What training goes through in an epoch: batches as `Batches` has them, dealt out from the seed and the epoch's number."""
+
+    epoch: int
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]: ...
 
 
 class Journal(Callback):
@@ -300,7 +324,7 @@ class Journal(Callback):
     In a team all processes decide alike, since they hear of each epoch from the first.
     """
 
-    def __init__(self, recipe: Recipe, folder: Path | None, batches: Batches, on_epoch: Callable[[Epoch, bool], None]) -> None:
+    def __init__(self, recipe: Recipe, folder: Path | None, batches: Loader, on_epoch: Callable[[Epoch, bool], None]) -> None:
         self.recipe, self.folder, self.batches, self.on_epoch = recipe, folder, batches, on_epoch
         self.history: list[Epoch] = []
         self.earlier = 0.0
@@ -373,7 +397,26 @@ def fit(
     head.prepare(train.data[0].float(), train.valid[0])
     batches = Batches(train, recipe.batch_size, recipe.seed, team)
     journal = Journal(recipe, folder, batches, on_epoch)
-    module = HeadModule(head, recipe, recipe.epochs * len(batches), balanced_weights(train) if recipe.class_weights else None)
+    module = HeadModule(
+        head, recipe, recipe.epochs * len(batches), balanced_weights(train.targets) if recipe.class_weights else None
+    )
+    run_epochs(module, batches, Batches(val, 1024, None), journal, device=device, checkpoint=checkpoint, team=team)
+    return journal.history
+
+
+def run_epochs(
+    module: HeadModule,
+    batches: Loader,
+    val: Loader,
+    journal: Journal,
+    *,
+    device: str,
+    checkpoint: Path | None,
+    team: Team,
+    precision: Literal["32-true", "bf16-mixed"] = "32-true",
+) -> None:
+    """Train a module over the journal's epochs, validating after each; raises as `fit` does."""
+    recipe, folder = journal.recipe, journal.folder
     quiet_lightning()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -382,6 +425,7 @@ def fit(
             devices=team.devices,
             num_nodes=team.nodes,
             strategy="ddp" if team.size > 1 else "auto",
+            precision=precision,
             max_epochs=recipe.epochs,
             gradient_clip_val=GRADIENT_CLIP,
             callbacks=[journal],
@@ -393,13 +437,12 @@ def fit(
             num_sanity_val_steps=0,
         )
         try:
-            trainer.fit(module, batches, Batches(val, 1024, None), ckpt_path=checkpoint, weights_only=True)
+            trainer.fit(module, batches, val, ckpt_path=checkpoint, weights_only=True)
         except SystemExit:  # what Lightning makes of a Ctrl-C
             raise KeyboardInterrupt from None
         except OSError as error:
             raise ModelError(f"{folder}: cannot be written ({error.strerror}); what was there before is intact") from None
-    head.eval()
-    return journal.history
+    module.head.eval()
 
 
 @torch.inference_mode()
@@ -408,7 +451,7 @@ def solve(head: Head, train: TokenSet, val: TokenSet, recipe: Recipe) -> Epoch:
     started = time.monotonic()
     head.solve(train.data[0], train.valid[0], train.targets, train.groups)
     head.eval()
-    module = HeadModule(head, recipe, 1, balanced_weights(train) if recipe.class_weights else None)
+    module = HeadModule(head, recipe, 1, balanced_weights(train.targets) if recipe.class_weights else None)
     losses, ranks = [], []
     for side in (train, val):
         logits = torch.cat([head(x, valid) for x, valid, *_ in Batches(side, 1024, None)])
@@ -457,7 +500,7 @@ def quiet_lightning() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def balanced_weights(train: TokenSet) -> Tensor:
-    """A weight per class (K,) with mean 1 over the clips: the rarer the class, the heavier each of its clips."""
-    counts = torch.bincount(train.targets).float()
-    return len(train) / (len(counts) * counts)
+def balanced_weights(targets: Tensor) -> Tensor:
+    """A weight per class (K,) with mean 1 over the clips (N,): the rarer the class, the heavier each of its clips."""
+    counts = torch.bincount(targets).float()
+    return len(targets) / (len(counts) * counts)

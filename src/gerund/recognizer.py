@@ -392,7 +392,7 @@ pipeline_tag: video-classification
 
 Use it: `gerund predict THIS_FOLDER video.mp4`, or in Python `gerund.Recognizer.load("THIS_FOLDER")("video.mp4")`.
 
-- Backbone: {backbone.name} (frozen; weights: {backbone.origin}), {backbone.resize.width} x {backbone.resize.height} pixels
+- Backbone: {backbone.name} (weights: {backbone.origin}), {backbone.resize.width} x {backbone.resize.height} pixels
 - Frames: {f"{rate:g} per second" if rate else "all"}; {sampling.num_frames} time steps ({sampling.take}{", with motion" if sampling.motion else ""})
 - Head: {recognizer.head_name}, {sum(parameter.numel() for parameter in recognizer.head.parameters()):,} trained parameters{result}
 

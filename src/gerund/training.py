@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from gerund import fitting, heads, reporting
+from gerund import finetuning, fitting, heads, reporting
 from gerund.backbones import Backbone, load_backbone
 from gerund.cache import FeatureCache
 from gerund.calibration import without_temperature
@@ -27,7 +27,7 @@ from gerund.metrics import expected_calibration_error
 from gerund.progress import note, progress
 from gerund.recipes import Recipe, as_config, resolve
 from gerund.recognizer import Recognizer, model_card
-from gerund.runs import append_row, check_free, find_checkpoint, make_run_folder, run_of, write_json, write_rows
+from gerund.runs import FINETUNE, append_row, check_free, find_checkpoint, make_run_folder, run_of, write_json, write_rows
 from gerund.sampling import Sampling
 from gerund.types import Clip
 
@@ -77,6 +77,8 @@ def train(
     auto: bool = False,
     head: str | None = None,
     head_options: dict[str, str | float] | None = None,
+    finetune: Literal["last-stage", "all"] | None = None,
+    lr_backbone: float | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     optimizer: Literal["adamw", "adam"] | None = None,
@@ -153,8 +155,12 @@ def train(
         Network over time: prototype, transformer, bilstm, mean or frame. Its options are --head.width 256 and so on.
     head_options
         Options of the head, as --head.width 256.
+    finetune
+        Train the backbone first, its last-stage or all of it, on augmented frames; for those who have a GPU.
+    lr_backbone
+        Peak learning rate of the backbone in fine-tuning.
     epochs
-        Passes over the training clips, at most.
+        Passes over the training clips, at most; in fine-tuning too.
     batch_size
         Clips per training step.
     optimizer
@@ -206,6 +212,7 @@ def train(
     if resume is not None:
         return resume_training(find_checkpoint(resume), recipe, config, given, cache, out, devices, nodes)
     settings = resolve(recipe, config, given | {"data": data if isinstance(data, str | Path) else None})
+    settings = with_tuning_checked(settings, auto, given)
     heads.head_options(settings.head, settings.head_options)  # what cannot be is told before any work is done
     check_free(out)
     team = assembled(settings, devices, nodes, auto)  # nothing has been written before all are there
@@ -225,6 +232,26 @@ def train(
     for line in (*notes, *(f"Check: {finding.message}" for finding in check_clips(clips, published=is_published(source)))):
         note(line)
     return train_on(clips, settings, cache, out, auto=auto, team=team)
+
+
+def with_tuning_checked(settings: Recipe, auto: bool, given: dict[str, Any]) -> Recipe:
+    """The settings, with a head that learns over epochs when the backbone shall learn. Raises UsageError for what does not go together."""
+    if settings.finetune is None:
+        if given["lr_backbone"] is not None:
+            raise UsageError(f"--lr-backbone {settings.lr_backbone:g}: only for --finetune last-stage or all")
+        return settings
+    if auto or settings.precision == "int8" or not settings.bundle:
+        flag = "--auto" if auto else "--no-bundle" if not settings.bundle else "--precision int8"
+        raise UsageError(f"--finetune {settings.finetune}: not with {flag}")
+    if settings.backbone.startswith("pixels"):
+        raise UsageError(f"--finetune {settings.finetune}: backbone {settings.backbone} has no weights to train; choose another")
+    if not heads.head_class(settings.head).in_closed_form:
+        return settings
+    if given["head"] is not None:
+        raise UsageError(
+            f"--finetune {settings.finetune}: head {settings.head} has no epochs; choose --head transformer or another"
+        )
+    return replace(settings, head="transformer")
 
 
 def assembled(settings: Recipe, devices: int | None, nodes: int | None, auto: bool = False) -> Team:
@@ -252,8 +279,12 @@ def tell_of_idle_settings(settings: Recipe, given: dict[str, Any]) -> None:
 def train_on(
     clips: list[Clip], settings: Recipe, cache: Path | None, out: Path | None, *, auto: bool = False, team: Team = ALONE
 ) -> Training:
-    """Train on clips that have their splits; `auto` chooses the head first."""
+    """Train on clips that have their splits; `auto` chooses the head first, `finetune` trains the backbone first."""
     recognizer = untrained(clips, settings, cache)
+    if settings.finetune:
+        run = team.shared(lambda: begun_run(clips, settings, None, out))
+        recognizer = with_tuned_backbone(recognizer, clips, settings, cache, run, None, team)
+        return finish(recognizer, extract_views(recognizer, settings, clips, team), clips, settings, run, None, team)
     extractions = extract_views(recognizer, settings, clips, team)
     board = compare_heads(recognizer, extractions, clips, settings) if auto else None
     if board is not None:
@@ -315,7 +346,10 @@ def resume_training(
     recognizer = untrained(clips, settings, cache)
     if team.is_first:
         write_json(run / "config.json", as_config(settings))
-    return finish(recognizer, extract_views(recognizer, settings, clips, team), clips, settings, run, checkpoint, team)
+    if settings.finetune:
+        recognizer = with_tuned_backbone(recognizer, clips, settings, cache, run, checkpoint, team)
+    of_head = None if run / FINETUNE in checkpoint.parents else checkpoint
+    return finish(recognizer, extract_views(recognizer, settings, clips, team), clips, settings, run, of_head, team)
 
 
 def finish(
@@ -418,15 +452,30 @@ def tell_cost_of_int8(best: Recognizer, evaluations: dict[str, Evaluation]) -> N
     best.extractor = small
 
 
-def untrained(clips: Sequence[Clip], settings: Recipe, cache: Path | None) -> Recognizer:
-    """A recogniser for the clips' labels whose head has its first weights."""
-    weights = Path(settings.weights) if settings.weights else None
-    backbone = load_backbone(
-        settings.backbone, weights=weights, pretrained=settings.pretrained, image_size=settings.image_size, fit=settings.fit
-    )
-    warn_of_random_weights(backbone)
-    if settings.precision == "int8":
-        backbone = calibrated(backbone, [clip.path for clip in clips])
+def with_tuned_backbone(
+    recognizer: Recognizer,
+    clips: Sequence[Clip],
+    settings: Recipe,
+    cache: Path | None,
+    run: Path,
+    checkpoint: Path | None,
+    team: Team,
+) -> Recognizer:
+    """An untrained recogniser on a backbone that is fine-tuned now, or was before the run stopped at a later `checkpoint`."""
+    folder = run / FINETUNE
+    if checkpoint is None or folder in checkpoint.parents:
+        try:
+            finetuning.tune(recognizer, clips, settings, folder, checkpoint=checkpoint, team=team)
+        except KeyboardInterrupt:
+            note(f"Interrupted: go on with: gerund train --resume {run}")
+            raise
+    return untrained(clips, settings, cache, finetuning.tuned(recognizer.backbone, folder, settings.finetune or ""))
+
+
+def untrained(clips: Sequence[Clip], settings: Recipe, cache: Path | None, backbone: Backbone | None = None) -> Recognizer:
+    """A recogniser for the clips' labels whose head has its first weights, on the settings' backbone if none is given."""
+    if backbone is None:
+        backbone = chosen_backbone(clips, settings)
     labels = labels_of(clips)
     sampling = Sampling(num_frames=settings.num_frames, take=settings.take, motion=settings.motion)
     torch.manual_seed(settings.seed)
@@ -452,6 +501,15 @@ def untrained(clips: Sequence[Clip], settings: Recipe, cache: Path | None) -> Re
     if settings.workers is not None:
         recognizer.extractor.workers = settings.workers
     return recognizer
+
+
+def chosen_backbone(clips: Sequence[Clip], settings: Recipe) -> Backbone:
+    weights = Path(settings.weights) if settings.weights else None
+    backbone = load_backbone(
+        settings.backbone, weights=weights, pretrained=settings.pretrained, image_size=settings.image_size, fit=settings.fit
+    )
+    warn_of_random_weights(backbone)
+    return calibrated(backbone, [clip.path for clip in clips]) if settings.precision == "int8" else backbone
 
 
 def warn_of_random_weights(backbone: Backbone) -> None:

@@ -11,6 +11,7 @@ from gerund.backbones import pixels, timm_models
 from gerund.backbones.base import Backbone, weights_digest
 from gerund.backbones.engines import Engine, best_device, compile_engine, resolve_precision
 from gerund.backbones.quantizing import quantize, quantized_digest
+from gerund.backbones.timm_models import last_stage
 from gerund.errors import BackboneError, UsageError
 from gerund.types import FITS, Fit, Resize
 
@@ -21,6 +22,7 @@ __all__ = [
     "Engine",
     "best_device",
     "compile_engine",
+    "last_stage",
     "load_backbone",
     "quantize",
     "quantized_digest",

@@ -132,6 +132,14 @@ def load_weights(module: nn.Module, state: dict[str, torch.Tensor], source: Path
     module.load_state_dict({key: value for key, value in state.items() if key in own}, strict=False)
 
 
+def last_stage(module: Any) -> list[str]:
+    """Names of the parameters of a network's last stage (or a vision transformer's last block), and of what follows it."""
+    from timm.models import group_parameters
+
+    groups = group_parameters(module, module.group_matcher(coarse=True))
+    return list(groups[max(groups)])
+
+
 def rebuild(name: str, image_size: int, weights: Path) -> nn.Module:
     """The network of a model folder with the weights bundled there."""
     module = create(name, image_size)
