@@ -142,6 +142,19 @@ def test_gradients_reach_the_last_stage_and_the_head_only(name):
     assert not any(each.requires_grad for each in backbone.module.parameters())
 
 
+@pytest.mark.parametrize(
+    ("name", "stage"), [("convnext_atto", "stages.3."), ("densenet121", "features.denseblock4."), ("test_resnet", "layer4.")]
+)
+def test_the_last_stage_is_more_than_a_norm(name, stage):
+    import timm
+
+    module = timm.create_model(name, num_classes=0)
+    expected = {key for key, _ in module.named_parameters() if key.startswith((stage, "head.norm", "features.norm5"))}
+    assert set(last_stage(module)) == expected
+    with pytest.raises(UsageError, match="choose --finetune all"):
+        last_stage(torch.nn.Linear(2, 2))
+
+
 def test_normalisation_statistics_do_not_move():
     _, net = network(part="all")
     before = {key: value.clone() for key, value in net.backbone.named_buffers()}
