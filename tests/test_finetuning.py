@@ -25,6 +25,7 @@ TUNE = {
     "image_size": 32,
     "num_frames": 3,
     "epochs": 2,
+    "finetune_epochs": 2,
     "batch_size": 8,
     "head_options": {"width": 16, "dense_width": 16},
     "lr_backbone": 1e-3,
@@ -89,7 +90,7 @@ def test_fine_tuning_leaves_its_losses_and_they_fall(tuned):
 @pytest.mark.slow
 def test_an_interrupted_fine_tuning_goes_on_to_the_same_weights(clips, tuned, tmp_path, monkeypatch, capsys):
     run = tmp_path / "run"
-    whole = gerund.train(clips, **TUNE | {"epochs": 3}, finetune="all", out=tmp_path / "whole")
+    whole = gerund.train(clips, **TUNE | {"finetune_epochs": 3}, finetune="all", out=tmp_path / "whole")
     original = finetuning.Journal.on_train_epoch_end
 
     def interrupted(self, trainer, module):
@@ -100,7 +101,7 @@ def test_an_interrupted_fine_tuning_goes_on_to_the_same_weights(clips, tuned, tm
     with monkeypatch.context() as patch:
         patch.setattr(finetuning.Journal, "on_train_epoch_end", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            gerund.train(clips, **TUNE | {"epochs": 3}, finetune="all", out=run)
+            gerund.train(clips, **TUNE | {"finetune_epochs": 3}, finetune="all", out=run)
     assert f"go on with: gerund train --resume {run}" in capsys.readouterr().err
     resumed = gerund.train(resume=run)
     first, second = (gerund.Recognizer.load(each.run).backbone.weights_digest for each in (whole, resumed))
@@ -110,7 +111,7 @@ def test_an_interrupted_fine_tuning_goes_on_to_the_same_weights(clips, tuned, tm
 @pytest.mark.slow
 def test_two_processes_tune_one_backbone(clips, tmp_path):
     run = tmp_path / "run"
-    words = "--backbone test_resnet --no-pretrained --image-size 32 --num-frames 3 --epochs 2 --batch-size 5 --head.width 16 --workers 2"
+    words = "--backbone test_resnet --no-pretrained --image-size 32 --num-frames 3 --epochs 2 --finetune-epochs 2 --batch-size 5 --workers 2"
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "gerund"]
     command = [*launcher, "train", str(clips), *words.split(), "--finetune", "last-stage", "--device", "cpu", "--out", str(run)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -236,7 +237,8 @@ def test_an_epoch_is_drawn_from_seed_and_number_alone_and_dealt_out(clips, capsy
         ({"finetune": "all", "head": "prototype"}, "head prototype has no epochs"),
         ({"finetune": "all", "backbone": "pixels:8"}, "backbone pixels:8 has no weights to train"),
         ({"finetune": "all", "lr_backbone": 0.0}, "--lr-backbone 0: the learning rate must be above 0"),
-        ({"lr_backbone": 1e-4}, "only for --finetune"),
+        ({"lr_backbone": 1e-4}, "--lr-backbone 0.0001: only for --finetune"),
+        ({"finetune_epochs": 3}, "--finetune-epochs 3: only for --finetune"),
     ],
 )
 def test_what_does_not_go_with_fine_tuning_is_told_first(clips, tmp_path, change, words):

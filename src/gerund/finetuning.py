@@ -182,6 +182,7 @@ def tune(
     The head that is trained with it is of the settings' kind and is not kept: the run's own head comes after, on features of all frames.
     Raises TrainingError, and KeyboardInterrupt, as `fitting.fit` does.
     """
+    settings = replace(settings, epochs=settings.finetune_epochs)
     backbone, labels = recognizer.backbone, recognizer.labels
     train, val = of_split(clips, "train"), of_split(clips, "val")
     if sorted(labels_of(train)) != sorted(labels):

@@ -18,7 +18,7 @@ class Recipe:
 
     `fps` None is the native rate. `views` 2 trains on mirrored frames too. `lr` is the peak and `warmup` the share of all steps until
     it is reached. `draws` jittered versions are made of each training clip; an epoch picks one of them, or the plain one, at random.
-    `finetune` is the part of the backbone that is trained first, with `lr_backbone` as its peak rate.
+    `finetune` is the part of the backbone that is trained first, over `finetune_epochs`, with `lr_backbone` as its peak rate.
     `patience` stops training after that many epochs without a better validation loss; 0 never does. `time` is a budget in seconds.
     """
 
@@ -41,6 +41,7 @@ class Recipe:
     head: str = "prototype"
     head_options: Mapping[str, Any] = field(default_factory=dict)
     finetune: Literal["last-stage", "all"] | None = None
+    finetune_epochs: int = 10
     lr_backbone: float = 1e-5
     epochs: int = 60
     batch_size: int = 32
@@ -168,6 +169,7 @@ def check(recipe: Recipe) -> None:
     """Raise UsageError, naming the flag and the value, for numbers that no training can use."""
     at_least = {
         "epochs": 1,
+        "finetune_epochs": 1,
         "batch_size": 1,
         "num_frames": 1,
         "draws": 0,

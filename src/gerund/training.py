@@ -78,6 +78,7 @@ def train(
     head: str | None = None,
     head_options: dict[str, str | float] | None = None,
     finetune: Literal["last-stage", "all"] | None = None,
+    finetune_epochs: int | None = None,
     lr_backbone: float | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
@@ -157,10 +158,12 @@ def train(
         Options of the head, as --head.width 256.
     finetune
         Train the backbone first, its last-stage or all of it, on augmented frames; for those who have a GPU.
+    finetune_epochs
+        Passes over the training clips in fine-tuning, at most.
     lr_backbone
         Peak learning rate of the backbone in fine-tuning.
     epochs
-        Passes over the training clips, at most; in fine-tuning too.
+        Passes over the training clips, at most.
     batch_size
         Clips per training step.
     optimizer
@@ -237,8 +240,9 @@ def train(
 def with_tuning_checked(settings: Recipe, auto: bool, given: dict[str, Any]) -> Recipe:
     """The settings, with a head that learns over epochs when the backbone shall learn. Raises UsageError for what does not go together."""
     if settings.finetune is None:
-        if given["lr_backbone"] is not None:
-            raise UsageError(f"--lr-backbone {settings.lr_backbone:g}: only for --finetune last-stage or all")
+        for name in ("finetune_epochs", "lr_backbone"):
+            if given[name] is not None:
+                raise UsageError(f"--{name.replace('_', '-')} {given[name]:g}: only for --finetune last-stage or all")
         return settings
     if auto or settings.precision == "int8" or not settings.bundle:
         flag = "--auto" if auto else "--no-bundle" if not settings.bundle else "--precision int8"
