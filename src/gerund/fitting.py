@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gerund import progress
+from gerund.backbones import best_device
 from gerund.errors import ModelError, TrainingError, UsageError
 from gerund.features import Extraction
 from gerund.heads import Head
@@ -95,20 +96,20 @@ def join(devices: int, nodes: int, device: str) -> Team:
     """
     if devices * nodes == 1:
         return ALONE
-    if device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"--devices {devices} --nodes {nodes}: not with --device {device}; give cpu, cuda, or leave it out")
+    device = best_device() if device == "auto" else device
+    if device not in ("cpu", "cuda"):
+        raise UsageError(f"--devices {devices} --nodes {nodes}: not with --device {device}; give --device cpu or cuda")
     if not (TorchElasticEnvironment.detect() or started_by_slurm(devices, nodes)):
         raise UsageError(
             f"--devices {devices} --nodes {nodes}: one process per device is needed, and they are started from outside: "
             f"torchrun {f'--nnodes {nodes} ' if nodes > 1 else ''}--nproc-per-node {devices} -m gerund train ..., "
             f"or under SLURM srun --nodes {nodes} --ntasks-per-node {devices} gerund train ..."
         )
-    on_gpu = device != "cpu" and torch.cuda.is_available()
-    if on_gpu and torch.cuda.device_count() < devices:
+    if device == "cuda" and torch.cuda.device_count() < devices:
         raise UsageError(f"--devices {devices}: this machine has {torch.cuda.device_count()}")
     quiet_lightning()
     fabric = lightning.Fabric(
-        accelerator="cuda" if on_gpu else "cpu",
+        accelerator=device,
         devices=devices,
         num_nodes=nodes,
         strategy=DDPStrategy(timeout=PATIENCE_WITH_THE_FIRST),
