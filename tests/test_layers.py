@@ -18,7 +18,7 @@ LAYERS = {
     7: "cli serving",
     6.5: "comparing benchmarking repeating",
     6: "timeline_evaluation overlays training pretraining diagnosis distributed steps downloading frame_folders exporting",
-    5.5: "crossfitting",
+    5.5: "crossfitting finetuning",
     5.4: "leaderboard",
     5.2: "trials",
     5: "evaluation timelines watching predicting publishing fitting leakage encoders summarizing",

@@ -173,9 +173,22 @@ def test_patience_ends_training(clips, tmp_path):
     assert len(done.history) == best.epoch + 2 < 300
 
 
+def test_a_head_is_in_training_mode_in_every_epoch_whatever_mode_it_comes_in(clips, tmp_path, monkeypatch):
+    def watched(self, batch, number):
+        modes.append(self.training and all(module.training for module in self.head.modules()))
+        return original(self, batch, number)
+
+    modes = []
+    original = fitting.HeadModule.training_step
+    monkeypatch.setattr(fitting.HeadModule, "training_step", watched)
+    gerund.train(clips, **OPTIONS, out=tmp_path / "run")
+    assert len(modes) >= 6
+    assert all(modes)
+
+
 def test_class_weights_make_rare_classes_heavier():
     tokens = fitting.TokenSet(torch.zeros(1, 4, 1, 1), torch.ones(1, 4, 1), torch.tensor([0, 0, 0, 1]), torch.arange(4))
-    weights = fitting.balanced_weights(tokens)
+    weights = fitting.balanced_weights(tokens.targets)
     assert weights.tolist() == pytest.approx([2 / 3, 2])
     assert weights[tokens.targets].mean() == pytest.approx(1)
 
@@ -236,7 +249,7 @@ def test_training_state_holds_no_pickled_code(whole):
 
 
 def test_a_loss_that_is_not_finite_ends_training_with_one_line(clips, tmp_path, monkeypatch):
-    monkeypatch.setattr(fitting.HeadModule, "loss", lambda self, logits, targets: logits.sum() * float("nan"))
+    monkeypatch.setattr(fitting.HeadModule, "loss", lambda self, logits, *_: logits.sum() * float("nan"))
     with pytest.raises(TrainingError, match="the loss is not finite in epoch 1; try a lower --lr"):
         gerund.train(clips, **OPTIONS, out=tmp_path / "run")
 

@@ -701,3 +701,14 @@ def test_the_library_is_heard_only_while_it_is_listened_to(tmp_path: Path) -> No
         said.clear()
     list(video.decode(tmp_path / "a.mkv"))
     assert said == []
+
+
+@pytest.mark.parametrize("side", [20, 32, 40])
+def test_a_video_that_has_the_size_already_is_read_whole(tmp_path, side):
+    pictures = np.random.default_rng(0).integers(0, 255, (3, side, side, 3), dtype=np.uint8)
+    video.write(tmp_path / "a.mp4", list(pictures), fps=8)
+    resize = Resize(height=side, width=side, fit="squeeze")
+    plain, resized = (
+        np.concatenate([block.data for block in video.read(tmp_path / "a.mp4", resize=each)]) for each in (None, resize)
+    )
+    assert np.array_equal(plain, resized)

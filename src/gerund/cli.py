@@ -140,12 +140,12 @@ def launch(
     debug
         Show a traceback when something fails.
     """
-    progress.quiet = quiet
+    progress.quiet, progress.silent = quiet, False
     style = "json" if json else "csv" if csv else "text"
     try:
         command, *options = modern(words) or [""]
         result = app([command, *options] if command else [])
-        return show(command, result, style) if result is not None else 0
+        return show(command, result, style) if result is not None and not progress.silent else 0
     except (GerundError, CycloptsError) as error:
         return failed(str(error), error.exit_code if isinstance(error, GerundError) else 2, debug)
     except KeyboardInterrupt:

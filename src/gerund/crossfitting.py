@@ -35,12 +35,13 @@ class HeldOut:
 def calibrate(recognizer: Recognizer, extraction: Extraction, clips: Sequence[Clip], settings: Recipe, epochs: int) -> int:
     """Give a recogniser its temperature and its sense of the unknown; returns on how many held-out clips they are fitted.
 
-    These are the validation clips where there are ENOUGH, or where time is rationed; else the training and validation clips, each judged
-    by a head that was trained without its fold, as the recogniser's own was, for the same number of `epochs`. Test clips are not used.
+    These are the validation clips where there are ENOUGH, where time is rationed, or where the backbone has learnt from the training
+    clips; else the training and validation clips, each judged by a head that was trained without its fold, as the recogniser's own
+    was, for the same number of `epochs`. Test clips are not used.
     """
     known = [clip for clip in of_split(clips, "train", "val") if clip.path in extraction.features]
     is_val = np.array([clip.split == "val" for clip in known])
-    by_folds = is_val.sum() < ENOUGH and settings.time is None
+    by_folds = is_val.sum() < ENOUGH and settings.time is None and settings.finetune is None
     draws = settings.draws if by_folds and not recognizer.head.in_closed_form else 0
     tokens = token_set(recognizer, [extraction], known, draws=draws, rng=np.random.default_rng(settings.seed))
     seen = np.ones_like(is_val) if by_folds else ~is_val
@@ -59,7 +60,7 @@ def calibrate(recognizer: Recognizer, extraction: Extraction, clips: Sequence[Cl
 def cross_validate(recognizer: Recognizer, tokens: TokenSet, folds: np.ndarray, settings: Recipe, epochs: int) -> HeldOut:
     """All clips whose class has other groups, each judged by a head trained on the other folds; `folds` (N,)."""
     parts = []
-    weights = balanced_weights(tokens) if settings.class_weights else None
+    weights = balanced_weights(tokens.targets) if settings.class_weights else None
     with progress("Calibrating", FOLDS, "folds") as bar:
         for fold in range(FOLDS):
             rest = folds != fold

@@ -9,17 +9,22 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol, TypeVar
 
 import lightning
 import numpy as np
 import torch
+from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+from lightning.fabric.strategies import DDPStrategy
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from torch.nn import functional
 
-from gerund.errors import ModelError, TrainingError
+from gerund import progress
+from gerund.backbones import best_device
+from gerund.errors import ModelError, TrainingError, UsageError
 from gerund.features import Extraction
 from gerund.heads import Head
 from gerund.manifest import group_of
@@ -32,6 +37,93 @@ from gerund.types import Clip
 GRADIENT_CLIP = 1.0
 TOKEN_MEMORY = 2**31
 """Bytes that all versions of the training clips' tokens may take together."""
+PATIENCE_WITH_THE_FIRST = timedelta(days=7)
+"""How long the others wait for what the first process of a team does alone."""
+NO_CLIP = -100
+"""The target of a row that stands for no clip: it has no loss, no gradient, and is not counted."""
+
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Team:
+    """Processes that train one head together, `devices` on each of `nodes` machines. The one of `rank` 0 speaks and writes."""
+
+    devices: int = 1
+    nodes: int = 1
+    rank: int = 0
+    fabric: Any = None
+
+    @property
+    def size(self) -> int:
+        return self.devices * self.nodes
+
+    @property
+    def is_first(self) -> bool:
+        return self.rank == 0
+
+    def shared(self, make: Callable[[], Made]) -> Made:
+        """What the first process makes, in all of them."""
+        if self.fabric is None:
+            return make()
+        return self.fabric.broadcast(make() if self.is_first else None)
+
+
+ALONE = Team()
+
+
+def team_shape(devices: int | None, nodes: int | None) -> tuple[int, int]:
+    """Processes per machine, and machines: as given, or as torchrun has started them. Raises UsageError when the two differ."""
+    for flag, count in (("--devices", devices), ("--nodes", nodes)):
+        if count is not None and count < 1:
+            raise UsageError(f"{flag} {count}: at least 1 is needed")
+    if not TorchElasticEnvironment.detect():
+        return devices or 1, nodes or 1
+    local = int(os.environ["LOCAL_WORLD_SIZE"])
+    started = local, int(os.environ["WORLD_SIZE"]) // local
+    if (devices or started[0], nodes or started[1]) != started:
+        raise UsageError(
+            f"--devices {devices or started[0]} --nodes {nodes or started[1]}: torchrun has started {started[0]} processes "
+            f"on each of {started[1]} machines; leave the two out, or give torchrun the same numbers"
+        )
+    return started
+
+
+def join(devices: int, nodes: int, device: str) -> Team:
+    """Meet the other processes, which torchrun or SLURM has started. All but the first fall silent.
+
+    Raises UsageError when nobody has started them, or a machine has fewer devices.
+    """
+    if devices * nodes == 1:
+        return ALONE
+    device = best_device() if device == "auto" else device
+    if device not in ("cpu", "cuda"):
+        raise UsageError(f"--devices {devices} --nodes {nodes}: not with --device {device}; give --device cpu or cuda")
+    if not (TorchElasticEnvironment.detect() or started_by_slurm(devices, nodes)):
+        raise UsageError(
+            f"--devices {devices} --nodes {nodes}: one process per device is needed, and they are started from outside: "
+            f"torchrun {f'--nnodes {nodes} ' if nodes > 1 else ''}--nproc-per-node {devices} -m gerund train ..., "
+            f"or under SLURM srun --nodes {nodes} --ntasks-per-node {devices} gerund train ..."
+        )
+    if device == "cuda" and torch.cuda.device_count() < devices:
+        raise UsageError(f"--devices {devices}: this machine has {torch.cuda.device_count()}")
+    quiet_lightning()
+    fabric = lightning.Fabric(
+        accelerator=device,
+        devices=devices,
+        num_nodes=nodes,
+        strategy=DDPStrategy(timeout=PATIENCE_WITH_THE_FIRST),
+    )
+    fabric.launch()
+    progress.quiet = progress.quiet or fabric.global_rank > 0
+    progress.silent = fabric.global_rank > 0
+    return Team(devices=devices, nodes=nodes, rank=fabric.global_rank, fabric=fabric)
+
+
+def started_by_slurm(devices: int, nodes: int) -> bool:
+    """Whether srun has started this process, and just as many others as are wanted."""
+    counts = tuple(int(os.environ.get(name, "0")) for name in ("SLURM_NTASKS_PER_NODE", "SLURM_NNODES"))
+    return counts == (devices, nodes) and SLURMEnvironment.detect()
 
 
 @dataclass(frozen=True)
@@ -99,24 +191,32 @@ class Epoch:
 
 
 class Batches:
-    """Batches of a token set. In training, epoch e shuffles the clips and takes a random version of each, from (seed, e) alone."""
+    """Batches of a token set. In training, epoch e shuffles the clips and takes a random version of each, from (seed, e) alone.
 
-    def __init__(self, tokens: TokenSet, batch_size: int, seed: int | None) -> None:
-        self.tokens, self.batch_size, self.seed = tokens, batch_size, seed
+    A batch is `x` (n, T, D), `valid` (n, T), `targets` (n,), and the targets (N,) of `everyone`: a batch of N is dealt out to the
+    processes of a team. Whoever gets nothing is given a row that stands for no clip.
+    """
+
+    def __init__(self, tokens: TokenSet, batch_size: int, seed: int | None, team: Team = ALONE) -> None:
+        self.tokens, self.batch_size, self.seed, self.team = tokens, batch_size, seed, team
         self.epoch = 0
 
     def __len__(self) -> int:
         return math.ceil(len(self.tokens) / self.batch_size)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
         count = len(self.tokens)
         order, versions = np.arange(count), np.zeros(count, np.int64)
         if self.seed is not None:
             generator = np.random.default_rng([self.seed, self.epoch])
             order, versions = generator.permutation(count), generator.integers(len(self.tokens.data), size=count)
         for part in np.array_split(order, len(self)):  # even parts: no batch of one, which batch norms cannot use
-            rows, version = torch.from_numpy(part), torch.from_numpy(versions[part])
-            yield self.tokens.data[version, rows].float(), self.tokens.valid[version, rows], self.tokens.targets[rows]
+            everyone = self.tokens.targets[torch.from_numpy(part)]
+            own = part[self.team.rank :: self.team.size]
+            chosen = own if len(own) else part[:1]
+            rows, version = torch.from_numpy(chosen), torch.from_numpy(versions[chosen])
+            targets = self.tokens.targets[rows] if len(own) else torch.tensor([NO_CLIP])
+            yield self.tokens.data[version, rows].float(), self.tokens.valid[version, rows], targets, everyone
 
 
 class HeadModule(lightning.LightningModule):
@@ -130,25 +230,32 @@ class HeadModule(lightning.LightningModule):
         self.train_hits: list[Tensor] = []
         self.val_outputs: list[tuple[Tensor, Tensor]] = []
 
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, logits: Tensor, targets: Tensor, everyone: Tensor) -> Tensor:
+        """These rows' part in the mean loss over `everyone`; the parts of all processes add up to it."""
         weights = None if self.class_weights is None else self.class_weights.to(logits.device)
-        return functional.cross_entropy(logits, targets, weights, label_smoothing=self.recipe.label_smoothing)
+        total = len(everyone) if weights is None else weights[everyone].sum()
+        smoothing = self.recipe.label_smoothing
+        return functional.cross_entropy(logits, targets, weights, label_smoothing=smoothing, reduction="sum") / total
 
-    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> Tensor:
-        x, valid, targets = batch
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor, Tensor], _: int) -> Tensor:
+        x, valid, targets, everyone = batch
         logits = self.head(x, valid)
-        loss = self.loss(logits, targets)
+        loss = self.loss(logits, targets, everyone) * self.trainer.world_size  # gradients are averaged over the processes
         self.train_losses.append(loss.detach())
-        self.train_hits.append(logits.detach().argmax(1) == targets)
+        self.train_hits.append((logits.detach().argmax(1) == targets)[targets != NO_CLIP])
         return loss
 
-    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> None:
-        x, valid, targets = batch
-        self.val_outputs.append((self.head(x, valid).float(), targets))
+    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor, Tensor], _: int) -> None:
+        x, valid, targets = batch[:3]
+        real = targets != NO_CLIP
+        self.val_outputs.append((self.head(x, valid).float()[real], targets[real]))
+
+    def parameter_groups(self) -> Any:
+        return self.head.parameters()
 
     def configure_optimizers(self) -> Any:
         kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[self.recipe.optimizer]
-        optimizer = kind(self.head.parameters(), lr=self.recipe.lr, weight_decay=self.recipe.weight_decay)
+        optimizer = kind(self.parameter_groups(), lr=self.recipe.lr, weight_decay=self.recipe.weight_decay)
         if self.recipe.schedule == "constant":
             return optimizer
         schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -157,10 +264,16 @@ class HeadModule(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def measure(self, epoch: int, seconds: float) -> Epoch:
-        """The epoch that has just ended. Raises TrainingError when its loss is not finite."""
+        """The epoch that has just ended, the training clips of all processes taken together. Each has seen all validation clips.
+
+        Raises TrainingError when its loss is not finite.
+        """
         logits, targets = (torch.cat(parts) for parts in zip(*self.val_outputs, strict=True))
-        train_loss = float(torch.stack(self.train_losses).mean())
-        train_top1 = float(torch.cat(self.train_hits).float().mean())
+        hits = torch.cat(self.train_hits)
+        means = torch.stack(
+            [torch.stack(self.train_losses).mean(), hits.sum(), torch.tensor(float(len(hits)), device=hits.device)]
+        )
+        train_loss, num_hits, num_clips = self.trainer.strategy.reduce(means, reduce_op="mean").tolist()
         for collected in (self.val_outputs, self.train_losses, self.train_hits):
             collected.clear()
         if not math.isfinite(train_loss) or not bool(torch.isfinite(logits).all()):
@@ -170,12 +283,22 @@ class HeadModule(lightning.LightningModule):
             epoch=epoch,
             time=seconds,
             train_loss=train_loss,
-            val_loss=float(self.loss(logits, targets)),
+            val_loss=float(self.loss(logits, targets, targets)),
             top1=float((ranked[:, 0] == targets).float().mean()),
             top5=float((ranked[:, :5] == targets[:, None]).any(1).float().mean()),
             lr=float(self.trainer.optimizers[0].param_groups[0]["lr"]),
-            train_top1=train_top1,
+            train_top1=num_hits / num_clips,
         )
+
+
+class TuningModule(HeadModule):
+    """The same around a head on top of a backbone, whose parameters learn at a rate of their own."""
+
+    def parameter_groups(self) -> Any:
+        learning = {name: each for name, each in self.head.named_parameters() if each.requires_grad}
+        backbone = [each for name, each in learning.items() if name.startswith("backbone.")]
+        rest = [each for name, each in learning.items() if not name.startswith("backbone.")]
+        return [{"params": rest}, {"params": backbone, "lr": self.recipe.lr_backbone}]
 
 
 def cosine(progress: float, warmup: float) -> float:
@@ -185,13 +308,24 @@ def cosine(progress: float, warmup: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * min((progress - warmup) / max(1 - warmup, 1e-9), 1.0)))
 
 
+class Loader(Protocol):
+    """What training goes through in an epoch: batches as `Batches` has them, dealt out from the seed and the epoch's number."""
+
+    epoch: int
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]: ...
+
+
 class Journal(Callback):
     """After each epoch: measure it, tell the caller, write the checkpoints, and stop when patience or time is over.
 
     All randomness of an epoch comes from the seed and the epoch's number, so that a resumed run goes on exactly as if never stopped.
+    In a team all processes decide alike, since they hear of each epoch from the first.
     """
 
-    def __init__(self, recipe: Recipe, folder: Path | None, batches: Batches, on_epoch: Callable[[Epoch, bool], None]) -> None:
+    def __init__(self, recipe: Recipe, folder: Path | None, batches: Loader, on_epoch: Callable[[Epoch, bool], None]) -> None:
         self.recipe, self.folder, self.batches, self.on_epoch = recipe, folder, batches, on_epoch
         self.history: list[Epoch] = []
         self.earlier = 0.0
@@ -206,10 +340,12 @@ class Journal(Callback):
 
     def on_train_epoch_start(self, trainer: Any, module: HeadModule) -> None:  # type: ignore[override]
         self.batches.epoch = trainer.current_epoch
-        torch.manual_seed(self.recipe.seed * 1_000_003 + trainer.current_epoch)
+        module.train()  # Lightning leaves modules in the mode it finds them in, and a recogniser's head is in eval mode
+        torch.manual_seed(self.recipe.seed * 1_000_003 + trainer.current_epoch + (trainer.global_rank << 40))
 
     def on_train_epoch_end(self, trainer: Any, module: HeadModule) -> None:  # type: ignore[override]
-        epoch = module.measure(trainer.current_epoch + 1, self.earlier + time.monotonic() - self.started)
+        measured = module.measure(trainer.current_epoch + 1, self.earlier + time.monotonic() - self.started)
+        epoch = trainer.strategy.broadcast(measured)
         best = min(self.history, key=lambda each: each.val_loss, default=None)
         better = best is None or epoch.val_loss < best.val_loss
         self.history.append(epoch)
@@ -229,10 +365,12 @@ class Journal(Callback):
             note(why)
 
     def save(self, trainer: Any, path: Path) -> None:
-        path.parent.mkdir(exist_ok=True)
         partial = path.with_name(f".{path.name}.{os.getpid()}")
-        trainer.save_checkpoint(partial)
-        partial.replace(path)
+        if trainer.is_global_zero:
+            path.parent.mkdir(exist_ok=True)
+        trainer.save_checkpoint(partial)  # all processes meet here, the first writes
+        if trainer.is_global_zero:
+            partial.replace(path)
 
 
 def fit(
@@ -245,27 +383,50 @@ def fit(
     folder: Path | None,
     on_epoch: Callable[[Epoch, bool], None],
     checkpoint: Path | None = None,
+    team: Team = ALONE,
 ) -> list[Epoch]:
     """Train a head and leave it with the weights of its last epoch; `on_epoch` hears of each epoch and whether it is the best yet.
 
     A head in closed form is solved at once, which counts as one epoch. Checkpoints go to `folder`, without which nothing is written
-    or said; `checkpoint` is one to go on from. Raises TrainingError when the loss is no longer finite, and
-    KeyboardInterrupt on Ctrl-C, with everything up to the last whole epoch on disk.
+    or said; `checkpoint` is one to go on from. Each process of a `team` calls this with the same clips. Raises TrainingError when
+    the loss is no longer finite, and KeyboardInterrupt on Ctrl-C, with everything up to the last whole epoch on disk.
     """
     if head.in_closed_form:
         history = [solve(head, train, val, recipe)]
         on_epoch(history[0], True)
         return history
     head.prepare(train.data[0].float(), train.valid[0])
-    batches = Batches(train, recipe.batch_size, recipe.seed)
+    batches = Batches(train, recipe.batch_size, recipe.seed, team)
     journal = Journal(recipe, folder, batches, on_epoch)
-    module = HeadModule(head, recipe, recipe.epochs * len(batches), balanced_weights(train) if recipe.class_weights else None)
+    module = HeadModule(
+        head, recipe, recipe.epochs * len(batches), balanced_weights(train.targets) if recipe.class_weights else None
+    )
+    run_epochs(module, batches, Batches(val, 1024, None), journal, device=device, checkpoint=checkpoint, team=team)
+    return journal.history
+
+
+def run_epochs(
+    module: HeadModule,
+    batches: Loader,
+    val: Loader,
+    journal: Journal,
+    *,
+    device: str,
+    checkpoint: Path | None,
+    team: Team,
+    precision: Literal["32-true", "bf16-mixed"] = "32-true",
+) -> None:
+    """Train a module over the journal's epochs, validating after each; raises as `fit` does."""
+    recipe, folder = journal.recipe, journal.folder
     quiet_lightning()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trainer = lightning.Trainer(
             accelerator={"cpu": "cpu", "mps": "mps"}.get(device, "cuda"),
-            devices=1,
+            devices=team.devices,
+            num_nodes=team.nodes,
+            strategy="ddp" if team.size > 1 else "auto",
+            precision=precision,
             max_epochs=recipe.epochs,
             gradient_clip_val=GRADIENT_CLIP,
             callbacks=[journal],
@@ -277,13 +438,12 @@ def fit(
             num_sanity_val_steps=0,
         )
         try:
-            trainer.fit(module, batches, Batches(val, 1024, None), ckpt_path=checkpoint, weights_only=True)
+            trainer.fit(module, batches, val, ckpt_path=checkpoint, weights_only=True)
         except SystemExit:  # what Lightning makes of a Ctrl-C
             raise KeyboardInterrupt from None
         except OSError as error:
             raise ModelError(f"{folder}: cannot be written ({error.strerror}); what was there before is intact") from None
-    head.eval()
-    return journal.history
+    module.head.eval()
 
 
 @torch.inference_mode()
@@ -296,13 +456,13 @@ def solve(head: Head, train: TokenSet, val: TokenSet, recipe: Recipe) -> Epoch:
     except torch.linalg.LinAlgError:
         raise TrainingError(unsolvable) from None
     head.eval()
-    module = HeadModule(head, recipe, 1, balanced_weights(train) if recipe.class_weights else None)
+    module = HeadModule(head, recipe, 1, balanced_weights(train.targets) if recipe.class_weights else None)
     losses, ranks = [], []
     for side in (train, val):
-        logits = torch.cat([head(x, valid) for x, valid, _ in Batches(side, 1024, None)])
+        logits = torch.cat([head(x, valid) for x, valid, *_ in Batches(side, 1024, None)])
         if not bool(torch.isfinite(logits).all()):
             raise TrainingError(unsolvable)
-        losses.append(float(module.loss(logits, side.targets)))
+        losses.append(float(module.loss(logits, side.targets, side.targets)))
         ranks.append(logits.argsort(1, descending=True) == side.targets[:, None])
     return Epoch(
         epoch=1,
@@ -330,9 +490,9 @@ def fit_quietly(head: Head, train: TokenSet, recipe: Recipe, class_weights: Tens
     optimizer, schedule = (made["optimizer"], made["lr_scheduler"]["scheduler"]) if isinstance(made, dict) else (made, None)
     for batches.epoch in range(epochs):
         torch.manual_seed(recipe.seed * 1_000_003 + batches.epoch)
-        for x, valid, targets in batches:
+        for x, valid, *targets in batches:
             optimizer.zero_grad()
-            module.loss(head(x.to(device), valid.to(device)), targets.to(device)).backward()
+            module.loss(head(x.to(device), valid.to(device)), *(each.to(device) for each in targets)).backward()
             torch.nn.utils.clip_grad_norm_(head.parameters(), GRADIENT_CLIP)
             optimizer.step()
             if schedule is not None:
@@ -345,7 +505,7 @@ def quiet_lightning() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def balanced_weights(train: TokenSet) -> Tensor:
-    """A weight per class (K,) with mean 1 over the clips: the rarer the class, the heavier each of its clips."""
-    counts = torch.bincount(train.targets).float()
-    return len(train) / (len(counts) * counts)
+def balanced_weights(targets: Tensor) -> Tensor:
+    """A weight per class (K,) with mean 1 over the clips (N,): the rarer the class, the heavier each of its clips."""
+    counts = torch.bincount(targets).float()
+    return len(targets) / (len(counts) * counts)

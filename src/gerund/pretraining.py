@@ -313,7 +313,7 @@ def epochs_of(model: MaskedSteps, train: TokenSet, val: TokenSet, settings: Sett
         torch.manual_seed(settings.seed * 1_000_003 + number)
         model.train()
         losses = []
-        for x, valid, _ in batches:
+        for x, valid, *_ in batches:
             loss = model(x.to(device), valid.to(device), generator)
             optimizer.zero_grad()
             loss.backward()
@@ -332,7 +332,7 @@ def measured(model: MaskedSteps, val: TokenSet, settings: Settings, device: torc
     """Loss on the clips held out, the same steps hidden every time."""
     model.eval()
     generator = torch.Generator().manual_seed(settings.seed)
-    parts = [(len(x), model(x.to(device), valid.to(device), generator)) for x, valid, _ in Batches(val, 1024, None)]
+    parts = [(len(x), model(x.to(device), valid.to(device), generator)) for x, valid, *_ in Batches(val, 1024, None)]
     return float(sum(count * loss for count, loss in parts) / len(val))
 
 

@@ -14,6 +14,9 @@ PLAIN_EVERY = 10.0
 quiet = False
 """Set by `--quiet`; notes, warnings and progress are then not shown."""
 
+silent = False
+"""Set in all but the first of several processes that train together: they do not show results either."""
+
 
 def note(message: str) -> None:
     """One line for the person who waits."""

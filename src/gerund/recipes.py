@@ -19,6 +19,7 @@ class Recipe:
 
     `fps` None is the native rate. `views` 2 trains on mirrored frames too. `lr` is the peak and `warmup` the share of all steps until
     it is reached. `draws` jittered versions are made of each training clip; an epoch picks one of them, or the plain one, at random.
+    `finetune` is the part of the backbone that is trained first, over `finetune_epochs`, with `lr_backbone` as its peak rate.
     `patience` stops training after that many epochs without a better validation loss; 0 never does. `time` is a budget in seconds.
     """
 
@@ -41,6 +42,9 @@ class Recipe:
     head: str = "prototype"
     head_options: Mapping[str, Any] = field(default_factory=dict)
     init: str | None = None
+    finetune: Literal["last-stage", "all"] | None = None
+    finetune_epochs: int = 10
+    lr_backbone: float = 1e-5
     epochs: int = 60
     batch_size: int = 32
     optimizer: Literal["adamw", "adam"] = "adamw"
@@ -167,6 +171,7 @@ def check(recipe: Recipe) -> None:
     """Raise UsageError, naming the flag and the value, for numbers that no training can use."""
     at_least = {
         "epochs": 1,
+        "finetune_epochs": 1,
         "batch_size": 1,
         "num_frames": 1,
         "draws": 0,
@@ -178,8 +183,9 @@ def check(recipe: Recipe) -> None:
     for name, low in at_least.items():
         if getattr(recipe, name) < low:
             raise UsageError(f"--{name.replace('_', '-')} {getattr(recipe, name)}: at least {low} is needed")
-    if not recipe.lr > 0:
-        raise UsageError(f"--lr {recipe.lr:g}: the learning rate must be above 0")
+    for flag, rate in (("--lr", recipe.lr), ("--lr-backbone", recipe.lr_backbone)):
+        if not rate > 0:
+            raise UsageError(f"{flag} {rate:g}: the learning rate must be above 0")
     if not 0 <= recipe.label_smoothing < 1:
         raise UsageError(f"--label-smoothing {recipe.label_smoothing:g}: at least 0 and below 1")
 

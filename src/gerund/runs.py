@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from gerund.errors import DataError, UsageError
 
 RUNS = Path("runs")
+FINETUNE = "finetune"
+"""Folder in a run for what the fine-tuning of the backbone leaves."""
 
 
 def check_free(out: Path | None) -> None:
@@ -40,13 +43,20 @@ def make_run_folder(out: Path | None, name: str = "train") -> Path:
 
 
 def find_checkpoint(resume: Path) -> Path:
-    """The checkpoint that `--resume` means: a .ckpt file, the last one of a run folder, or for `last` the one of the newest run."""
+    """The checkpoint that `--resume` means: a .ckpt file, the last one of a run folder, or for `last` the one of the newest run.
+
+    While a run is still fine-tuning, its last one is that of the fine-tuning.
+    """
     if str(resume) == "last":
-        found = sorted(RUNS.glob("train*/last.ckpt"), key=lambda path: path.stat().st_mtime)
+        found = sorted(
+            [*RUNS.glob("train*/last.ckpt"), *RUNS.glob(f"train*/{FINETUNE}/last.ckpt")], key=lambda path: path.stat().st_mtime
+        )
         if not found:
             raise UsageError(f"--resume: no run to go on with in {RUNS.absolute()}; name a run folder")
         return found[-1]
     path = resume / "last.ckpt" if resume.is_dir() else resume
+    if not path.is_file() and resume.is_dir() and (resume / FINETUNE / "last.ckpt").is_file():
+        return resume / FINETUNE / "last.ckpt"
     if not path.is_file():
         raise UsageError(f"--resume {resume}: no checkpoint there (looked for {path})")
     return path
@@ -54,7 +64,7 @@ def find_checkpoint(resume: Path) -> Path:
 
 def run_of(checkpoint: Path) -> Path:
     """The run folder that a checkpoint belongs to. Raises UsageError when its config.json or clips.csv is gone."""
-    for run in (checkpoint.parent, checkpoint.parent.parent):
+    for run in islice(checkpoint.parents, 3):
         if (run / "config.json").is_file() and (run / "clips.csv").is_file():
             return run
     raise UsageError(f"--resume {checkpoint}: config.json and clips.csv of its run are missing beside it")

@@ -79,7 +79,7 @@ def facts(recognizer: Recognizer, settings: Recipe, clips: Sequence[Clip], epoch
     return {
         "data": f"{settings.data}{split}",
         "clips": f"{len(clips)} of {len(labels_of(clips))} classes: {sides}",
-        "backbone": f"{backbone.name}, frozen; weights: {backbone.origin}; {backbone.resize.width} x {backbone.resize.height} pixels, "
+        "backbone": f"{backbone.name}; weights: {backbone.origin}; {backbone.resize.width} x {backbone.resize.height} pixels, "
         f"{backbone.resize.fit}; {recognizer.extractor.spec.precision}",
         "frames": f"{f'{rate:g} per second' if rate else 'all'}; {sampling.num_frames} time steps "
         f"({sampling.take}{', with motion' if sampling.motion else ''})",

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from gerund import fitting, heads, reporting
+from gerund import finetuning, fitting, heads, reporting
 from gerund.backbones import Backbone, load_backbone
 from gerund.cache import FeatureCache
 from gerund.calibration import without_temperature
@@ -22,14 +22,14 @@ from gerund.encoders import load_encoder, made_for
 from gerund.errors import DataError, GerundError, ModelError, TrainingError, UsageError
 from gerund.evaluation import Evaluation, evaluate_clips
 from gerund.features import Extraction, Extractor, calibrated
-from gerund.fitting import Epoch, token_set
+from gerund.fitting import ALONE, Epoch, Team, token_set
 from gerund.leaderboard import FOLDS, HEADS, Leaderboard, cross_validate, processes_on, with_head
 from gerund.manifest import SPLITS, assign_splits, labels_of, of_split, read_manifest, write_manifest
 from gerund.metrics import expected_calibration_error
 from gerund.progress import note, progress
 from gerund.recipes import Recipe, as_config, resolve
 from gerund.recognizer import Recognizer, model_card
-from gerund.runs import append_row, check_free, find_checkpoint, make_run_folder, run_of, write_json, write_rows
+from gerund.runs import FINETUNE, append_row, check_free, find_checkpoint, make_run_folder, run_of, write_json, write_rows
 from gerund.sampling import Sampling
 from gerund.summarizing import write_report
 from gerund.types import Clip, Features
@@ -81,6 +81,9 @@ def train(
     head: str | None = None,
     head_options: dict[str, str | float] | None = None,
     init: Path | None = None,
+    finetune: Literal["last-stage", "all"] | None = None,
+    finetune_epochs: int | None = None,
+    lr_backbone: float | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     optimizer: Literal["adamw", "adam"] | None = None,
@@ -96,6 +99,8 @@ def train(
     time: str | None = None,
     seed: int | None = None,
     device: str | None = None,
+    devices: int | None = None,
+    nodes: int | None = None,
     precision: Literal["auto", "bf16", "f32", "int8"] | None = None,
     workers: int | None = None,
     bundle: bool | None = None,
@@ -157,6 +162,12 @@ def train(
         Options of the head, as --head.width 256.
     init
         Folder made by pretrain, whose encoder the transformer head starts from.
+    finetune
+        Train the backbone first, its last-stage or all of it, on augmented frames; for those who have a GPU.
+    finetune_epochs
+        Passes over the training clips in fine-tuning, at most.
+    lr_backbone
+        Peak learning rate of the backbone in fine-tuning.
     epochs
         Passes over the training clips, at most.
     batch_size
@@ -187,10 +198,14 @@ def train(
         Seed of splits, initialisation and order.
     device
         cpu, cuda, mps or auto.
+    devices
+        Processes per machine that train together, each on its own GPU; started by torchrun, which says how many, or srun.
+    nodes
+        Machines that train together.
     precision
         Of the backbone: bf16, f32, int8 (calibrated on the clips) or auto.
     workers
-        Decoding processes.
+        Decoding processes on a machine.
     bundle
         Put the backbone's weights into the model folder.
     loggers
@@ -206,11 +221,13 @@ def train(
     if auto and (resume is not None or head is not None or head_options):
         raise UsageError("--auto chooses the head; leave out --head, its options and --resume")
     if resume is not None:
-        return resume_training(find_checkpoint(resume), recipe, config, given, cache, out)
+        return resume_training(find_checkpoint(resume), recipe, config, given, cache, out, devices, nodes)
     settings = resolve(recipe, config, given | {"data": data if isinstance(data, str | Path) else None})
+    settings = with_tuning_checked(settings, auto, given)
     heads.head_options(settings.head, settings.head_options)  # what cannot be is told before any work is done
-    tell_of_idle_settings(settings, given)
     check_free(out)
+    team = assembled(settings, devices, nodes, auto)  # nothing has been written before all are there
+    tell_of_idle_settings(settings, given)
     if data is None and settings.data is None:
         raise UsageError("no data; give a folder with one sub-folder per class, a CSV, or name:path")
     source = data if data is not None else settings.data
@@ -225,7 +242,41 @@ def train(
     clips, notes = assign_splits(clips, val=settings.val, seed=settings.seed)
     for line in (*notes, *(f"Check: {finding.message}" for finding in check_clips(clips, published=is_published(source)))):
         note(line)
-    return train_on(clips, settings, cache, out, auto=auto)
+    return train_on(clips, settings, cache, out, auto=auto, team=team)
+
+
+def with_tuning_checked(settings: Recipe, auto: bool, given: dict[str, Any]) -> Recipe:
+    """The settings, with a head that learns over epochs when the backbone shall learn. Raises UsageError for what does not go together."""
+    if settings.finetune is None:
+        for name in ("finetune_epochs", "lr_backbone"):
+            if given[name] is not None:
+                raise UsageError(f"--{name.replace('_', '-')} {given[name]:g}: only for --finetune last-stage or all")
+        return settings
+    if auto or settings.precision == "int8" or not settings.bundle:
+        flag = "--auto" if auto else "--no-bundle" if not settings.bundle else "--precision int8"
+        raise UsageError(f"--finetune {settings.finetune}: not with {flag}")
+    if settings.backbone.startswith("pixels"):
+        raise UsageError(f"--finetune {settings.finetune}: backbone {settings.backbone} has no weights to train; choose another")
+    if not heads.head_class(settings.head).in_closed_form:
+        return settings
+    if given["head"] is not None:
+        raise UsageError(
+            f"--finetune {settings.finetune}: head {settings.head} has no epochs; choose --head transformer or another"
+        )
+    return replace(settings, head="transformer")
+
+
+def assembled(settings: Recipe, devices: int | None, nodes: int | None, auto: bool = False) -> Team:
+    """The processes that train together. Raises UsageError where there is nothing to do for more than one."""
+    devices, nodes = fitting.team_shape(devices, nodes)
+    if devices * nodes > 1 and auto:
+        raise UsageError("--auto compares heads in one process; choose a --head, or train in one process")
+    if devices * nodes > 1 and heads.head_class(settings.head).in_closed_form:
+        raise UsageError(
+            f"--devices {devices} --nodes {nodes}: head {settings.head} is solved at once, in one process, and needs no more; "
+            "train in one process, or give --head transformer, which is trained over epochs"
+        )
+    return fitting.join(devices, nodes, settings.device)
 
 
 def tell_of_idle_settings(settings: Recipe, given: dict[str, Any]) -> None:
@@ -237,20 +288,32 @@ def tell_of_idle_settings(settings: Recipe, given: dict[str, Any]) -> None:
         )
 
 
-def train_on(clips: list[Clip], settings: Recipe, cache: Path | None, out: Path | None, *, auto: bool = False) -> Training:
-    """Train on clips that have their splits; `auto` chooses the head first."""
+def train_on(
+    clips: list[Clip], settings: Recipe, cache: Path | None, out: Path | None, *, auto: bool = False, team: Team = ALONE
+) -> Training:
+    """Train on clips that have their splits; `auto` chooses the head first, `finetune` trains the backbone first."""
     recognizer = untrained(clips, settings, cache)
-    extractions = extract_views(recognizer, settings, clips)
+    if settings.finetune:
+        run = team.shared(lambda: begun_run(clips, settings, None, out))
+        recognizer = with_tuned_backbone(recognizer, clips, settings, cache, run, None, team)
+        return finish(recognizer, extract_views(recognizer, settings, clips, team), clips, settings, run, None, team)
+    extractions = extract_views(recognizer, settings, clips, team)
     board = compare_heads(recognizer, extractions, clips, settings) if auto else None
     if board is not None:
         settings = with_head(settings, board.winner.head)
         recognizer = untrained(clips, settings, cache)
+    run = team.shared(lambda: begun_run(clips, settings, board, out))
+    return finish(recognizer, extractions, clips, settings, run, None, team)
+
+
+def begun_run(clips: Sequence[Clip], settings: Recipe, board: Leaderboard | None, out: Path | None) -> Path:
+    """A new run folder with what is known before training."""
     run = make_run_folder(out)
     write_manifest(clips, run / "clips.csv")
     write_json(run / "config.json", as_config(settings))
     if board is not None:
         write_json(run / "comparison.json", board.values)
-    return finish(recognizer, extractions, clips, settings, run, None)
+    return run
 
 
 def compare_heads(recognizer: Recognizer, views: list[Extraction], clips: Sequence[Clip], settings: Recipe) -> Leaderboard:
@@ -275,7 +338,14 @@ def compare_heads(recognizer: Recognizer, views: list[Extraction], clips: Sequen
 
 
 def resume_training(
-    checkpoint: Path, recipe: str | None, config: Path | None, given: dict[str, Any], cache: Path | None, out: Path | None
+    checkpoint: Path,
+    recipe: str | None,
+    config: Path | None,
+    given: dict[str, Any],
+    cache: Path | None,
+    out: Path | None,
+    devices: int | None,
+    nodes: int | None,
 ) -> Training:
     """Go on with a run in its own folder, on its own clips."""
     run = run_of(checkpoint)
@@ -284,23 +354,41 @@ def resume_training(
             raise UsageError(f"{flag} {value}: a resumed run keeps its own; leave it out")
     settings = resolve(None, run / "config.json", given)
     clips = read_manifest(run / "clips.csv")
+    team = assembled(settings, devices, nodes)
     recognizer = untrained(clips, replace(settings, init=None), cache)  # the checkpoint brings all weights
-    write_json(run / "config.json", as_config(settings))
-    return finish(recognizer, extract_views(recognizer, settings, clips), clips, settings, run, checkpoint)
+    if team.is_first:
+        write_json(run / "config.json", as_config(settings))
+    if settings.finetune:
+        recognizer = with_tuned_backbone(recognizer, clips, settings, cache, run, checkpoint, team)
+    of_head = None if run / FINETUNE in checkpoint.parents else checkpoint
+    return finish(recognizer, extract_views(recognizer, settings, clips, team), clips, settings, run, of_head, team)
 
 
 def finish(
-    recognizer: Recognizer, views: list[Extraction], clips: list[Clip], settings: Recipe, run: Path, checkpoint: Path | None
+    recognizer: Recognizer,
+    views: list[Extraction],
+    clips: list[Clip],
+    settings: Recipe,
+    run: Path,
+    checkpoint: Path | None,
+    team: Team,
 ) -> Training:
-    """Train in a run folder that holds its settings and clips, evaluate the best model, and write all reports."""
+    """Train in a run folder that holds its settings and clips; the first process then completes the run."""
     try:
-        history = fit_head(recognizer, views, clips, settings, run, checkpoint)
-        best = Recognizer.load(run / "best", device=settings.device, cache=recognizer.extractor.cache.folder.parent)
-        num_held_out = calibrate(best, views[0], clips, settings, kept_epoch(history, views[0], clips))
+        history = fit_head(recognizer, views, clips, settings, run, checkpoint, team)
+        return team.shared(lambda: completed(recognizer, views, clips, settings, run, history))
     except KeyboardInterrupt:
         kept = f"the best model so far is {run / 'best'}; " if (run / "best").exists() else ""
         note(f"Interrupted: {kept}go on with: gerund train --resume {run}")
         raise
+
+
+def completed(
+    recognizer: Recognizer, views: list[Extraction], clips: list[Clip], settings: Recipe, run: Path, history: list[Epoch]
+) -> Training:
+    """Calibrate and evaluate the best model of a run, and write all reports."""
+    best = Recognizer.load(run / "best", device=settings.device, cache=recognizer.extractor.cache.folder.parent)
+    num_held_out = calibrate(best, views[0], clips, settings, kept_epoch(history, views[0], clips))
     best.save(run / "best", bundle=settings.bundle)
     evaluations = {"val": evaluate_clips(best, chosen)} if (chosen := of_split(clips, "val")) else {}
     if best.head.in_closed_form and evaluations:
@@ -387,15 +475,30 @@ def tell_cost_of_int8(best: Recognizer, evaluations: dict[str, Evaluation]) -> N
     best.extractor = small
 
 
-def untrained(clips: Sequence[Clip], settings: Recipe, cache: Path | None) -> Recognizer:
-    """A recogniser for the clips' labels whose head has its first weights."""
-    weights = Path(settings.weights) if settings.weights else None
-    backbone = load_backbone(
-        settings.backbone, weights=weights, pretrained=settings.pretrained, image_size=settings.image_size, fit=settings.fit
-    )
-    warn_of_random_weights(backbone)
-    if settings.precision == "int8":
-        backbone = calibrated(backbone, [clip.path for clip in clips])
+def with_tuned_backbone(
+    recognizer: Recognizer,
+    clips: Sequence[Clip],
+    settings: Recipe,
+    cache: Path | None,
+    run: Path,
+    checkpoint: Path | None,
+    team: Team,
+) -> Recognizer:
+    """An untrained recogniser on a backbone that is fine-tuned now, or was before the run stopped at a later `checkpoint`."""
+    folder = run / FINETUNE
+    if checkpoint is None or folder in checkpoint.parents:
+        try:
+            finetuning.tune(recognizer, clips, settings, folder, checkpoint=checkpoint, team=team)
+        except KeyboardInterrupt:
+            note(f"Interrupted: go on with: gerund train --resume {run}")
+            raise
+    return untrained(clips, settings, cache, finetuning.tuned(recognizer.backbone, folder, settings.finetune or ""))
+
+
+def untrained(clips: Sequence[Clip], settings: Recipe, cache: Path | None, backbone: Backbone | None = None) -> Recognizer:
+    """A recogniser for the clips' labels whose head has its first weights, on the settings' backbone if none is given."""
+    if backbone is None:
+        backbone = chosen_backbone(clips, settings)
     labels = labels_of(clips)
     sampling = Sampling(num_frames=settings.num_frames, take=settings.take, motion=settings.motion)
     torch.manual_seed(settings.seed)
@@ -426,6 +529,15 @@ def untrained(clips: Sequence[Clip], settings: Recipe, cache: Path | None) -> Re
     return recognizer
 
 
+def chosen_backbone(clips: Sequence[Clip], settings: Recipe) -> Backbone:
+    weights = Path(settings.weights) if settings.weights else None
+    backbone = load_backbone(
+        settings.backbone, weights=weights, pretrained=settings.pretrained, image_size=settings.image_size, fit=settings.fit
+    )
+    warn_of_random_weights(backbone)
+    return calibrated(backbone, [clip.path for clip in clips]) if settings.precision == "int8" else backbone
+
+
 def warn_of_random_weights(backbone: Backbone) -> None:
     if backbone.origin.startswith("random"):
         note(
@@ -434,9 +546,13 @@ def warn_of_random_weights(backbone: Backbone) -> None:
         )
 
 
-def extract_views(recognizer: Recognizer, settings: Recipe, clips: Sequence[Clip]) -> list[Extraction]:
-    """Features of all clips, and with `views` 2 those of the mirrored training clips."""
+def extract_views(recognizer: Recognizer, settings: Recipe, clips: Sequence[Clip], team: Team = ALONE) -> list[Extraction]:
+    """Features of all clips, and with `views` 2 those of the mirrored training clips.
+
+    Each process of a team makes those that no other has claimed, and waits for the rest.
+    """
     extractor = recognizer.extractor
+    extractor.workers = max(1, extractor.workers // team.devices)
     views = [extractor.extract(clip.path for clip in clips)]
     if settings.views == 2:
         mirrored = Extractor(
@@ -455,7 +571,13 @@ def extract_views(recognizer: Recognizer, settings: Recipe, clips: Sequence[Clip
 
 
 def fit_head(
-    recognizer: Recognizer, views: list[Extraction], clips: Sequence[Clip], settings: Recipe, run: Path, checkpoint: Path | None
+    recognizer: Recognizer,
+    views: list[Extraction],
+    clips: Sequence[Clip],
+    settings: Recipe,
+    run: Path,
+    checkpoint: Path | None,
+    team: Team,
 ) -> list[Epoch]:
     """Train the head on the clips whose features are there, and keep the best one by validation loss in `run`/best."""
     usable = [clip for clip in clips if clip.path in views[0].features]
@@ -472,12 +594,14 @@ def fit_head(
     note(
         f"Training {settings.head} on {len(train_clips)} clips, {len(recognizer.labels)} classes, {len(val_clips)} validation clips"
     )
-    log = scalar_log(run) if settings.loggers else None
+    log = scalar_log(run) if settings.loggers and team.is_first else None
     epochs = 1 if recognizer.head.in_closed_form else settings.epochs
-    if checkpoint is not None:
+    if checkpoint is not None and team.is_first:
         forget_later_epochs(run, checkpoint)
 
     def on_epoch(epoch: Epoch, better: bool) -> None:
+        if not team.is_first:
+            return
         row = results_row(epoch)
         append_row(run / "results.csv", row)
         bar.advance(
@@ -503,6 +627,7 @@ def fit_head(
             folder=run,
             on_epoch=on_epoch,
             checkpoint=checkpoint,
+            team=team,
         )
 
 

@@ -561,7 +561,9 @@ class FrameConverter:
         interpolation = Interpolation[self.resize.interpolation.upper()] if self.resize else Interpolation.BICUBIC
         if turned:
             height, width = width, height
-        kind = "gray" if self.grey else "rgb24" if self.resize is None else "gbrp"
+        as_it_is = self.resize is None or (frame.height, frame.width) == (height, width)
+        # Where nothing is scaled, swscale's way to gbrp leaves out the last columns of a width that 16 does not divide.
+        kind = "gray" if self.grey else "rgb24" if as_it_is else "gbrp"
         scaled = self.scaler.reformat(frame, width=width, height=height, format=kind, interpolation=interpolation, threads=1)
         picture = planar_rgb(scaled) if kind == "gbrp" else scaled.to_ndarray()
         picture = np.rot90(picture, round(frame.rotation / 90))

@@ -13,6 +13,7 @@ from gerund.backbones import hf_models, pixels, timm_models
 from gerund.backbones.base import Backbone, weights_digest
 from gerund.backbones.engines import Engine, best_device, compile_engine, resolve_precision
 from gerund.backbones.quantizing import quantize, quantized_digest
+from gerund.backbones.timm_models import last_stage
 from gerund.errors import BackboneError, UsageError
 from gerund.types import FITS, Fit, Resize
 
@@ -23,6 +24,7 @@ __all__ = [
     "Engine",
     "best_device",
     "compile_engine",
+    "last_stage",
     "load_backbone",
     "quantize",
     "quantized_digest",

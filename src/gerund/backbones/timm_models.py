@@ -129,6 +129,25 @@ def load_weights(module: nn.Module, state: dict[str, torch.Tensor], source: Path
     module.load_state_dict({key: value for key, value in state.items() if key in own}, strict=False)
 
 
+def last_stage(module: Any) -> list[str]:
+    """Names of the parameters of a network's last stage (or a vision transformer's last block), and of the norms that follow it.
+
+    Raises UsageError for a network that does not know its stages.
+    """
+    from timm.models import group_parameters
+
+    if not hasattr(module, "group_matcher"):
+        raise UsageError("--finetune last-stage: this backbone does not say what its stages are; choose --finetune all")
+    groups = group_parameters(module, module.group_matcher(coarse=True))
+    parameters = dict(module.named_parameters())
+    names: list[str] = []
+    for number in sorted(groups, reverse=True):
+        names += groups[number]
+        if any(parameters[name].ndim > 1 for name in groups[number]):  # more than a norm
+            break
+    return names
+
+
 def rebuild(name: str, image_size: int, weights: Path) -> nn.Module:
     """The network of a model folder with the weights bundled there."""
     module = create(name, image_size)
