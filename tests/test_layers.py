@@ -17,7 +17,8 @@ SOURCE = Path(gerund.__file__).parent
 LAYERS = {
     7: "cli serving",
     6.5: "comparing benchmarking",
-    6: "training pretraining diagnosis distributed steps downloading frame_folders",
+    6: "training pretraining diagnosis steps downloading frame_folders",
+    5.8: "distributed",
     5.5: "crossfitting",
     5.4: "leaderboard",
     5.2: "trials",
@@ -25,11 +26,12 @@ LAYERS = {
     4: "recognizer splitting",
     3.7: "spotting",
     3.5: "recording",
-    3: "features datasets reporting rendering stills pages survey",
+    3: "features datasets reporting rendering stills pages survey packing",
     2.5: "decoding inspecting live",
     2.2: "damage",
     2: "video backbones heads cache checking",
     1: "sampling manifest metrics calibration recipes runs drawing unpacking workers copies",
+    0.5: "storage",
     0: "errors types progress places",
 }
 LAYER_OF = {room: layer for layer, rooms in LAYERS.items() for room in rooms.split()}
