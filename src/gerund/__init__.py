@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gerund.errors import GerundError
     from gerund.evaluation import Evaluation, evaluate
     from gerund.frame_folders import frames
+    from gerund.packing import Packed, pack
     from gerund.predicting import predict
     from gerund.recognizer import Recognizer
     from gerund.splitting import split
@@ -31,6 +32,7 @@ HOMES = {
     "gerund.errors": ("GerundError",),
     "gerund.evaluation": ("Evaluation", "evaluate"),
     "gerund.frame_folders": ("frames",),
+    "gerund.packing": ("Packed", "pack"),
     "gerund.predicting": ("predict",),
     "gerund.recognizer": ("Recognizer",),
     "gerund.splitting": ("split",),
@@ -52,6 +54,7 @@ __all__ = [
     "Features",
     "Frames",
     "GerundError",
+    "Packed",
     "Prediction",
     "Recognizer",
     "Segment",
@@ -68,6 +71,7 @@ __all__ = [
     "info",
     "load_dataset",
     "manage_cache",
+    "pack",
     "predict",
     "split",
     "train",

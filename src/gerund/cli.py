@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gerund.evaluation import Evaluation
     from gerund.features import Extraction
     from gerund.frame_folders import FrameFolders
+    from gerund.packing import Packed
     from gerund.splitting import Splitting
     from gerund.spotting import Event, Watch
     from gerund.training import Training
@@ -46,6 +47,7 @@ COMMANDS = {
     "index": ("gerund.steps:index", "List clips, labels, groups and splits; write them as a CSV."),
     "split": ("gerund.splitting:split", "Give clips a split, or folds, without parting a group."),
     "extract": ("gerund.steps:extract", "Put the features of videos into the cache."),
+    "pack": ("gerund.packing:pack", "Pack the features of a cache into large shards."),
     "cache": ("gerund.steps:manage_cache", "List, check or tidy the feature cache: ls, verify, prune."),
     "frames": ("gerund.frame_folders:frames", "Write the frames of clips as folders of JPEG images."),
     "download": ("gerund.downloading:download", "Fetch a published data set, going on where it broke."),
@@ -415,6 +417,15 @@ def show_extraction(extraction: Extraction, style: str) -> int:
     return SOME_FAILED if failures else 0
 
 
+def show_packed(packed: Packed, style: str) -> int:
+    if style == "json":
+        print_json({**dataclasses.asdict(packed), "out": str(packed.out)})
+    else:
+        print(f"{packed.videos} videos, {packed.shards} shards, {packed.bytes / 1e6:.1f} MB, {len(packed.failed)} left out")
+        print(f"Next: gerund train DATA --packed {packed.out}")
+    return SOME_FAILED if packed.failed else 0
+
+
 def show_diagnosis(diagnosis: Diagnosis, style: str) -> int:
     if style == "json":
         print_json(diagnosis.values())
@@ -493,6 +504,7 @@ SHOW: dict[str, Callable[[Any, str], int]] = {
     "index": show_clips,
     "split": show_splitting,
     "extract": show_extraction,
+    "pack": show_packed,
     "frames": show_frames,
     "download": show_download,
     "doctor": show_diagnosis,

@@ -24,6 +24,7 @@ from gerund.fitting import Epoch, token_set
 from gerund.leaderboard import FOLDS, HEADS, Leaderboard, cross_validate, processes_on, with_head
 from gerund.manifest import assign_splits, labels_of, of_split, read_manifest, write_manifest
 from gerund.metrics import expected_calibration_error
+from gerund.packing import PackedCache
 from gerund.progress import note, progress
 from gerund.recipes import Recipe, as_config, resolve
 from gerund.recognizer import Recognizer, model_card
@@ -97,6 +98,7 @@ def train(
     bundle: bool | None = None,
     loggers: Literal["tensorboard"] | None = None,
     cache: Path | None = None,
+    packed: Path | None = None,
     out: Path | None = None,
 ) -> Training:
     """Turn labelled clips into a recogniser: index, split by group, extract features once, train a head, evaluate.
@@ -191,14 +193,17 @@ def train(
         tensorboard: write curves for TensorBoard into the run folder.
     cache
         Folder for features.
+    packed
+        Folder of packed features to look into first (gerund pack).
     out
         Run folder; the next free runs/train, runs/train-2 ... if not given.
     """
     given = {name: value for name, value in locals().items() if name in Recipe.__dataclass_fields__}
     if auto and (resume is not None or head is not None or head_options):
         raise UsageError("--auto chooses the head; leave out --head, its options and --resume")
+    store = FeatureCache(cache) if packed is None else PackedCache(packed, cache)
     if resume is not None:
-        return resume_training(find_checkpoint(resume), recipe, config, given, cache, out)
+        return resume_training(find_checkpoint(resume), recipe, config, given, store, out)
     settings = resolve(recipe, config, given | {"data": data if isinstance(data, str | Path) else None})
     heads.head_options(settings.head, settings.head_options)  # what cannot be is told before any work is done
     tell_of_idle_settings(settings, given)
@@ -217,7 +222,7 @@ def train(
     clips, notes = assign_splits(clips, val=settings.val, seed=settings.seed)
     for line in (*notes, *(f"Check: {finding.message}" for finding in check_clips(clips, published=is_published(source)))):
         note(line)
-    return train_on(clips, settings, cache, out, auto=auto)
+    return train_on(clips, settings, store, out, auto=auto)
 
 
 def tell_of_idle_settings(settings: Recipe, given: dict[str, Any]) -> None:
@@ -229,7 +234,7 @@ def tell_of_idle_settings(settings: Recipe, given: dict[str, Any]) -> None:
         )
 
 
-def train_on(clips: list[Clip], settings: Recipe, cache: Path | None, out: Path | None, *, auto: bool = False) -> Training:
+def train_on(clips: list[Clip], settings: Recipe, cache: FeatureCache, out: Path | None, *, auto: bool = False) -> Training:
     """Train on clips that have their splits; `auto` chooses the head first."""
     recognizer = untrained(clips, settings, cache)
     extractions = extract_views(recognizer, settings, clips)
@@ -267,7 +272,7 @@ def compare_heads(recognizer: Recognizer, views: list[Extraction], clips: Sequen
 
 
 def resume_training(
-    checkpoint: Path, recipe: str | None, config: Path | None, given: dict[str, Any], cache: Path | None, out: Path | None
+    checkpoint: Path, recipe: str | None, config: Path | None, given: dict[str, Any], cache: FeatureCache, out: Path | None
 ) -> Training:
     """Go on with a run in its own folder, on its own clips."""
     run = run_of(checkpoint)
@@ -288,6 +293,7 @@ def finish(
     try:
         history = fit_head(recognizer, views, clips, settings, run, checkpoint)
         best = Recognizer.load(run / "best", device=settings.device, cache=recognizer.extractor.cache.folder.parent)
+        best.extractor.cache = recognizer.extractor.cache
         num_held_out = calibrate(best, views[0], clips, settings, kept_epoch(history, views[0], clips))
     except KeyboardInterrupt:
         kept = f"the best model so far is {run / 'best'}; " if (run / "best").exists() else ""
@@ -368,7 +374,7 @@ def tell_cost_of_int8(best: Recognizer, evaluations: dict[str, Evaluation]) -> N
     best.extractor = small
 
 
-def untrained(clips: Sequence[Clip], settings: Recipe, cache: Path | None) -> Recognizer:
+def untrained(clips: Sequence[Clip], settings: Recipe, cache: FeatureCache) -> Recognizer:
     """A recogniser for the clips' labels whose head has its first weights."""
     weights = Path(settings.weights) if settings.weights else None
     backbone = load_backbone(
@@ -397,8 +403,9 @@ def untrained(clips: Sequence[Clip], settings: Recipe, cache: Path | None) -> Re
         head_options=heads.head_options(settings.head, settings.head_options),
         precision=settings.precision,
         device=settings.device,
-        cache=cache,
+        cache=cache.folder.parent,
     )
+    recognizer.extractor.cache = cache
     if settings.workers is not None:
         recognizer.extractor.workers = settings.workers
     return recognizer
@@ -420,7 +427,7 @@ def extract_views(recognizer: Recognizer, settings: Recipe, clips: Sequence[Clip
         mirrored = Extractor(
             recognizer.backbone,
             fps=settings.fps,
-            cache=FeatureCache(extractor.cache.folder.parent),
+            cache=extractor.cache,
             device=recognizer.device,
             precision=extractor.spec.precision.partition("-")[0],
             view="flip",
