@@ -337,8 +337,9 @@ def test_local_and_cluster_runs_are_interchangeable(cluster: Any, clips: Path, t
     assert set(again.features) == set(far.features)
 
 
-@pytest.mark.slow
-def test_an_address_where_no_cluster_answers_is_one_line(clips: Path) -> None:
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "nonsense"])
+def test_an_address_where_no_cluster_answers_is_one_line(ramp_video: RampVideo, tmp_path: Path, address: str) -> None:
     pytest.importorskip("ray")
-    with pytest.raises(ClusterError, match=r"--ray 127.0.0.1:1: no Ray cluster answers"):
-        steps.extract(clips, backbone="pixels", ray="127.0.0.1:1")
+    ramp_video(5, folder=tmp_path / "a")
+    with pytest.raises(ClusterError, match=f"--ray {address}: no Ray cluster answers"):
+        steps.extract(tmp_path, backbone="pixels", ray=address)

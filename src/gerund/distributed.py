@@ -9,6 +9,7 @@ import hashlib
 import logging
 import math
 import os
+import socket
 import tempfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,6 +36,8 @@ ORDERS_IN_HAND = 2
 """Orders a worker has, so that it never waits for the next one; no more, so that late workers find work too."""
 LOSSES = 3
 """After so many lost workers a video is taken for their cause, and given up."""
+CONNECT_LIMIT = 10.0
+"""Seconds for a cluster to answer."""
 SILENCE = 60.0
 """Seconds without news after which the person who waits is told what the cluster has."""
 
@@ -70,8 +73,9 @@ def extract(
     with cluster(address) as ray:
         plan = Plan.for_machines(machines(ray), actors, gpus_per_actor)
         device = ("cuda" if plan.gpus else "cpu") if device == "auto" else device
-        settle = ray.remote(resolve_precision).options(num_cpus=plan.cpus, num_gpus=plan.gpus)
-        precision = ray.get(settle.remote(precision, device))  # by a machine that will do the work
+        if precision == "auto":  # settled once, by a machine that will do the work
+            settle = ray.remote(resolve_precision).options(num_cpus=plan.cpus, num_gpus=plan.gpus)
+            precision = ray.get(settle.remote(precision, device))
         workers = workers or max(1, plan.cpus // 2)
         options: dict[str, Any] = {"fps": fps, "device": device, "precision": precision, "workers": workers}
         if retry_failed:
@@ -101,6 +105,8 @@ def cluster(address: str) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
+    if address != "auto":
+        check_answers(address)
     try:
         ray.init(
             address=None if address == "auto" else address,
@@ -109,11 +115,20 @@ def cluster(address: str) -> Iterator[Any]:
             logging_level=logging.ERROR,
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise ClusterError(f"--ray {address}: no Ray cluster answers ({str(error).splitlines()[0]}); is it started?") from None
+        raise ClusterError(f"--ray {address}: {str(error).splitlines()[0]}") from None
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def check_answers(address: str) -> None:
+    """Raise ClusterError unless something listens at HOST:PORT; Ray itself would try for minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_LIMIT).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise ClusterError(f"--ray {address}: no Ray cluster answers ({error}); give HOST:PORT of its head, or auto") from None
 
 
 @dataclass(frozen=True)
