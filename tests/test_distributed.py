@@ -301,6 +301,7 @@ def test_a_cluster_gives_the_features_of_a_local_run_whatever_dies(cluster: Any,
     def strike() -> None:
         while len(blocks_in(tmp_path / "far")) < 5:
             time.sleep(0.02)
+        written.update({path: path.stat().st_mtime_ns for path in (tmp_path / "far").rglob("*.safetensors")})
         if blow == "kill -9 a worker":
             found = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
             raylets = {node.all_processes["raylet"][0].process.pid for node in cluster.list_all_nodes()}
@@ -309,14 +310,14 @@ def test_a_cluster_gives_the_features_of_a_local_run_whatever_dies(cluster: Any,
             os.kill(workers[0], signal.SIGKILL)
         elif blow == "remove a node":
             cluster.remove_node(cluster.second, allow_graceful=False)
-        struck.append(len(blocks_in(tmp_path / "far")))
 
-    struck: list[int] = []
+    written: dict[Path, int] = {}
     blower = threading.Thread(target=strike)
     blower.start()
     far = steps.extract(clips, backbone="pixels", ray=cluster.address, actors=2, cache=tmp_path / "far")
     blower.join()
-    assert struck[0] < len(local.features), "the blow came after the work"
+    assert 5 <= len(written) < len(local.features), "the blow came after the work"
+    assert {path: path.stat().st_mtime_ns for path in written} == written, "finished videos were done again"
     assert blocks_in(tmp_path / "far") == blocks_in(tmp_path / "local"), "one complete entry per video, the same bits"
     assert set(far.features) == set(local.features)
     assert all(np.array_equal(rows_of(far, path), rows_of(local, path)) for path in local.features)
