@@ -74,9 +74,9 @@ def token_set(
         for version in range(versions):
             features = views[version % len(views)].features[clip.path]
             part, mask = tokens(features, clip, recognizer.sampling, jitter=None if version < len(views) else rng)
-            if not np.isfinite(part).all():
-                raise TrainingError("the features of some clips are not finite; extract them again with --precision f32")
             data[version, number], valid[version, number] = torch.from_numpy(part), torch.from_numpy(mask)
+        if not bool(torch.isfinite(data[0, number]).all()):
+            raise TrainingError("the features of some clips are not finite; extract them again with --precision f32")
     numbers = {group: number for number, group in enumerate(dict.fromkeys(map(group_of, clips)))}
     return TokenSet(
         data,
