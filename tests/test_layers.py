@@ -17,7 +17,8 @@ SOURCE = Path(gerund.__file__).parent
 LAYERS = {
     7: "cli serving",
     6.5: "comparing benchmarking repeating",
-    6: "timeline_evaluation overlays training pretraining diagnosis distributed steps downloading frame_folders exporting",
+    6: "timeline_evaluation overlays training pretraining diagnosis steps downloading frame_folders exporting",
+    5.8: "distributed",
     5.5: "crossfitting finetuning",
     5.4: "leaderboard",
     5.2: "trials",
@@ -26,11 +27,12 @@ LAYERS = {
     4: "recognizer splitting",
     3.7: "spotting",
     3.5: "recording heatmaps",
-    3: "inputs timeline_files timeline_picture features datasets reporting rendering stills survey runtime run_page",
+    3: "inputs packing timeline_files timeline_picture features datasets reporting rendering stills survey runtime run_page",
     2.5: "decoding inspecting live",
     2.2: "damage",
     2: "video backbones heads cache checking",
     1: "segments segment_metrics sampling manifest metrics calibration recipes runs drawing unpacking workers copies hub charts pages",
+    0.5: "storage",
     0: "errors types progress places",
 }
 LAYER_OF = {room: layer for layer, rooms in LAYERS.items() for room in rooms.split()}

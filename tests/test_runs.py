@@ -312,3 +312,13 @@ def test_a_model_trained_on_a_gpu_loads_on_a_cpu(clips, tmp_path):
     recognizer = gerund.Recognizer.load(done.run, device="cpu")
     assert recognizer.device == "cpu"
     assert recognizer.predict(done.test.clips[0]).label in recognizer.labels
+
+
+def test_training_from_packed_features_gives_the_same_model_and_needs_no_cache(clips, tmp_path):
+    options = {"backbone": "pixels:8", "num_frames": 4}
+    plain = gerund.train(clips, **options, cache=tmp_path / "cache", out=tmp_path / "plain")
+    gerund.pack(tmp_path / "cache", tmp_path / "shards")
+    packed = gerund.train(clips, **options, cache=tmp_path / "empty", packed=tmp_path / "shards", out=tmp_path / "packed")
+    assert packed.metrics == plain.metrics
+    assert len({(run.model / "model.safetensors").read_bytes() for run in (plain, packed)}) == 1
+    assert not list((tmp_path / "empty" / "features").rglob("*.safetensors")), "features were made again"

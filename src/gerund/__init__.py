@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gerund.exporting import Export, export
     from gerund.frame_folders import frames
     from gerund.overlays import render
+    from gerund.packing import Packed, pack
     from gerund.predicting import predict
     from gerund.pretraining import Pretraining, pretrain
     from gerund.publishing import push
@@ -43,6 +44,7 @@ HOMES = {
     "gerund.exporting": ("Export", "export"),
     "gerund.frame_folders": ("frames",),
     "gerund.overlays": ("render",),
+    "gerund.packing": ("Packed", "pack"),
     "gerund.predicting": ("predict",),
     "gerund.pretraining": ("Pretraining", "pretrain"),
     "gerund.publishing": ("push",),
@@ -72,6 +74,7 @@ __all__ = [
     "Features",
     "Frames",
     "GerundError",
+    "Packed",
     "Prediction",
     "Pretraining",
     "Recognizer",
@@ -95,6 +98,7 @@ __all__ = [
     "info",
     "load_dataset",
     "manage_cache",
+    "pack",
     "predict",
     "pretrain",
     "push",

@@ -7,6 +7,7 @@ last. It is written under a temporary name and renamed, so that what has its nam
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -23,6 +24,7 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from gerund import storage
 from gerund.errors import CacheError
 from gerund.places import default_cache
 from gerund.types import EXTRACTOR_VERSION, Features, FeatureSpec
@@ -191,16 +193,19 @@ class FeatureCache:
 
     @cached_property
     def known_digests(self) -> dict[str, str]:
-        """Digests of files seen before, by device, inode, size and time of change."""
-        try:
-            lines = (self.folder / "digests.txt").read_text(encoding="utf-8", errors="replace").splitlines()
-        except OSError:
-            return {}
-        pairs = (line.partition(" ") for line in lines)
-        return {key: digest for key, _, digest in pairs if len(digest) == DIGEST_LENGTH}  # a torn last line is skipped
+        """Digests of files seen before, by device, inode, size and time of change; of URLs, by what their storage says of them."""
+        return read_digests(self.folder)
 
     def video_digest(self, path: Path) -> str:
-        """32 hexadecimal digits of a video's content: the whole file up to 16 MB, beyond that its size and spaced samples."""
+        """32 hexadecimal digits of a video's content: the whole file up to 16 MB, beyond that its size and spaced samples.
+
+        That of a URL is known once its features were extracted; else it raises FileNotFoundError.
+        """
+        if url := storage.url_of(path):
+            known = self.known_digests.get(storage.state_of(url))
+            if known is None:
+                raise FileNotFoundError(errno.ENOENT, "features not extracted yet; gerund extract DATA --ray auto fetches it")
+            return known
         if path.is_dir():
             files = sorted(entry for entry in path.iterdir() if entry.is_file())
             lines = ["frames", *(f"{entry.name} {self.video_digest(entry)}" for entry in files)]  # names tell the order
@@ -208,12 +213,26 @@ class FeatureCache:
         status = path.stat()
         key = f"{status.st_dev}:{status.st_ino}:{status.st_size}:{status.st_mtime_ns}"
         if key not in self.known_digests:
-            digest = self.known_digests[key] = content_digest(path, status.st_size)
-            with contextlib.suppress(OSError):  # a read-only cache forgets, that is all
-                self.folder.mkdir(parents=True, exist_ok=True)
-                with (self.folder / "digests.txt").open("a", encoding="utf-8") as file:
-                    file.write(f"{key} {digest}\n")
+            self.remember(key, content_digest(path, status.st_size))
         return self.known_digests[key]
+
+    def remember(self, key: str, digest: str) -> None:
+        """Note the digest of a file (or URL) in this state."""
+        self.known_digests[key] = digest
+        with contextlib.suppress(OSError):  # a read-only cache forgets, that is all
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with (self.folder / "digests.txt").open("a", encoding="utf-8") as file:
+                file.write(f"{key} {digest}\n")
+
+
+def read_digests(folder: Path) -> dict[str, str]:
+    """What the digests.txt of a folder remembers: digest by state of the file."""
+    try:
+        lines = (folder / "digests.txt").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return {}
+    pairs = (line.partition(" ") for line in lines)
+    return {key: digest for key, _, digest in pairs if len(digest) == DIGEST_LENGTH}  # a torn last line is skipped
 
 
 def cannot_store(folder: Path, error: OSError) -> CacheError:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gerund.exporting import Export
     from gerund.features import Extraction
     from gerund.frame_folders import FrameFolders
+    from gerund.packing import Packed
     from gerund.pretraining import Pretraining
     from gerund.repeating import Trainings
     from gerund.splitting import Splitting
@@ -59,6 +60,7 @@ COMMANDS = {
     "index": ("gerund.steps:index", "List clips, labels, groups and splits; write them as a CSV."),
     "split": ("gerund.splitting:split", "Give clips a split, or folds, without parting a group."),
     "extract": ("gerund.steps:extract", "Put the features of videos into the cache."),
+    "pack": ("gerund.packing:pack", "Pack the features of a cache into large shards."),
     "cache": ("gerund.steps:manage_cache", "List, check or tidy the feature cache: ls, verify, prune."),
     "export": ("gerund.exporting:export", "Write a model as ONNX, OpenVINO or torch graphs, checked to give the same answers."),
     "push": ("gerund.publishing:push", "Put a model on a Hugging Face hub."),
@@ -608,6 +610,15 @@ def show_export(done: Export, style: str) -> int:
     return 0
 
 
+def show_packed(packed: Packed, style: str) -> int:
+    if style == "json":
+        print_json({**dataclasses.asdict(packed), "out": str(packed.out)})
+    else:
+        print(f"{packed.videos} videos, {packed.shards} shards, {packed.bytes / 1e6:.1f} MB, {len(packed.failed)} left out")
+        print(f"Next: gerund train DATA --packed {packed.out}")
+    return SOME_FAILED if packed.failed else 0
+
+
 def show_diagnosis(diagnosis: Diagnosis, style: str) -> int:
     if style == "json":
         print_json(diagnosis.values())
@@ -695,6 +706,7 @@ SHOW: dict[str, Callable[[Any, str], int]] = {
     "split": show_splitting,
     "export": show_export,
     "extract": show_extraction,
+    "pack": show_packed,
     "frames": show_frames,
     "download": show_download,
     "doctor": show_diagnosis,

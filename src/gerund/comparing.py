@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from gerund.cache import FeatureCache
 from gerund.datasets import load_dataset
 from gerund.errors import DataError, UsageError
 from gerund.fitting import token_set
@@ -124,7 +125,7 @@ def compare(
         raise UsageError(f"--folds {folds}: at least 2 are needed")
     check_free(best)
     clips, test = clips_to_compare(data, settings)
-    recognizers = [untrained(clips, base, cache) for base in bases]
+    recognizers = [untrained(clips, base, FeatureCache(cache)) for base in bases]
     views = [extract_views(recognizer, base, clips) for recognizer, base in zip(recognizers, bases, strict=True)]
     failed = {path: reason for each in views for path, reason in each[0].failed.items()}
     usable = [clip for clip in clips if clip.path not in failed]
@@ -146,7 +147,7 @@ def compare(
     if best is not None:
         base = next(each for each in bases if each.backbone == board.winner.backbone)
         sided, _ = assign_splits([*clips, *test], val=base.val, seed=base.seed)
-        training = train_on(sided, with_head(base, board.winner.head), cache, best)
+        training = train_on(sided, with_head(base, board.winner.head), FeatureCache(cache), best)
         write_json(training.run / "comparison.json", board.values)
     return Comparison(leaderboard=board, training=training, failed=failed)
 

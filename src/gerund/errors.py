@@ -33,6 +33,10 @@ class BackboneError(GerundError):
     """A backbone whose weights are missing, do not fit, or cannot be fetched."""
 
 
+class ClusterError(GerundError):
+    """A cluster that cannot be reached, or on which no worker stays alive."""
+
+
 class CacheError(GerundError):
     """A feature cache that cannot be read or written."""
 

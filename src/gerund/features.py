@@ -21,6 +21,7 @@ from gerund.cache import BlockWriter, FeatureCache
 from gerund.decoding import Decoded, DecodePool, Reading, decode_here, frames_of
 from gerund.errors import DataError, UsageError, VideoError
 from gerund.progress import Bar, note, progress
+from gerund.storage import url_of
 from gerund.types import Features, FeatureSpec
 from gerund.video import probe
 from gerund.workers import UNREADABLE, Finished, Job
@@ -102,10 +103,12 @@ class Extractor:
             try:
                 digest = self.cache.video_digest(path)
             except OSError as error:
-                self.fail(found, path, f"{path}: {error.strerror or error}")
+                self.fail(found, path, f"{url_of(path) or path}: {error.strerror or error}")
                 continue
             features = self.cache.get(self.spec, digest)
-            if features is None:
+            if features is None and url_of(path):
+                self.fail(found, path, f"{url_of(path)}: features not in this cache; gerund extract DATA --ray auto makes them")
+            elif features is None:
                 missing.setdefault(digest, []).append(path)
             else:
                 found.features[path] = features

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -150,20 +152,23 @@ def token_set(
     draws: int = 0,
     rng: np.random.Generator | None = None,
 ) -> TokenSet:
-    """Tokens of clips, plain under each view, then jittered `draws` times; fewer times when they would not fit in memory."""
+    """Tokens of clips, plain under each view, then jittered `draws` times; fewer times when they would not fit in memory.
+
+    Plain ones that do not fit lie in a file, memory-mapped.
+    """
     index = {label: number for number, label in enumerate(recognizer.labels)}
     steps, width = recognizer.sampling.num_frames, recognizer.sampling.token_dim(recognizer.backbone.feature_dim)
     fitting = TOKEN_MEMORY // (len(clips) * steps * width * torch.float16.itemsize)
     versions = max(1, min(len(views) + draws, fitting))
-    data = torch.empty((versions, len(clips), steps, width), dtype=torch.float16)
+    data = room((versions, len(clips), steps, width), recognizer.extractor.cache.folder)
     valid = torch.empty(data.shape[:3], dtype=torch.bool)
     for number, clip in enumerate(clips):
         for version in range(versions):
             features = views[version % len(views)].features[clip.path]
             part, mask = tokens(features, clip, recognizer.sampling, jitter=None if version < len(views) else rng)
             data[version, number], valid[version, number] = torch.from_numpy(part), torch.from_numpy(mask)
-    if not bool(torch.isfinite(data[0]).all()):
-        raise TrainingError("the features of some clips are not finite; extract them again with --precision f32")
+        if not bool(torch.isfinite(data[0, number]).all()):
+            raise TrainingError("the features of some clips are not finite; extract them again with --precision f32")
     numbers = {group: number for number, group in enumerate(dict.fromkeys(map(group_of, clips)))}
     return TokenSet(
         data,
@@ -171,6 +176,19 @@ def token_set(
         torch.tensor([index[clip.label or ""] for clip in clips]),
         torch.tensor([numbers[group_of(clip)] for clip in clips]),
     )
+
+
+def room(shape: tuple[int, ...], folder: Path) -> Tensor:
+    """An array of float16, not initialised; one of more than TOKEN_MEMORY is a mapped file in `folder` that ends with this process."""
+    if math.prod(shape) * torch.float16.itemsize <= TOKEN_MEMORY:
+        return torch.empty(shape, dtype=torch.float16)
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".tokens-", dir=folder)
+    os.close(handle)
+    data = torch.from_file(name, shared=True, size=math.prod(shape), dtype=torch.float16)
+    with contextlib.suppress(OSError):  # Windows keeps the name of an open file
+        Path(name).unlink()
+    return data.view(shape)
 
 
 @dataclass(frozen=True, kw_only=True)

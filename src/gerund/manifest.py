@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import math
 import os
 from collections import Counter, defaultdict
@@ -12,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gerund.errors import DataError, UsageError
+from gerund.storage import read_text, url_of
 from gerund.types import Clip
 
 COLUMNS = ("path", "label", "start", "end", "split", "group")
@@ -22,11 +24,11 @@ TEST_SHARE = 0.2
 def read_manifest(path: Path) -> list[Clip]:
     """Clips of a CSV with the columns path, label and, if wanted, start, end (seconds), split, group.
 
-    Relative paths count from the CSV's own folder. Raises DataError with file, line and column for what cannot be read.
+    The file and the videos may be at URLs. Relative paths count from the CSV's own folder. Raises DataError with file, line and
+    column for what cannot be read.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return clips_in(csv.DictReader(file), path)
+        return clips_in(csv.DictReader(io.StringIO(read_text(path), newline="")), path)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: not readable as a UTF-8 CSV ({error})") from None
 
@@ -77,8 +79,9 @@ def clip_of(row: dict[str, str], manifest: Path, line: int) -> Clip:
         raise fail("end", f"{end:g} is not after start, {start:g}")
     if values.get("split") not in (None, *SPLITS):
         raise fail("split", f"{values['split']!r} is not one of {', '.join(SPLITS)}")
+    video = Path(values["path"])
     return Clip(
-        path=manifest.parent / Path(values["path"]),
+        path=video if url_of(video) else manifest.parent / video,
         label=values.get("label"),
         start=start,
         end=end,
@@ -97,7 +100,7 @@ def write_manifest(clips: Iterable[Clip], path: Path) -> None:
         writer.writerow(COLUMNS)
         for clip in clips:
             video = Path(os.path.abspath(clip.path))  # noqa: PTH100  resolve() would follow links into a store
-            shown = video.relative_to(folder).as_posix() if video.is_relative_to(folder) else str(video)
+            shown = url_of(clip.path) or (video.relative_to(folder).as_posix() if video.is_relative_to(folder) else str(video))
             start = f"{clip.start}" if clip.start else ""
             end = "" if clip.end is None else f"{clip.end}"
             writer.writerow([shown, clip.label or "", start, end, clip.split or "", clip.group or ""])

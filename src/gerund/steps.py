@@ -79,6 +79,9 @@ def extract(
     precision: Literal["auto", "bf16", "f32", "int8"] = "auto",
     workers: int | None = None,
     retry_failed: bool = False,
+    ray: str | None = None,
+    actors: int | None = None,
+    gpus_per_actor: float | None = None,
     cache: Path | None = None,
 ) -> Extraction:
     """Put the features of all videos of a data set into the cache.
@@ -111,14 +114,38 @@ def extract(
         Decoding processes.
     retry_failed
         Try videos again that could not be read the last time.
+    ray
+        Work on a Ray cluster: its address, or auto for the one this machine is in (or a new one of this machine alone).
+    actors
+        Workers of the cluster, each with one backbone; one for each machine or GPU if not given.
+    gpus_per_actor
+        GPUs of a worker, may be a fraction; 1 where the cluster has GPUs if not given.
     cache
-        Folder for features.
+        Folder for features; with --ray on storage that all machines share, or a URL.
     """
+    if ray is None and (actors is not None or gpus_per_actor is not None):
+        raise UsageError("--actors and --gpus-per-actor belong to --ray; give --ray auto, or an address")
     clips = load_dataset(data, split=split, allow_leak=True, background=background)
     model = load_backbone(backbone, weights=weights, pretrained=pretrained, image_size=image_size, fit=fit)
-    if precision == "int8":
+    if precision == "int8" and ray is None:
         model = calibrated(model, [clip.path for clip in clips])
     rate = None if fps == "native" else float(fps)
+    if ray is not None:
+        from gerund import distributed
+
+        return distributed.extract(
+            [clip.path for clip in clips],
+            model,
+            address=ray,
+            actors=actors,
+            gpus_per_actor=gpus_per_actor,
+            fps=rate,
+            device=device,
+            precision=precision,
+            workers=workers,
+            retry_failed=retry_failed,
+            cache=cache,
+        )
     extractor = Extractor(model, fps=rate, cache=FeatureCache(cache), device=device, precision=precision, workers=workers)
     return extractor.extract((clip.path for clip in clips), retry_failed=retry_failed)
 

@@ -26,6 +26,7 @@ from gerund.fitting import ALONE, Epoch, Team, token_set
 from gerund.leaderboard import FOLDS, HEADS, Leaderboard, cross_validate, processes_on, with_head
 from gerund.manifest import SPLITS, assign_splits, labels_of, of_split, read_manifest, write_manifest
 from gerund.metrics import expected_calibration_error
+from gerund.packing import PackedCache
 from gerund.progress import note, progress
 from gerund.recipes import Recipe, as_config, resolve
 from gerund.recognizer import Recognizer, model_card
@@ -106,6 +107,7 @@ def train(
     bundle: bool | None = None,
     loggers: Literal["tensorboard"] | None = None,
     cache: Path | None = None,
+    packed: Path | None = None,
     out: Path | None = None,
 ) -> Training:
     """Turn labelled clips into a recogniser: index, split by group, extract features once, train a head, evaluate.
@@ -212,6 +214,8 @@ def train(
         tensorboard: write curves for TensorBoard into the run folder.
     cache
         Folder for features.
+    packed
+        Folder of packed features to look into first (gerund pack).
     out
         Run folder; the next free runs/train, runs/train-2 ... if not given.
     """
@@ -220,8 +224,9 @@ def train(
         given["head"] = "transformer"  # the only one that can start from an encoder
     if auto and (resume is not None or head is not None or head_options):
         raise UsageError("--auto chooses the head; leave out --head, its options and --resume")
+    store = FeatureCache(cache) if packed is None else PackedCache(packed, cache)
     if resume is not None:
-        return resume_training(find_checkpoint(resume), recipe, config, given, cache, out, devices, nodes)
+        return resume_training(find_checkpoint(resume), recipe, config, given, store, out, devices, nodes)
     settings = resolve(recipe, config, given | {"data": data if isinstance(data, str | Path) else None})
     settings = with_tuning_checked(settings, auto, given)
     heads.head_options(settings.head, settings.head_options)  # what cannot be is told before any work is done
@@ -242,7 +247,7 @@ def train(
     clips, notes = assign_splits(clips, val=settings.val, seed=settings.seed)
     for line in (*notes, *(f"Check: {finding.message}" for finding in check_clips(clips, published=is_published(source)))):
         note(line)
-    return train_on(clips, settings, cache, out, auto=auto, team=team)
+    return train_on(clips, settings, store, out, auto=auto, team=team)
 
 
 def with_tuning_checked(settings: Recipe, auto: bool, given: dict[str, Any]) -> Recipe:
@@ -289,7 +294,7 @@ def tell_of_idle_settings(settings: Recipe, given: dict[str, Any]) -> None:
 
 
 def train_on(
-    clips: list[Clip], settings: Recipe, cache: Path | None, out: Path | None, *, auto: bool = False, team: Team = ALONE
+    clips: list[Clip], settings: Recipe, cache: FeatureCache, out: Path | None, *, auto: bool = False, team: Team = ALONE
 ) -> Training:
     """Train on clips that have their splits; `auto` chooses the head first, `finetune` trains the backbone first."""
     recognizer = untrained(clips, settings, cache)
@@ -342,7 +347,7 @@ def resume_training(
     recipe: str | None,
     config: Path | None,
     given: dict[str, Any],
-    cache: Path | None,
+    cache: FeatureCache,
     out: Path | None,
     devices: int | None,
     nodes: int | None,
@@ -388,6 +393,7 @@ def completed(
 ) -> Training:
     """Calibrate and evaluate the best model of a run, and write all reports."""
     best = Recognizer.load(run / "best", device=settings.device, cache=recognizer.extractor.cache.folder.parent)
+    best.extractor.cache = recognizer.extractor.cache
     num_held_out = calibrate(best, views[0], clips, settings, kept_epoch(history, views[0], clips))
     best.save(run / "best", bundle=settings.bundle)
     evaluations = {"val": evaluate_clips(best, chosen)} if (chosen := of_split(clips, "val")) else {}
@@ -479,7 +485,7 @@ def with_tuned_backbone(
     recognizer: Recognizer,
     clips: Sequence[Clip],
     settings: Recipe,
-    cache: Path | None,
+    cache: FeatureCache,
     run: Path,
     checkpoint: Path | None,
     team: Team,
@@ -495,7 +501,7 @@ def with_tuned_backbone(
     return untrained(clips, settings, cache, finetuning.tuned(recognizer.backbone, folder, settings.finetune or ""))
 
 
-def untrained(clips: Sequence[Clip], settings: Recipe, cache: Path | None, backbone: Backbone | None = None) -> Recognizer:
+def untrained(clips: Sequence[Clip], settings: Recipe, cache: FeatureCache, backbone: Backbone | None = None) -> Recognizer:
     """A recogniser for the clips' labels whose head has its first weights, on the settings' backbone if none is given."""
     if backbone is None:
         backbone = chosen_backbone(clips, settings)
@@ -522,8 +528,9 @@ def untrained(clips: Sequence[Clip], settings: Recipe, cache: Path | None, backb
         head_options=options,
         precision=settings.precision,
         device=settings.device,
-        cache=cache,
+        cache=cache.folder.parent,
     )
+    recognizer.extractor.cache = cache
     if settings.workers is not None:
         recognizer.extractor.workers = settings.workers
     return recognizer
@@ -558,7 +565,7 @@ def extract_views(recognizer: Recognizer, settings: Recipe, clips: Sequence[Clip
         mirrored = Extractor(
             recognizer.backbone,
             fps=settings.fps,
-            cache=FeatureCache(extractor.cache.folder.parent),
+            cache=extractor.cache,
             device=recognizer.device,
             precision=extractor.spec.precision.partition("-")[0],
             view="flip",

@@ -101,7 +101,9 @@ def is_published(data: str | Path | Sequence[Clip]) -> bool:
 
 def load_by_name(data: str, split: int | None, *, allow_missing: bool) -> list[Clip]:
     name, colon, rest = data.partition(":")
-    if data == "toy":
+    if "://" in data:
+        name, rest = "csv", data
+    elif data == "toy":
         name, rest = "toy", str(default_cache() / "toy")
     elif not colon or (name not in DATASETS and (len(name) == 1 or Path(data).exists())):  # C:\clips is a path, not a data set
         name, rest = ("csv" if data.lower().endswith(".csv") else "folder"), data
@@ -110,7 +112,7 @@ def load_by_name(data: str, split: int | None, *, allow_missing: bool) -> list[C
     rest, _, classes = rest.partition("::") if name in CLASS_MAPS else (rest, "", "")
     path = Path(rest).expanduser()
     for each in (path, Path(classes).expanduser()) if classes else (path,):
-        if name != "toy" and not each.exists():
+        if name != "toy" and "://" not in data and not each.exists():
             raise DataError(f"{each}: no such file or folder")
     if split is not None and name not in SPLIT_NUMBERS:
         raise UsageError(f"--split {split}: {name} data has no numbered splits; leave the option out")

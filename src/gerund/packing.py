@@ -1,0 +1,202 @@
+"""Packed features: shards of about 256 MB with a sorted index, read memory-mapped; for data sets of 50,000 videos and more.
+
+`OUT/<spec digest>/` holds shard-00000.npy (rows of many videos, float16), shard-00000-pts.npy (their seconds, float64), index.npy (one
+INDEX entry per video, sorted by digest) and pack.json. It is written under another name and renamed, so what is there is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from gerund.cache import DIGEST_LENGTH, FeatureCache, block_spec, read_digests
+from gerund.errors import CacheError, DataError, UsageError
+from gerund.progress import note, progress
+from gerund.types import Features, FeatureSpec
+
+SHARD_BYTES = 256 * 2**20
+FORMAT = 1
+INDEX = np.dtype([("video", f"S{DIGEST_LENGTH}"), ("shard", "<u4"), ("start", "<u8"), ("rows", "<u4")])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packed:
+    """What was packed: the folder to give to `--packed`, how many videos, shards and bytes, and which blocks were damaged."""
+
+    out: Path
+    videos: int = 0
+    shards: int = 0
+    bytes: int = 0
+    failed: tuple[str, ...] = ()
+
+
+def pack(cache: Path, out: Path) -> Packed:
+    """Pack the features of a cache into large shards, to train from with --packed.
+
+    Videos that are not complete are left out with a note. Raises DataError for a folder without features, UsageError when `out` has them
+    already, CacheError when it cannot be written.
+
+    Parameters
+    ----------
+    cache
+        Cache folder that holds the features.
+    out
+        Folder for the shards, one sub-folder for each setting of extraction.
+    """
+    store = FeatureCache(cache)
+    folders = [folder for folder in sorted(store.folder.glob("*")) if any(folder.glob("*.safetensors"))]
+    if not folders:
+        raise DataError(f"{cache}: no features to pack; gerund extract DATA --cache {cache} makes some")
+    for folder in folders:
+        if (out / folder.name).exists():
+            raise UsageError(f"{out / folder.name}: packed already; remove it or choose another folder")
+    packed = Packed(out=out)
+    for folder in folders:
+        packed = pack_spec(store, folder, packed)
+    digests = store.folder / "digests.txt"
+    if digests.is_file():
+        shutil.copyfile(digests, out / "digests.txt")
+    return packed
+
+
+def pack_spec(store: FeatureCache, folder: Path, packed: Packed) -> Packed:
+    """Pack everything that was made under one spec."""
+    target = packed.out / folder.name
+    temporary = target.with_name(f".{folder.name}.{os.getpid()}")
+    videos = sorted({path.name[:DIGEST_LENGTH] for path in folder.glob("*.safetensors")})
+    spec = spec_of(folder)
+    writer = ShardWriter(temporary)
+    failed = []
+    try:
+        temporary.mkdir(parents=True)
+        with progress("Packing features", len(videos), "videos") as bar:
+            for video in videos:
+                features = store.get(spec, video)
+                if features is None:
+                    failed.append(video)
+                    note(f"Left out {video}: its features are not complete")
+                else:
+                    writer.add(video, features)
+                bar.advance()
+        writer.close()
+        summary = {"format": FORMAT, "spec": folder.name, "backbone": spec.backbone, "videos": len(writer.index)}
+        (temporary / "pack.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        temporary.rename(target)
+    except OSError as error:
+        raise CacheError(f"{packed.out}: shards cannot be written ({error.strerror}); choose another folder") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return replace(
+        packed,
+        videos=packed.videos + len(writer.index),
+        shards=packed.shards + writer.shards,
+        bytes=packed.bytes + sum(path.stat().st_size for path in target.iterdir()),
+        failed=(*packed.failed, *failed),
+    )
+
+
+def spec_of(folder: Path) -> FeatureSpec:
+    """The spec under which the blocks of a folder were made. Raises DataError when none of them can tell."""
+    for values in map(block_spec, sorted(folder.glob("*.safetensors"))):
+        if values and (spec := FeatureSpec(**values)).digest == folder.name:
+            return spec
+    raise DataError(f"{folder}: its blocks are damaged; gerund cache verify removes them")
+
+
+class ShardWriter:
+    """Collects videos and stores a shard as soon as it is large enough; a video is never parted."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.index: list[tuple[bytes, int, int, int]] = []
+        self.data: list[np.ndarray] = []
+        self.pts: list[np.ndarray] = []
+        self.rows = self.bytes = self.shards = 0
+
+    def add(self, video: str, features: Features) -> None:
+        rows = features.data[0 : len(features)]
+        self.index.append((video.encode(), self.shards, self.rows, len(rows)))
+        self.data.append(rows)
+        self.pts.append(features.pts)
+        self.rows += len(rows)
+        self.bytes += rows.nbytes
+        if self.bytes >= SHARD_BYTES:
+            self.store()
+
+    def store(self) -> None:
+        data, pts = shard_paths(self.folder, self.shards)
+        np.save(data, np.concatenate(self.data))
+        np.save(pts, np.concatenate(self.pts))
+        self.data, self.pts = [], []
+        self.rows = self.bytes = 0
+        self.shards += 1
+
+    def close(self) -> None:
+        if self.data:
+            self.store()
+        np.save(self.folder / "index.npy", np.array(self.index, INDEX))  # sorted, as the videos came
+
+
+def shard_paths(folder: Path, number: int) -> tuple[Path, Path]:
+    return folder / f"shard-{number:05d}.npy", folder / f"shard-{number:05d}-pts.npy"
+
+
+class Pack:
+    """The shards of one spec, memory-mapped: what is not looked at costs no memory."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            summary = json.loads((folder / "pack.json").read_text(encoding="utf-8"))
+            if summary.get("format") != FORMAT:
+                raise CacheError(f"{folder}: packed in format {summary.get('format')}; this version reads {FORMAT}: pack again")
+            self.index = np.load(folder / "index.npy", mmap_mode="r", allow_pickle=False)
+            if self.index.dtype != INDEX:
+                raise ValueError("its index has other columns")
+            shards = int(self.index["shard"][-1]) + 1 if len(self.index) else 0
+            self.shards = [tuple(map(mapped, shard_paths(folder, number))) for number in range(shards)]
+        except (OSError, ValueError) as error:
+            raise CacheError(f"{folder}: damaged pack ({error}); pack again") from None
+
+    def get(self, video: str) -> Features | None:
+        """The features of a video digest: views of the shard, read from disk when looked at."""
+        key = video.encode()
+        place = int(np.searchsorted(self.index["video"], key))
+        if place == len(self.index) or self.index["video"][place] != key:
+            return None
+        _, shard, start, rows = self.index[place].item()
+        data, pts = self.shards[shard]
+        return Features(data[start : start + rows], pts[start : start + rows])
+
+
+def mapped(path: Path) -> np.ndarray:
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+class PackedCache(FeatureCache):
+    """A cache that looks into packed shards first; what they lack is found, or made, in the cache folder."""
+
+    def __init__(self, packed: Path, folder: Path | None = None) -> None:
+        super().__init__(folder)
+        self.packed = packed
+        self.packs: dict[str, Pack | None] = {}
+        if not any(packed.glob("*/pack.json")):
+            raise DataError(f"{packed}: no packed features; gerund pack CACHE {packed} makes them")
+
+    def get(self, spec: FeatureSpec, video: str) -> Features | None:
+        if spec.digest not in self.packs:
+            folder = self.packed / spec.digest
+            self.packs[spec.digest] = Pack(folder) if folder.is_dir() else None
+        pack = self.packs[spec.digest]
+        found = pack.get(video) if pack else None
+        return super().get(spec, video) if found is None else found
+
+    @cached_property
+    def known_digests(self) -> dict[str, str]:
+        """Those of the cache that was packed too, so that videos at URLs are found."""
+        return {**read_digests(self.packed), **read_digests(self.folder)}

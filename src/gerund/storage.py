@@ -1,0 +1,55 @@
+"""Videos, manifests and features at URLs (s3://, gs://, memory:// ...), reached through fsspec."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from gerund.errors import DataError, UsageError
+
+
+def url_of(path: Path) -> str | None:
+    """The URL that a path stands for, or None for one on this machine: pathlib makes s3://bucket/a.mp4 s3:/bucket/a.mp4."""
+    match = re.fullmatch(r"([a-z][a-z0-9+.-]+):/+(.*)", path.as_posix())
+    if match is None:
+        return None
+    return f"{match[1]}://{'/' if match[1] == 'file' else ''}{match[2]}"
+
+
+def file_system(url: str) -> tuple[Any, str]:
+    """The fsspec file system of a URL, and the path in it. Raises UsageError when its protocol needs a package, or is unknown."""
+    from fsspec.core import url_to_fs
+
+    try:
+        return url_to_fs(url)
+    except ImportError as error:  # fsspec says which package
+        raise UsageError(
+            f"{url}: a package for this kind of storage is missing ({error}); pip install it on every machine"
+        ) from None
+    except ValueError as error:
+        raise UsageError(f"{url}: no such kind of storage ({error})") from None
+
+
+def state_of(url: str) -> str:
+    """A word that changes when the file at a URL does, from its size, time or tag. Raises OSError when it is not there."""
+    files, path = file_system(url)
+    return str(files.ukey(path))
+
+
+def fetch(url: str, target: Path) -> None:
+    """Copy a file from a URL. Raises OSError when it cannot be read."""
+    files, path = file_system(url)
+    files.get_file(path, str(target))
+
+
+def read_text(path: Path) -> str:
+    """The UTF-8 text of a file here or at a URL."""
+    url = url_of(path)
+    if url is None:
+        return path.read_text(encoding="utf-8-sig")
+    files, place = file_system(url)
+    try:
+        return str(files.cat_file(place), "utf-8-sig")
+    except FileNotFoundError:
+        raise DataError(f"{url}: no such file") from None
