@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gerund.errors import UsageError
-from gerund.heads import HEADS, build_head, head_options
+from gerund.heads import HEADS, Head, build_head, head_options
 
 B, T, D, K = 5, 7, 12, 3
 
@@ -62,6 +62,19 @@ def test_step_weights_add_up_to_one_over_the_valid_steps(head, tokens):
     assert (weights >= 0).all()
     assert (weights[~valid] == 0).all()
     torch.testing.assert_close(weights.sum(1), torch.ones(B))
+
+
+def test_a_head_that_knows_no_step_weights_gives_most_to_the_step_that_decides(tokens):
+    class Loudest(Head):
+        def forward(self, x, valid):
+            return torch.where(valid.unsqueeze(-1), x, -100.0).amax(1)[:, :K]
+
+    x, valid = tokens[0].clone(), tokens[1]
+    x[0, 4, 1] = 50.0
+    weights = Loudest().step_weights(x, valid)
+    torch.testing.assert_close(weights.sum(1), torch.ones(B))
+    assert weights[0, 4] > 0.99
+    assert (weights[~valid] == 0).all()
 
 
 def test_only_heads_that_take_order_tell_a_clip_from_its_reverse(head, tokens):

@@ -23,9 +23,22 @@ class Head(nn.Module):
         """Logits (B, K) of tokens x (B, T, D), valid (B, T)."""
         raise NotImplementedError
 
+    @torch.no_grad()
     def step_weights(self, x: Tensor, valid: Tensor) -> Tensor:
-        """How much each time step counted, (B, T), adding up to 1 over the valid steps of a clip."""
-        raise NotImplementedError
+        """How much each time step counted, (B, T), adding up to 1 over the valid steps of a clip.
+
+        Unless a head knows better: how far the winning logit moves when the step is left out.
+        """
+        logits = self(x, valid)
+        winner = logits.argmax(1, keepdim=True)
+        moved = []
+        for step in range(x.shape[1]):
+            others = valid.clone()
+            others[:, step] = False
+            others = torch.where(others.any(1, keepdim=True), others, valid)  # a lone step cannot be left out
+            moved.append((logits - self(x, others)).gather(1, winner).abs())
+        change = torch.cat(moved, 1).masked_fill(~valid, 0) + 1e-6 * valid
+        return change / change.sum(1, keepdim=True)
 
     def prepare(self, x: Tensor, valid: Tensor) -> None:
         """Look at all training tokens (N, T, D) once before training starts; most heads need nothing."""

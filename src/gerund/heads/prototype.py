@@ -56,20 +56,6 @@ class PrototypeHead(Head):
         return self.classify(self.embed(x, valid))
 
     @torch.no_grad()
-    def step_weights(self, x: Tensor, valid: Tensor) -> Tensor:
-        """How far the winning logit moves when a step is left out."""
-        logits = self(x, valid)
-        winner = logits.argmax(1, keepdim=True)
-        moved = []
-        for step in range(x.shape[1]):
-            others = valid.clone()
-            others[:, step] = False
-            others = torch.where(others.any(1, keepdim=True), others, valid)  # a lone step cannot be left out
-            moved.append((logits - self(x, others)).gather(1, winner).abs())
-        change = torch.cat(moved, 1).masked_fill(~valid, 0) + 1e-6 * valid
-        return change / change.sum(1, keepdim=True)
-
-    @torch.no_grad()
     def solve(self, x: Tensor, valid: Tensor, targets: Tensor, groups: Tensor) -> None:
         parts = zip(x.split(CHUNK), valid.split(CHUNK), strict=True)
         pooled = torch.cat([statistics(part.float(), mask) for part, mask in parts])
