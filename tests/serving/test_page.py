@@ -276,7 +276,9 @@ def test_an_unknown_action_is_shown_as_such(browser, url, kick):
     def estranged(route):
         body = route.fetch().text()
         if '"state": "done"' in body:
-            body = body.replace('"label": "kicking", "scores"', '"label": "unknown", "unknown": true, "scores"')
+            known = '"label": "kicking", "best_guess": "kicking", "unknown": false'
+            assert known in body
+            body = body.replace(known, '"label": "unknown", "best_guess": "kicking", "unknown": true')
         route.fulfill(body=body, content_type="text/event-stream")
 
     watched.page.route("**/v1/jobs/*/events", estranged)

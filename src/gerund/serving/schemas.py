@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 
 class Error(BaseModel):
@@ -21,12 +21,13 @@ class Score(BaseModel):
 class PredictionAnswer(BaseModel):
     """What `gerund predict --json` prints of a video; `path` is the name it was sent with."""
 
-    model_config = ConfigDict(extra="allow")
-
     path: str
     start: float
     end: float | None
     label: str | None
+    best_guess: str | None
+    unknown: bool
+    known: float | None
     scores: list[Score]
     error: str | None
 
