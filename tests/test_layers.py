@@ -16,6 +16,7 @@ SOURCE = Path(gerund.__file__).parent
 
 LAYERS = {
     7: "cli serving",
+    6.8: "showing",
     6.5: "comparing benchmarking repeating",
     6: "timeline_evaluation overlays training pretraining diagnosis steps downloading frame_folders exporting",
     5.8: "distributed",

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import gerund
-from gerund import cli, video
+from gerund import cli, showing, video
 from gerund.errors import UsageError
 from gerund.recipes import read_config
 from gerund.repeating import Trainings, split_numbers, wanted_runs
@@ -134,4 +134,4 @@ def test_data_without_test_clips_has_no_figures_to_compare(ucf: Path, tmp_path: 
     (tmp_path / "clips.csv").write_text("path,label,split\n" + "\n".join(rows), encoding="utf-8")
     done = gerund.train_all(tmp_path / "clips.csv", seeds=2, **OPTIONS, out=tmp_path / "runs")
     assert (done.test, done.per_split, done.metrics) == (None, {}, {})
-    assert cli.show_trainings(done, "text") == 0
+    assert showing.show_trainings(done, "text") == 0
