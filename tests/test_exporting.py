@@ -100,6 +100,26 @@ def test_a_network_answers_alike_in_every_format(format_, clips, tmp_path):
     assert {path.name for path in (tmp_path / "out").iterdir()} == {*config["files"], "config.json", "README.md"}
 
 
+def test_ctrl_c_after_models_have_come_and_gone_is_a_keyboard_interrupt(clips, tmp_path):
+    """OpenVINO, given several runtimes, left a signal without a stack; a crash has no exception."""
+    recognizer("mean").save(tmp_path / "model")
+    gerund.export(tmp_path / "model", tmp_path / "out", format_="openvino", check=clips)
+    code = """
+import os, signal, sys
+from gerund import runtime
+models = [runtime.load(sys.argv[1]) for _ in range(3)]
+while models:
+    del models[0]
+memory = [bytearray(2**20) for _ in range(100)]
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "out")], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "interrupted"), done.stderr
+
+
 def test_spans_and_every_frame_are_seen_as_by_the_model(clips, tmp_path):
     source = recognizer("transformer", fps=None)
     source.save(tmp_path / "model")

@@ -32,7 +32,7 @@ LAYERS = {
     2.5: "decoding inspecting live",
     2.2: "damage",
     2: "video backbones heads cache checking",
-    1: "segments segment_metrics sampling manifest metrics calibration recipes runs drawing unpacking workers copies hub charts pages",
+    1: "segments segment_metrics sampling manifest metrics calibration recipes runs drawing unpacking workers copies hub charts pages openvino_core",
     0.5: "storage",
     0: "errors types progress places",
 }
@@ -43,7 +43,7 @@ ONLY_IN = {
     "lightning": "fitting",
     "transformers": "backbones",
     "timm": "backbones",
-    "openvino": "backbones exporting runtime",
+    "openvino": "openvino_core backbones exporting",
     "ray": "distributed",
     "fastapi": "serving",
     "uvicorn": "serving",

@@ -20,7 +20,7 @@ import numpy as np
 from gerund import video
 from gerund.calibration import UNKNOWN_THRESHOLD, Familiarity
 from gerund.errors import GerundError, ModelError, VideoError
-from gerund.places import default_cache
+from gerund.openvino_core import core
 from gerund.sampling import Sampling, tokens
 from gerund.types import Clip, Features, Prediction, Resize
 from gerund.workers import UNREADABLE, reason
@@ -172,12 +172,9 @@ def open_onnx(path: Path) -> Network:
 
 def open_openvino(path: Path) -> Network:
     try:
-        import openvino
+        compiled = core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     except ImportError:
         raise ModelError(f"{path}: needs OpenVINO; pip install openvino") from None
-    core = openvino.Core()
-    core.set_property({"CACHE_DIR": str(default_cache() / "openvino")})
-    compiled = core.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return lambda *arrays: compiled(list(arrays))[0]
 
 

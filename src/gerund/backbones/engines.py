@@ -6,7 +6,6 @@ import tempfile
 import warnings
 from collections import deque
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +14,7 @@ import torch
 
 from gerund.backbones.base import Backbone
 from gerund.errors import UsageError
+from gerund.openvino_core import core
 from gerund.places import default_cache
 
 BATCH_SIZE = 16
@@ -67,16 +67,6 @@ def compile_engine(backbone: Backbone, *, device: str, precision: str, batch_siz
     return TorchEngine(
         backbone, device=device, precision=precision, batch_size=batch_size or max(1, GPU_BATCH_SIZE // backbone.window)
     )
-
-
-@cache
-def core() -> Any:
-    """The one OpenVINO runtime; compiled models are kept in its own cache folder, so a second start is quick."""
-    import openvino as ov
-
-    runtime = ov.Core()
-    runtime.set_property({"CACHE_DIR": str(default_cache() / "openvino")})
-    return runtime
 
 
 class OpenVinoEngine:
