@@ -37,6 +37,7 @@ def test_the_default_head_learns_the_toy_actions_and_their_order(toy_set, tmp_pa
     assert inside_pairs(done.test) >= 0.98
 
 
+@pytest.mark.slow
 def test_the_trained_head_learns_order_too(toy_set, tmp_path):
     done = gerund.train(toy_set, backbone="pixels", head="transformer", num_frames=16, out=tmp_path / "run")
     assert inside_pairs(done.test) >= 0.90

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 import gerund
-from gerund import cli, pretraining, video
+from gerund import cli, pretraining, showing, video
 from gerund.errors import DataError, GerundError, ModelError, TrainingError, UsageError
 from gerund.features import Extraction
 from gerund.heads import build_head
@@ -230,7 +230,7 @@ def test_an_unreadable_video_is_left_out_and_told(clips, tmp_path, capsys):
         "--epochs",
         "1",
     ]
-    assert cli.app.meta([*words, "--out", str(tmp_path / "encoder")]) == cli.SOME_FAILED
+    assert cli.app.meta([*words, "--out", str(tmp_path / "encoder")]) == showing.SOME_FAILED
     printed = capsys.readouterr()
     assert "notes.mp4: not readable as video" in printed.err
     assert f"Next: gerund train DATA --init {tmp_path / 'encoder'}" in printed.out
