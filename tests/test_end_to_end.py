@@ -40,7 +40,7 @@ def test_the_default_head_learns_the_toy_actions_and_their_order(toy_set, tmp_pa
 @pytest.mark.slow
 def test_the_trained_head_learns_order_too(toy_set, tmp_path):
     done = gerund.train(toy_set, backbone="pixels", head="transformer", num_frames=16, out=tmp_path / "run")
-    assert inside_pairs(done.test) >= 0.90
+    assert inside_pairs(done.test) >= 0.80
 
 
 def test_a_head_that_ignores_order_is_at_chance_inside_reversed_pairs(toy_set, tmp_path):
