@@ -18,7 +18,7 @@ from gerund import progress
 from gerund.types import Clip
 
 BACKBONES = {"mobilenetv2_100": 224, "resnet18": 112, "densenet121": 128}
-HEADS = ("transformer", "bilstm", "mean")
+HEADS = ("prototype", "transformer", "bilstm", "mean")
 LIGHT = ("numpy", "av", "onnxruntime")
 FORMATS: tuple[Literal["onnx", "openvino", "torch"], ...] = ("onnx", "openvino", "torch")
 PREDICT = "from gerund.cli import main; main()"
@@ -48,7 +48,7 @@ def parity(folder: Path, clips: list[Clip]) -> None:
 
 def cold_start(folder: Path, paths: list[Path]) -> None:
     """Both ways for the same new clips, in turn; what is compiled once per machine has been."""
-    run = folder / "mobilenetv2_100-transformer"
+    run = folder / f"mobilenetv2_100-{HEADS[0]}"
     ways = {
         "runtime": [sys.executable, "-m", "gerund.runtime", str(run / "onnx")],
         "full install": [sys.executable, "-c", PREDICT, "predict", str(run)],
