@@ -18,7 +18,7 @@ import pytest
 
 import gerund
 from damaging import TEN_WAYS, spoil, truncated
-from gerund import video
+from gerund import leakage, video
 from gerund.backbones import load_backbone
 from gerund.cache import FeatureCache
 from gerund.datasets import load_dataset, toy
@@ -314,12 +314,12 @@ def test_real_leak_of_a_random_split_is_told_and_measured(real_data: Path) -> No
     assert diagnosis.leakage.random_split >= 0.97
     expected = group_safe_accuracy(clips, weights)
     assert 0.85 < expected < 0.97
-    assert diagnosis.leakage.group_safe == pytest.approx(expected, abs=0.02)
+    assert diagnosis.leakage.group_safe == pytest.approx(expected, abs=0.03)
     assert diagnosis.leakage.random_split - diagnosis.leakage.group_safe > 0.04
 
 
 def group_safe_accuracy(clips: list[Clip], weights: Path) -> float:
-    """The same measure with another library: ridge regression on mean features, 20 folds of whole groups."""
+    """The same measure with another library: logistic regression on mean features, as many folds of whole groups."""
     linear_model = pytest.importorskip("sklearn.linear_model")
     selection = pytest.importorskip("sklearn.model_selection")
     features = (
@@ -331,10 +331,10 @@ def group_safe_accuracy(clips: list[Clip], weights: Path) -> float:
     means = (means - means.mean(axis=0)) / means.std(axis=0)
     labels = [clip.label for clip in clips]
     answers = selection.cross_val_predict(
-        linear_model.RidgeClassifier(alpha=300.0),
+        linear_model.LogisticRegression(max_iter=2000),
         means,
         labels,
         groups=[clip.group for clip in clips],
-        cv=selection.GroupKFold(20),
+        cv=selection.GroupKFold(leakage.FOLDS),
     )
     return float(np.mean(answers == np.array(labels)))
