@@ -12,8 +12,8 @@ from gerund.places import default_cache
 def core() -> Any:
     """OpenVINO, which keeps compiled models in its own cache folder, so a second start is quick. Raises ImportError.
 
-    Never ended: on a processor with AMX each runtime takes over the stack of signal handlers, and one of several that ends gives back
-    another's, which may be gone by then; the next Ctrl-C would crash the process (seen with OpenVINO 2026.4).
+    Never ended: each runtime puts a stack of its own under signal handlers, and one of several that ends gives back another's, which may
+    be gone by then; the next Ctrl-C would crash the process (seen with OpenVINO 2026.4).
     """
     import openvino as ov
 
