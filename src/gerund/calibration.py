@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -85,9 +86,13 @@ class Gaussian:
         shrunk = np.sqrt(variances[kept] / (variances[kept] + ridge))
         return cls(centres.astype(np.float32), (shrunk[:, None] * directions).astype(np.float32), np.array([ridge], np.float32))
 
+    @cached_property
+    def projected_centres(self) -> np.ndarray:
+        return self.centres @ self.basis.T
+
     def distance(self, x: np.ndarray) -> np.ndarray:
         """Squared Mahalanobis distance of x (N, D) from the nearest centre, (N,)."""
-        squares = squared_distances(x, self.centres) - squared_distances(x @ self.basis.T, self.centres @ self.basis.T)
+        squares = squared_distances(x, self.centres) - squared_distances(x @ self.basis.T, self.projected_centres)
         return squares.min(axis=1) / float(self.ridge[0])
 
 
