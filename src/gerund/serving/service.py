@@ -7,11 +7,12 @@ import math
 import secrets
 import shutil
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from gerund.errors import VideoError
 from gerund.recognizer import Recognizer
@@ -30,6 +31,7 @@ LOOK_EVERY = 0.1
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 OVER = ("done", "failed", "cancelled")
+T = TypeVar("T")
 
 
 class RefusedError(Exception):
@@ -81,6 +83,10 @@ class Service:
         self.usual = 1.0
         self.closing = False
         self.studio = asyncio.Semaphore(1)
+        self.predicting, self.timing = (
+            ThreadPoolExecutor(1),
+            ThreadPoolExecutor(1),
+        )  # more would wait for the same cores, with more memory
 
     @property
     def ready(self) -> bool:
@@ -117,10 +123,14 @@ class Service:
         self.usual += 0.1 * (time.monotonic() - (task.started or started) - self.usual)
         return features
 
+    async def aside(self, pool: ThreadPoolExecutor, work: Callable[..., T], *given: Any) -> T:
+        """The result of what would hold up the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(pool, work, *given)
+
     async def predict(self, folder: Path, name: str) -> Prediction:
         """The answer for the video in a folder. Raises VideoError when it cannot be read."""
         features = await self.features(Task(folder=folder, time_limit=self.limits.seconds_now))
-        return await asyncio.to_thread(prediction_of, self.recognizer, name, features)
+        return await self.aside(self.predicting, prediction_of, self.recognizer, name, features)
 
     def start(self, folder: Path, name: str) -> Job:
         """Take over a folder with a video as a job. It has a place of its own at once: who sent it has just had one."""
@@ -134,7 +144,7 @@ class Service:
     async def run(self, job: Job) -> None:
         try:
             features = await self.features(job.task)
-            job.result, job.timeline = await asyncio.to_thread(analysis, self.recognizer, job.name, features, self.windows)
+            job.result, job.timeline = await self.aside(self.timing, analysis, self.recognizer, job.name, features, self.windows)
             job.state = "done"
         except VideoError as error:
             job.state, job.error = "failed", f"{job.name}: {error}"
