@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import io
+import json
 import os
 import queue
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from gerund import decoding, video, workers
-from gerund.decoding import Decoded, DecodePool, Finished, Job, Reading, Worker, decode_here
+from gerund.decoding import Decoded, DecodePool, Finished, Job, Reading, Worker, WorkerSide, decode_here
+from gerund.errors import VideoError
 from gerund.types import Resize
 
 RampVideo = Callable[..., Path]
@@ -178,6 +183,65 @@ def test_a_file_that_trips_the_decoder_library_costs_one_video_in_process_too(
     assert list(rows) == [1]
 
 
+class Side(WorkerSide):
+    """The worker's side in this process; its job's frames come from `given`."""
+
+    def __init__(self, memory: Path, given: Callable[[], Iterator[tuple[float, np.ndarray]]]) -> None:
+        file = memory / "shared"
+        file.write_bytes(bytes(MORE_THAN_FITS * 16 * 24 * 3))
+        shape = (decoding.SLOTS, decoding.SLOT_FRAMES, 3, 16, 24)
+        setup = {"memory": str(file), "shape": shape, "reading": asdict(READING)}
+        super().__init__(io.BytesIO(json.dumps(setup).encode() + b"\n"), io.BytesIO())
+        self.given = given
+
+    def frames(self, job: Job) -> Iterator[tuple[float, np.ndarray]]:
+        yield from self.given()
+
+    @property
+    def said(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.reports.getvalue().splitlines()]  # type: ignore[attr-defined]
+
+
+def pictures(count: int) -> Iterator[tuple[float, np.ndarray]]:
+    return ((float(index), np.full((16, 24, 3), index, np.uint8)) for index in range(count))
+
+
+@pytest.mark.parametrize("failure", [VideoError("longer than 1 s"), MemoryError(), ValueError("in the middle")])
+@pytest.mark.parametrize("frames", [0, 1, decoding.SLOT_FRAMES - 1, decoding.SLOT_FRAMES, decoding.SLOT_FRAMES + 1])
+def test_a_video_that_fails_in_the_middle_takes_no_room_with_it(memory: Path, failure: Exception, frames: int) -> None:
+    def failing() -> Iterator[tuple[float, np.ndarray]]:
+        yield from pictures(frames)
+        raise failure
+
+    side = Side(memory, failing)
+    for index in range(2 * decoding.SLOTS):
+        with pytest.raises(type(failure)):
+            side.work(Job(index=index, path=memory))
+        for told in (each for each in side.said if each["index"] == index):
+            side.obey({"kind": "slot", "slot": told["slot"]})
+    assert sorted(side.free) == list(range(decoding.SLOTS))
+    side.given = lambda: pictures(decoding.SLOTS * decoding.SLOT_FRAMES)
+    side.work(Job(index=99, path=memory))
+    assert [len(each["pts"]) for each in side.said if each["index"] == 99] == [decoding.SLOT_FRAMES] * decoding.SLOTS
+
+
+def test_a_worker_that_waits_for_room_says_that_it_is_alive(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    side = Side(memory, lambda: pictures(MORE_THAN_FITS))
+    nothing_yet, heard = 3, iter([{"kind": "slot", "slot": 2}, {"kind": "slot", "slot": 0}])
+
+    def get(timeout: float) -> dict[str, Any]:
+        nonlocal nothing_yet
+        nothing_yet -= 1
+        if nothing_yet >= 0:
+            raise queue.Empty
+        return next(heard)
+
+    monkeypatch.setattr(side, "heard", SimpleNamespace(get=get))
+    side.work(Job(index=0, path=memory))
+    kinds = [each["kind"] for each in side.said]
+    assert kinds == ["frames"] * decoding.SLOTS + ["alive"] * 3 + ["frames"] * 2
+
+
 @linux_only
 def test_nothing_is_left_of_a_pool(ramp_video: RampVideo, memory: Path) -> None:
     with DecodePool(READING, 3) as pool:
@@ -206,6 +270,18 @@ def test_a_worker_ends_by_itself_when_its_parent_is_gone(memory: Path) -> None:
     worker.process.stdin.close()  # what the system does when the main process dies
     assert worker.process.wait(timeout=60) == 0
     assert list(memory.iterdir()) == []
+    worker.end()
+
+
+def test_a_worker_in_the_middle_of_a_video_ends_too_when_its_parent_is_gone(ramp_video: RampVideo, memory: Path) -> None:
+    reports: workers.Reports = queue.SimpleQueue()
+    worker = Worker(READING, reports)
+    worker.give(Job(index=0, path=ramp_video(MORE_THAN_FITS, step=1)))
+    for _ in range(decoding.SLOTS):
+        assert reports.get(timeout=60)[1]["kind"] == "frames"
+    assert worker.process.stdin is not None
+    worker.process.stdin.close()
+    assert worker.process.wait(timeout=60) == 0
     worker.end()
 
 

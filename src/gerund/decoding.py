@@ -6,6 +6,7 @@ A worker hands its frames over in a memory-mapped file, already scaled to the ba
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import os
 import sys
@@ -152,25 +153,32 @@ class WorkerSide(workers.WorkerSide):
         self.free = deque(range(len(self.slots)))
 
     def work(self, job: Job) -> None:
-        pts: list[float] = []
-        slot = -1
-        for time_stamp, picture in self.frames(job):
-            if not pts:
-                slot = self.free_slot()
-            self.slots[slot, len(pts)] = picture.transpose(2, 0, 1)
-            pts.append(time_stamp)
-            if len(pts) == self.slots.shape[1]:
-                self.report({"kind": "frames", "index": job.index, "slot": slot, "pts": pts})
-                pts = []
-        if pts:
-            self.report({"kind": "frames", "index": job.index, "slot": slot, "pts": pts})
+        frames = self.frames(job)
+        while self.hand_over(job, frames):
+            pass
+
+    def hand_over(self, job: Job, frames: Iterator[tuple[float, np.ndarray]]) -> bool:
+        """Fill one slot and report it; whether there may be more. A slot that is not reported, for whatever reason, is free again."""
+        first = next(frames, None)
+        if first is None:
+            return False
+        slot, pts = self.free_slot(), list[float]()
+        try:
+            for time_stamp, picture in itertools.islice(itertools.chain([first], frames), self.slots.shape[1]):
+                self.slots[slot, len(pts)] = picture.transpose(2, 0, 1)
+                pts.append(time_stamp)
+        except BaseException:
+            self.free.append(slot)
+            raise
+        self.report({"kind": "frames", "index": job.index, "slot": slot, "pts": pts})
+        return len(pts) == self.slots.shape[1]
 
     def frames(self, job: Job) -> Iterator[tuple[float, np.ndarray]]:
         return frames_of(job, self.reading, tick=self.tick)
 
     def free_slot(self) -> int:
         while not self.free:
-            self.hear()
+            self.await_order()
         return self.free.popleft()
 
     def ordered(self, order: dict[str, Any]) -> None:

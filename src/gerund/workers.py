@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -196,6 +197,7 @@ class WorkerSide(ABC):
     def __init__(self, orders: IO[bytes], reports: IO[bytes]) -> None:
         self.orders, self.reports = orders, reports
         self.setup = json.loads(orders.readline())
+        self.heard: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self.jobs: deque[Job] = deque()
         self.spoken = time.monotonic()
 
@@ -216,23 +218,43 @@ class WorkerSide(ABC):
         return reason(job.path, failure)
 
     def serve(self) -> None:
-        self.prepare()
-        while True:
-            while not self.jobs:
-                self.hear()
-            job = self.jobs.popleft()
-            error = None
-            try:
-                self.work(job)
-            except UNREADABLE as failure:
-                error = self.reason(job, failure)
-            self.report({"kind": "finished", "index": job.index, "error": error})
+        """Do jobs until the main process is gone."""
+        threading.Thread(target=self.listen, daemon=True).start()
+        try:
+            self.prepare()
+            while True:
+                self.serve_one()
+        finally:  # an ordinary end would wait for the thread that listens
+            traceback.print_exc()
+            os._exit(1)
 
-    def hear(self) -> None:
-        line = self.orders.readline()
-        if not line:
-            raise SystemExit(0)  # the main process is gone
-        order = json.loads(line)
+    def serve_one(self) -> None:
+        while not self.jobs:
+            self.obey(self.heard.get())
+        job = self.jobs.popleft()
+        error = None
+        try:
+            self.work(job)
+        except UNREADABLE as failure:
+            error = self.reason(job, failure)
+        self.report({"kind": "finished", "index": job.index, "error": error})
+
+    def listen(self) -> None:
+        for line in self.orders:
+            self.heard.put(json.loads(line))
+        os._exit(0)  # the main process is gone, whatever this one is busy with
+
+    def await_order(self) -> None:
+        """Wait for the next order in the middle of a job, saying now and then that this process is alive."""
+        while True:
+            try:
+                order = self.heard.get(timeout=ALIVE_EVERY)
+            except queue.Empty:
+                self.report({"kind": "alive"})
+            else:
+                return self.obey(order)
+
+    def obey(self, order: dict[str, Any]) -> None:
         if order["kind"] == "job":
             self.jobs.append(Job(index=order["index"], path=Path(order["path"]), skip=order["skip"]))
         else:

@@ -17,7 +17,7 @@ from http.cookies import SimpleCookie
 import numpy as np
 import pytest
 
-from gerund import video
+from gerund import decoding, video
 from gerund.cli import app as command_line
 from gerund.errors import UsageError, VideoError
 
@@ -326,6 +326,23 @@ def test_a_video_without_a_length_is_stopped_where_the_limit_is(started, tmp_pat
     answer = server.client.post("/v1/predict", content=raw.read_bytes())
     assert answer.status_code == 422
     assert "longer than 3 s" in answer.json()["error"]
+
+
+def test_videos_stopped_in_their_middle_cost_the_next_visitor_nothing(started, clip, tmp_path, monkeypatch):
+    monkeypatch.setattr("gerund.workers.SILENCE_LIMIT", 20.0)  # so that a decoder that waits for ever fails this test soon
+    raw = tmp_path / "raw.h264"
+    video.write(raw, (np.full((32, 32, 3), index, np.uint8) for index in range(90)), fps=25)
+    server = started(duration=3.0)
+    (worker,) = server.service.analyst.pool.workers
+    for _ in range(decoding.SLOTS + 1):
+        for path in ("/v1/predict", "/v1/jobs"):
+            answer = server.client.post(path, content=raw.read_bytes())
+            if path == "/v1/jobs":
+                assert "longer than 3 s" in server.wait_for(answer.json()["id"], "failed")["error"]
+            else:
+                assert "longer than 3 s" in answer.json()["error"]
+    assert server.client.post("/v1/predict", content=clip.read_bytes()).status_code == 200
+    assert server.service.analyst.pool.workers == [worker]
 
 
 def test_a_decoder_that_takes_too_long_is_ended(started, clip):

@@ -142,15 +142,16 @@ class Analyst:
         for event in self.pool.run(Waiting(self.next_job)):
             self.desk.raise_failure()
             task = self.tasks.get(event.index)
-            if task is None or isinstance(event, Nudge):
+            if isinstance(event, Decoded):
+                if task is not None:
+                    task.seconds_seen = float(event.pts[-1])
+                    for frames, pts in self.windows.add(event.index, event.frames, event.pts):
+                        self.desk.add(event.index, frames, pts)
+                event.release()
+            elif task is None or isinstance(event, Nudge):
                 pass
             elif isinstance(event, Probed):
                 task.duration = event.duration
-            elif isinstance(event, Decoded):
-                task.seconds_seen = float(event.pts[-1])
-                for frames, pts in self.windows.add(event.index, event.frames, event.pts):
-                    self.desk.add(event.index, frames, pts)
-                event.release()
             else:
                 self.decoded(task, event)
             self.flush_if_due()

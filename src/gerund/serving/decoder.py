@@ -90,9 +90,8 @@ class WorkerSide(decoding.WorkerSide):
         self.packets = 0
         video.trust_no_file()
 
-    def serve(self) -> None:
+    def prepare(self) -> None:
         shut_in(cpu_seconds=self.limits.seconds_job)
-        super().serve()
 
     def tick(self) -> None:
         super().tick()
