@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gerund import heads, progress, timeline_files, timelines, video
+from gerund import files, heads, progress, timeline_files, timelines, video
 from gerund.backbones import load_backbone
 from gerund.datasets import activitynet, boris, elan, toy
 from gerund.errors import ClipError, DataError, UsageError
@@ -214,7 +214,7 @@ def shown(tmp_path):
 )
 def test_what_is_written_for_a_tool_is_read_back(shown, name, suffix, adapter):
     target = shown.path.parent / f"out{suffix}"
-    timeline_files.write(target, timeline_files.FORMATS[name].text(shown, target))
+    files.write_text(target, timeline_files.FORMATS[name].text(shown, target))
     clips = sorted(adapter.load(target), key=lambda clip: clip.start)
     assert [(clip.label, clip.start, clip.end) for clip in clips] == [
         (each.label, pytest.approx(each.start, abs=1e-3), pytest.approx(each.end, abs=1e-3)) for each in shown.segments
@@ -322,6 +322,24 @@ def test_a_file_that_is_no_video_is_one_line_and_exit_code_3(trained, tmp_path):
     assert "text.mp4: not readable as video" in lines[1]["error"]
     assert (tmp_path / "good.srt").is_file()
     assert not (tmp_path / "text.srt").exists()
+
+
+def test_a_file_that_cannot_be_written_costs_itself_alone(trained, tmp_path, ramp_video):
+    """Names that just fit are written; a folder in the way, or a name one letter too long, leaves the other files and videos."""
+    names = ["long" + "x" * 247 + ".mp4", "good.mp4", "taken.mp4"]
+    for name in names:
+        ramp_video(12, fps=10).rename(tmp_path / name)
+    (tmp_path / "out" / "taken.srt").mkdir(parents=True)
+    videos = [tmp_path / name for name in names]
+    targets = ("--srt", tmp_path / "out", "--activitynet", tmp_path / "out")
+    code, out, err = run("timeline", trained / "run", *videos, *targets, "--json", "--quiet")
+    assert code == 3
+    assert [json.loads(line)["error"] for line in out.splitlines()] == [None, None, None]
+    assert err.count("\n") == 2
+    assert "taken.srt: cannot be written (Is a directory)" in err
+    assert "x.json: cannot be written (File name too long)" in err
+    written = {path.name for path in (tmp_path / "out").iterdir() if path.is_file()}
+    assert written == {"long" + "x" * 247 + ".srt", "good.srt", "good.json", "taken.json"}
 
 
 def test_a_file_without_a_picture_says_so(trained, tmp_path):

@@ -10,8 +10,6 @@ import contextlib
 import errno
 import hashlib
 import json
-import os
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -26,6 +24,7 @@ from safetensors.numpy import save
 
 from gerund import storage
 from gerund.errors import CacheError
+from gerund.files import write_bytes
 from gerund.places import default_cache
 from gerund.types import EXTRACTOR_VERSION, Features, FeatureSpec
 
@@ -109,14 +108,10 @@ class FeatureCache:
         metadata = {
             "gerund": json.dumps(label)
         }  # one key, since safetensors writes several in any order: equal runs, equal bytes
-        temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(save(tensors, metadata))
-            temporary.replace(path)
+            write_bytes(path, save(tensors, metadata))
         except OSError as error:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
             raise cannot_store(path.parent, error) from None
 
     def claim(self, spec: FeatureSpec, video: str) -> FileLock | None:

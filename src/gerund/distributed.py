@@ -25,6 +25,7 @@ from gerund.backbones import Backbone, resolve_precision
 from gerund.cache import FeatureCache
 from gerund.errors import ClusterError, GerundError, UsageError
 from gerund.features import Extraction, Extractor
+from gerund.files import whole
 from gerund.places import default_cache
 from gerund.progress import note
 from gerund.storage import url_of
@@ -331,15 +332,12 @@ class RemoteCache(FeatureCache):
 
     def download(self, path: Path) -> bool:
         """Fetch a block, whole or not at all; False when the URL does not have it."""
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            storage.fetch(self.url_of_block(path), temporary)
-            temporary.replace(path)
+            with whole(path) as temporary:
+                storage.fetch(self.url_of_block(path), temporary)
         except FileNotFoundError:
             return False
-        finally:
-            temporary.unlink(missing_ok=True)
         return True
 
     def url_of_block(self, path: Path) -> str:

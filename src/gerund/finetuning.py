@@ -20,6 +20,7 @@ from torchvision.transforms import v2
 
 from gerund.backbones import Backbone, last_stage
 from gerund.errors import TrainingError, UsageError
+from gerund.files import whole
 from gerund.fitting import ALONE, NO_CLIP, Epoch, Journal, Team, TuningModule, balanced_weights, run_epochs
 from gerund.heads import Head, build_head
 from gerund.manifest import labels_of, of_split
@@ -255,9 +256,8 @@ def measure_tokens(net: Tuned, batches: FrameBatches, device: str) -> None:
 
 
 def save_weights(module: nn.Module, path: Path) -> None:
-    partial = path.with_name(f".{path.name}")
-    save_file({key: value.detach().cpu().contiguous().clone() for key, value in module.state_dict().items()}, partial)
-    partial.replace(path)
+    with whole(path) as partial:
+        save_file({key: value.detach().cpu().contiguous().clone() for key, value in module.state_dict().items()}, partial)
 
 
 def tuned(backbone: Backbone, folder: Path, part: str) -> Backbone:

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 
 from gerund.drawing import INK, PAPER, fitting_text, font
 from gerund.errors import UsageError, VideoError
+from gerund.files import whole
 from gerund.rendering import ROWS, answer_panel
 from gerund.types import Explanation
 
@@ -42,7 +43,8 @@ def draw_explanation(explanation: Explanation, out: Path) -> None:
         sheet.paste(part, (0, top))
         top += part.height
     try:
-        sheet.save(out)
+        with whole(out) as temporary:
+            sheet.save(temporary)
     except OSError as error:
         raise VideoError(f"{out}: cannot be written ({error.strerror or error})") from None
 

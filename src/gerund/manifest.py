@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gerund.errors import DataError, UsageError
+from gerund.files import whole
 from gerund.storage import read_text, url_of
 from gerund.types import Clip
 
@@ -94,8 +95,7 @@ def write_manifest(clips: Iterable[Clip], path: Path) -> None:
     """Write clips as CSV, whole or not at all; paths relative to the CSV's folder where they lie below it, else absolute."""
     folder = path.parent.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8", newline="") as file:
+    with whole(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for clip in clips:
@@ -104,7 +104,6 @@ def write_manifest(clips: Iterable[Clip], path: Path) -> None:
             start = f"{clip.start}" if clip.start else ""
             end = "" if clip.end is None else f"{clip.end}"
             writer.writerow([shown, clip.label or "", start, end, clip.split or "", clip.group or ""])
-    temporary.replace(path)
 
 
 def group_of(clip: Clip) -> str:

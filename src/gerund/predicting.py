@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from gerund.errors import UsageError
+from gerund.errors import UsageError, VideoError
 from gerund.explaining import explanation
 from gerund.heatmaps import check_picture, draw_explanation
 from gerund.inputs import expand
@@ -74,11 +74,24 @@ def predictions(
     for first in range(0, len(clips), AT_ONCE):
         portion = clips[first : first + AT_ONCE]
         for clip, prediction in zip(portion, recognizer.predict_clips(portion), strict=True):
-            if save_video is not None and not prediction.error:
-                annotate(clip, drawn_scores(prediction), save_video)
-            if explain is not None and not prediction.error:
-                draw_explanation(explanation(recognizer, clip), explain)
-            yield replace(prediction, scores=prediction.scores[:top_k])
+            failed = [] if prediction.error else drawn(recognizer, clip, prediction, save_video, explain)
+            yield replace(prediction, scores=prediction.scores[:top_k], unwritten=failed)
+
+
+def drawn(recognizer: Recognizer, clip: Clip, prediction: Prediction, save_video: Path | None, explain: Path | None) -> list[str]:
+    """Write what is asked for of one clip; returns what could not be written, and why: the answer itself is not lost by it."""
+    failed = []
+    try:
+        if save_video is not None:
+            annotate(clip, drawn_scores(prediction), save_video)
+    except VideoError as error:
+        failed.append(str(error))
+    try:
+        if explain is not None:
+            draw_explanation(explanation(recognizer, clip), explain)
+    except VideoError as error:
+        failed.append(str(error))
+    return failed
 
 
 def drawn_scores(prediction: Prediction) -> list[tuple[str, float]]:

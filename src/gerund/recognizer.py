@@ -24,6 +24,7 @@ from gerund.cache import FeatureCache
 from gerund.calibration import UNKNOWN_THRESHOLD, Familiarity
 from gerund.errors import GerundError, ModelError, VideoError
 from gerund.features import Extraction, Extractor
+from gerund.files import write_bytes
 from gerund.heads import Head, build_head
 from gerund.sampling import Sampling, step_times, tokens
 from gerund.spotting import WINDOW, Eye, Watch, WatchSettings
@@ -382,10 +383,8 @@ def stored_weights(backbone: Backbone, cache: FeatureCache) -> Path:
     path = cache.folder.parent / "weights" / f"{backbone.weights_digest[:32]}.safetensors"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
         state = {key: value.detach().cpu().contiguous().clone() for key, value in backbone.module.state_dict().items()}
-        partial.write_bytes(save(state, {"format": "pt"}))
-        partial.replace(path)
+        write_bytes(path, save(state, {"format": "pt"}))
     return path
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gerund.errors import DataError, UsageError
+from gerund.files import whole, write_bytes
 
 RUNS = Path("runs")
 FINETUNE = "finetune"
@@ -81,11 +82,11 @@ def append_row(path: Path, row: dict[str, Any]) -> None:
 
 
 def write_rows(path: Path, header: list[str], rows: Iterable[Iterable[Any]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with whole(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(header)
         writer.writerows(rows)
 
 
 def write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())

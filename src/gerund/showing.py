@@ -250,7 +250,7 @@ def show_predictions(predictions: Iterable[Prediction], style: str) -> int:
     if style == "csv":
         print_csv(["path", "start", "end", "rank", "label", "score", "error", "known", "unknown"], ())
     for prediction in predictions:
-        any_failed |= prediction.error is not None
+        any_failed |= prediction.error is not None or bool(prediction.unwritten)
         if style == "json":
             print(json.dumps(prediction.values(), ensure_ascii=False), flush=True)
         elif style == "csv":
@@ -265,7 +265,13 @@ def show_predictions(predictions: Iterable[Prediction], style: str) -> int:
             print(f"gerund: {prediction.error}", file=sys.stderr)
         else:
             print_prediction(prediction)
+        print_unwritten(prediction)
     return SOME_FAILED if any_failed else 0
+
+
+def print_unwritten(result: Prediction | Timeline) -> None:
+    for problem in result.unwritten:
+        print(f"gerund: {problem}", file=sys.stderr)
 
 
 def print_prediction(prediction: Prediction) -> None:
@@ -349,7 +355,7 @@ def show_timelines(timelines: Iterable[Timeline], style: str) -> int:
     if style == "csv":
         print_csv(["path", "start", "end", "label", "score", "error"], ())
     for timeline in timelines:
-        any_failed |= timeline.error is not None
+        any_failed |= timeline.error is not None or bool(timeline.unwritten)
         if style == "json":
             print(json.dumps(timeline_values(timeline), ensure_ascii=False), flush=True)
         elif style == "csv":
@@ -362,6 +368,7 @@ def show_timelines(timelines: Iterable[Timeline], style: str) -> int:
             print(f"gerund: {timeline.error}", file=sys.stderr)
         else:
             print_timeline(timeline)
+        print_unwritten(timeline)
     return SOME_FAILED if any_failed else 0
 
 

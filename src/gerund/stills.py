@@ -14,6 +14,7 @@ from PIL import Image
 
 from gerund import video, workers
 from gerund.errors import ClipError
+from gerund.files import beside
 from gerund.sampling import TIME_SLACK
 from gerund.workers import UNREADABLE, Finished, Job, reason
 
@@ -46,7 +47,7 @@ class SpanWriter:
     def __init__(self, span: Span) -> None:
         self.span = span
         self.target = Path(span.folder)
-        self.temporary = self.target.with_name(f".{self.target.name}.partial")
+        self.temporary = beside(self.target, "partial")
         self.count = 0
 
     def add(self, image: Image.Image) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gerund.checking import Finding, check_clips
 from gerund.datasets import is_published
+from gerund.files import write_text
 from gerund.manifest import labels_of, of_split
 from gerund.recipes import Recipe, as_command
 from gerund.recognizer import Recognizer
@@ -56,7 +57,7 @@ def write_report(
         evaluation=evaluation,
         steps=worst_steps(recognizer, evaluation) if evaluation is not None else {},
     )
-    (run / "report.html").write_text(run_page(report), encoding="utf-8")
+    write_text(run / "report.html", run_page(report))
 
 
 def worst_steps(recognizer: Recognizer, evaluation: Evaluation) -> dict[int, Steps]:

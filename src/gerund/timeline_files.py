@@ -61,16 +61,6 @@ def free_names(folder: Path, suffix: str, videos: Sequence[Path]) -> list[Path]:
     return [folder / f"{name}{suffix}" for name in names]
 
 
-def write(path: Path, text: str) -> None:
-    """Write a file whole or not at all. Raises DataError when that is not possible."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="")
-        temporary.replace(path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror})") from None
-
-
 def clock(seconds: float, point: str) -> str:
     """01:02:03.456, with `point` before the milliseconds."""
     thousandths = round(1000 * seconds)

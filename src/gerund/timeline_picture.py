@@ -11,6 +11,7 @@ import numpy as np
 from gerund import video
 from gerund.drawing import GRID, INK, MUTED, ink_on, label_colours
 from gerund.errors import DataError
+from gerund.files import whole
 from gerund.types import Resize, Segment, Timeline
 
 SUFFIXES = (".png", ".jpg", ".svg", ".pdf")
@@ -39,9 +40,10 @@ def timeline_plot(path: Path, timeline: Timeline) -> None:
     draw_bands(bands, timeline, colours)
     bands.set_xlim(0, timeline.duration)
     try:
-        figure.savefig(path)
+        with whole(path) as temporary:
+            figure.savefig(temporary)
     except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror})") from None
+        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
 def colours_of(timeline: Timeline) -> dict[str, str]:

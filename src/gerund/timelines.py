@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,13 +11,14 @@ import numpy as np
 
 from gerund import timeline_picture
 from gerund.datasets.background import BACKGROUND
-from gerund.errors import GerundError, UsageError
+from gerund.errors import DataError, GerundError, UsageError, VideoError
+from gerund.files import write_text
 from gerund.inputs import expand
 from gerund.progress import note
 from gerund.recognizer import Recognizer
 from gerund.sampling import clip_rows
 from gerund.segments import find_segments
-from gerund.timeline_files import FORMATS, places, write
+from gerund.timeline_files import FORMATS, places
 from gerund.types import Clip, Features, Timeline
 
 AT_ONCE = 16
@@ -143,14 +144,22 @@ def timeline(
 
 
 def written(found: Iterable[Timeline], files: Mapping[str, Mapping[Path, Path]]) -> Iterator[Timeline]:
-    """The timelines, each written to its files (format -> video -> file) on the way."""
+    """The timelines, each written to its files (format -> video -> file) on the way; a file that fails costs itself alone."""
     for each in found:
-        for name, places_of in files.items():
-            if each.error is None and name == "plot":
-                timeline_picture.timeline_plot(places_of[each.path], each)
-            elif each.error is None:
-                write(places_of[each.path], FORMATS[name].text(each, places_of[each.path]))
-        yield each
+        failed = []
+        for name, places_of in files.items() if each.error is None else ():
+            try:
+                write_timeline(each, name, places_of[each.path])
+            except (DataError, VideoError) as error:
+                failed.append(str(error))
+        yield replace(each, unwritten=failed)
+
+
+def write_timeline(timeline: Timeline, name: str, path: Path) -> None:
+    if name == "plot":
+        timeline_picture.timeline_plot(path, timeline)
+    else:
+        write_text(path, FORMATS[name].text(timeline, path))
 
 
 def windows_for(recognizer: Recognizer, window: float | Literal["auto"] = "auto", **settings: float | None) -> Windows:

@@ -125,7 +125,8 @@ class Timeline:
     """One video over time: `scores` (N, K) float32 are the probabilities of `labels` at `pts` (N,) seconds, the feature grid.
 
     `segments` are in order of time and do not overlap; what lies between them is background, or nothing the model is sure of.
-    With `error`, why the video could not be read, all of it is empty. `duration` is in seconds.
+    With `error`, why the video could not be read, all of it is empty. `duration` is in seconds. `unwritten` says which files that
+    were asked for could not be written, and why.
     """
 
     path: Path
@@ -135,6 +136,7 @@ class Timeline:
     segments: Sequence[Segment] = ()
     duration: float = 0.0
     error: str | None = None
+    unwritten: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +144,7 @@ class Prediction:
     """The answer for one clip: `scores` holds (label, probability) pairs, highest first, adding up to 1 over all classes.
 
     `known` is the share of clips of known classes that look at most as familiar, 0..1 (None from a model that cannot tell); where it is
-    below the threshold, the clip is `unknown`.
+    below the threshold, the clip is `unknown`. `unwritten` says which files that were asked for could not be written, and why.
     """
 
     path: Path
@@ -152,6 +154,7 @@ class Prediction:
     error: str | None = None
     known: float | None = None
     unknown: bool = False
+    unwritten: Sequence[str] = ()
 
     @property
     def label(self) -> str | None:

@@ -22,6 +22,7 @@ from PIL import Image, ImageDraw
 
 from gerund import video
 from gerund.errors import DataError, UsageError
+from gerund.files import beside
 from gerund.manifest import read_manifest, write_manifest
 from gerund.types import Clip
 
@@ -190,7 +191,7 @@ def make(
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise DataError(f"{path}: not empty, and without a {MANIFEST} no toy set; delete it or choose another folder")
     path.parent.mkdir(parents=True, exist_ok=True)
-    folder = path.parent.resolve() / f".{path.name}.{os.getpid()}"
+    folder = beside(path.parent.resolve() / path.name)
     shutil.rmtree(folder, ignore_errors=True)
     takes = list(product(range(performers), ACTIONS, range(clips_per_action)))
     clips = [clip_of(folder, *take) for take in takes]
