@@ -140,6 +140,48 @@ def test_a_block_is_handed_out_before_the_rest_is_decoded(ramp_video: RampVideo,
     assert len(decoded) <= 9
 
 
+SOUNDS = {".webm": "libopus", ".mpg": "mp2"}
+
+
+def with_sounds_first(path: Path, num_frames: int, codec: str, sounds: int) -> Path:
+    """Write a ramp at 10 fps behind `sounds` streams of silence: the picture is stream number `sounds`."""
+    with av.open(str(path), "w") as out:
+        heard = [out.add_stream(SOUNDS.get(path.suffix, "aac"), rate=48000) for _ in range(sounds)]
+        seen: Any = out.add_stream(codec, rate=10, options={"bf": "2"} if codec in ("libx264", "mpeg4", "mpeg2video") else {})
+        seen.height, seen.width, seen.pix_fmt = 32, 48, "yuv420p"
+        for stream in heard:
+            frame = av.AudioFrame.from_ndarray(np.zeros((2, 48000 * num_frames // 10), np.float32), "fltp", "stereo")
+            frame.sample_rate, frame.pts = 48000, 0
+            fifo = av.AudioFifo()
+            fifo.write(frame)
+            for part in fifo.read_many(stream.codec_context.frame_size or 960):
+                out.mux(stream.encode(part))
+            out.mux(stream.encode())
+        for picture in ramp(num_frames):
+            out.mux(seen.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        out.mux(seen.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix"),
+    [("libx264", s) for s in (".mp4", ".mov", ".mkv", ".ts", ".avi", ".flv")]
+    + [("mpeg4", ".avi"), ("mpeg2video", ".mpg"), ("libvpx-vp9", ".webm"), ("ffv1", ".mkv")],
+)
+@pytest.mark.parametrize("sounds", [0, 1, 2])
+def test_every_picture_is_read_wherever_its_stream_stands_and_with_any_number_of_threads(
+    tmp_path: Path, codec: str, suffix: str, sounds: int
+) -> None:
+    path = with_sounds_first(tmp_path / f"a{suffix}", 12, codec, min(sounds, 1) if suffix == ".flv" else sounds)
+    for threads in (1, 2, 8):
+        record = video.Record()
+        recorded = list(video.decode(path, threads=threads, record=record))
+        assert (len(recorded), record.frames) == (12, 12)
+        assert [time for time, _ in video.frames(path, threads=threads)] == [time for time, _ in recorded]
+        assert len(list(video.frames(path, fps=2, threads=threads))) == 3
+    assert len([*video.live(str(path), name="a stream")]) == 12
+
+
 def test_several_threads_read_the_same_pictures(ramp_video: RampVideo) -> None:
     path = ramp_video(40)
     one, two = joined(video.read(path)), joined(video.read(path, threads=2))

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-EXTRACTOR_VERSION = 2
+EXTRACTOR_VERSION = 3
 """Raised by hand whenever a change in decoding, resizing or pooling changes the value of a feature."""
 
 Fit = Literal["crop", "squeeze", "letterbox"]

@@ -176,7 +176,7 @@ def plan_of(path: Path, fps: float) -> Plan | None:
             if stream.codec_context.name not in SKIPPABLE or not rate or fps * LEAST_SKIPPED > rate:
                 return None
             pts, keys = array("q"), bytearray()
-            for packet in container.demux(stream):
+            for packet in packets_of(container, stream):
                 if packet.size == 0:
                     continue
                 if packet.pts is None or packet.is_corrupt or packet.is_discard:
@@ -208,7 +208,7 @@ def decode_planned(path: Path, plan: Plan, *, threads: int, tick: Callable[[], N
                 return
             yield from ((plan.times[frame.pts], marked(frame, aspect)) for frame in decoded if frame.pts in plan.times)
 
-        for packet, need in zip((packet for packet in container.demux(stream) if packet.size), plan.needs, strict=False):
+        for packet, need in zip((packet for packet in packets_of(container, stream) if packet.size), plan.needs, strict=False):
             tick()
             if need == PACKET_UNUSED:
                 gap = True
@@ -244,10 +244,12 @@ def frame_at(path: Path, seconds: float, resize: Resize | None = None) -> np.nda
 def from_keyframe(path: Path, seconds: float) -> Iterator[tuple[float, av.VideoFrame]]:
     """Frames from the last key frame before a time on, without decoding what comes before."""
     with opened(path) as (container, stream):
-        origin, aspect = float((stream.start_time or 0) * stream.time_base), pixel_aspect(stream)
-        container.seek(round((seconds + origin) * av.time_base))
-        for frame in container.decode(stream):
-            yield (frame.time or 0.0) - origin, marked(frame, aspect)
+        origin, record = float((stream.start_time or 0) * stream.time_base), Record()
+        record.open(container, stream)
+        container.seek(round((seconds + origin) / stream.time_base), stream=stream)
+        for packet in packets_of(container, stream):
+            for frame in record.decoded(packet):
+                yield (frame.time or 0.0) - origin, frame
 
 
 class PixelAspect(float):
@@ -323,7 +325,7 @@ class Record:
         if self.promised_seconds is not None and packet.pts is not None:
             end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
             self.seconds = max(self.seconds, end)
-        if packet.stream_index == stream.index and self.codec in NEVER_ZERO:
+        if packet.stream.index == stream.index and self.codec in NEVER_ZERO:
             self.zeroed_packets += ZEROS in bytes(packet).rstrip(b"\0")
 
 
@@ -371,11 +373,11 @@ def decode(
         record.open(container, stream)
         use_threads(stream.codec_context, threads)
         clock = Clock(stream)
-        for packet in container.demux() if recording else container.demux(stream):
+        for packet in packets_of(container, stream, others=recording):
             tick()
             if recording:
                 record.weigh(packet, stream)
-            if packet.stream_index == stream.index:
+            if packet.stream.index == stream.index:
                 for frame in record.decoded(packet):
                     yield clock.time(frame), frame
         if not record.frames:
@@ -427,6 +429,17 @@ def opened(path: Path) -> Iterator[tuple[Any, Any]]:
     except (av.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise VideoError(f"{path}: not readable as video ({reason})") from None
+
+
+def packets_of(container: Any, stream: Any, *, others: bool = False) -> Iterator[Any]:
+    """The packets of a stream, with `others` among those of all streams, and last the empty one that flushes the stream's decoder.
+
+    Whose a packet is says `packet.stream.index`: in the empty one `packet.stream_index` is always 0.
+    """
+    for packet in container.demux() if others else container.demux(stream):
+        yield packet
+        if packet.stream.index == stream.index and not packet.size and packet.dts is None:
+            return
 
 
 def best_stream(container: Any, name: object) -> Any:
@@ -500,7 +513,7 @@ def arriving(container: Any, stream: Any) -> Iterator[Arrival]:
     arrivals: dict[int | None, float] = {}
     usual = 1 / float(stream.average_rate or stream.guessed_rate or 25)
     stamp = -usual
-    for packet in container.demux(stream):
+    for packet in packets_of(container, stream):
         now = arrivals[packet.pts] = monotonic()
         if len(arrivals) > REORDERED:
             arrivals.pop(next(iter(arrivals)))
@@ -728,7 +741,7 @@ def sound_packets(path: Path, container: Any) -> Iterator[tuple[float, Any]]:
         copied = name in container.supported_codecs and not unheard
         made = container.add_stream_from_template(given) if copied else container.add_stream("aac", rate=given.rate)
         origin = float((pictures.start_time or 0) * pictures.time_base)
-        for packet in source.demux(given):
+        for packet in packets_of(source, given):
             for each in [packet] if copied else encoded_sound(packet, made):
                 if each.pts is None or not each.size:
                     continue
