@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -65,6 +67,38 @@ def until(look: Callable[[], object], seconds: float = 60.0):
             return found
         time.sleep(0.02)
     raise AssertionError(f"nothing came within {seconds:g} s")
+
+
+def upload_scope() -> dict:
+    """What a server hands to the application for a POST whose body is still to come."""
+    return {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/predict",
+        "raw_path": b"/v1/predict",
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"host", b"127.0.0.1")],
+        "http_version": "1.1",
+        "scheme": "http",
+        "client": None,
+        "server": ("127.0.0.1", 80),
+        "asgi": {"version": "3.0"},
+    }
+
+
+def body_then_silence(body: bytes, gone: threading.Event):
+    """What an application receives from a client that sends a body at once and goes away when `gone` is set."""
+    parts = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> dict:
+        if parts:
+            return parts.pop()
+        while not gone.is_set():
+            await asyncio.sleep(0.01)
+        return {"type": "http.disconnect"}
+
+    return receive
 
 
 class Process:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import replace
+import threading
+from dataclasses import asdict, replace
 from itertools import pairwise
 from urllib.parse import quote
 
@@ -17,9 +19,11 @@ import pytest
 
 from gerund import video
 from gerund.types import Segment
-from serving.servers import LABELS, until
+from serving.servers import LABELS, body_then_silence, until, upload_scope
 
 pytest.importorskip("fastapi")
+
+from gerund.serving import studio
 
 
 def test_predict_answers_what_the_command_prints(server, model, clip):
@@ -109,6 +113,117 @@ def test_a_preview_shows_the_same_pictures(server, clip, tmp_path):
     assert np.abs(preview.astype(int) - original).mean() < 4
     part = server.client.get(f"/v1/jobs/{job['id']}/preview.mp4", headers={"Range": "bytes=0-9"})
     assert (part.status_code, part.content) == (206, answer.content[:10])
+
+
+@pytest.fixture
+def stopped_studio(monkeypatch):
+    """The processes that draw; each is stopped as soon as it was started, so that it never comes to its end."""
+    found = []
+    start = asyncio.create_subprocess_exec
+
+    async def stopped(*words, **named):
+        found.append(await start(*words, **named))
+        os.kill(found[-1].pid, signal.SIGSTOP)
+        return found[-1]
+
+    monkeypatch.setattr("asyncio.create_subprocess_exec", stopped)
+    return found
+
+
+def drawable(server, clip) -> str:
+    job = server.client.post("/v1/jobs", content=clip.read_bytes()).json()
+    server.wait_for(job["id"], "done")
+    return job["id"]
+
+
+def ask_for_film(server, job, receive):
+    """GET its annotated video as a server asks the application; (thread, the status when it comes)."""
+    statuses = []
+
+    async def answer(message):
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    scope = upload_scope() | {"method": "GET", "path": f"/v1/jobs/{job}/annotated.mp4"}
+    asking = threading.Thread(target=lambda: server.client.portal.call(server.app, scope, receive, answer))
+    asking.start()
+    return asking, statuses
+
+
+def still_draws(server, job) -> bool:
+    return server.service.studio.locked() or any("partial" in path.name for path in (server.service.scratch / job).glob("*"))
+
+
+def test_a_drawing_ends_with_the_client_that_asked_for_it(server, clip, stopped_studio):
+    job, gone = drawable(server, clip), threading.Event()
+    asking, _ = ask_for_film(server, job, body_then_silence(b"", gone))
+    until(lambda: stopped_studio)
+    gone.set()
+    asking.join(60)
+    assert stopped_studio[0].returncode == -signal.SIGKILL
+    assert not still_draws(server, job)
+    assert server.job(job)["state"] == "done"
+
+
+def test_a_drawing_ends_with_its_job(server, clip, stopped_studio):
+    job, other = drawable(server, clip), drawable(server, clip)
+    asking = [ask_for_film(server, each, body_then_silence(b"", threading.Event())) for each in (job, job)]
+    until(lambda: stopped_studio)
+    assert server.client.delete(f"/v1/jobs/{job}").status_code == 204
+    assert stopped_studio[0].returncode == -signal.SIGKILL
+    for thread, statuses in asking:
+        thread.join(60)
+        assert statuses == [404]
+    assert len(stopped_studio) == 1
+    assert server.leftovers == [other]
+    assert not still_draws(server, other)
+
+
+def test_a_drawing_ends_with_its_time_and_with_its_server(server, clip, stopped_studio):
+    job = drawable(server, clip)
+    server.service.limits = replace(server.service.limits, seconds_job=0.1)
+    answer = server.client.get(f"/v1/jobs/{job}/annotated.mp4")
+    assert (answer.status_code, answer.json()["error"]) == (422, "drawing it took longer than 0 s")
+    assert not still_draws(server, job)
+    server.service.limits = replace(server.service.limits, seconds_job=600.0)
+    asking, statuses = ask_for_film(server, job, body_then_silence(b"", threading.Event()))
+    until(lambda: len(stopped_studio) == 2)
+    server.client.portal.call(server.service.close)
+    asking.join(60)
+    assert ([each.returncode for each in stopped_studio], statuses) == ([-signal.SIGKILL] * 2, [404])
+    assert server.leftovers == []
+
+
+def test_a_job_that_somebody_waits_for_a_drawing_of_is_not_tidied_away(started, clip, stopped_studio):
+    server = started(keep=60.0)
+    job, gone = drawable(server, clip), threading.Event()
+    asking, _ = ask_for_film(server, job, body_then_silence(b"", gone))
+    until(lambda: stopped_studio)
+    server.service.keep = 0.0
+    server.service.tidy()
+    assert server.job(job)["state"] == "done"
+    gone.set()
+    asking.join(60)
+    server.service.tidy()
+    assert server.leftovers == []
+
+
+def test_the_process_that_draws_ends_when_its_server_is_killed(server, clip, tmp_path):
+    job = server.service.jobs[drawable(server, clip)]
+    order = {
+        "kind": "annotated",
+        "source": str(clip),
+        "out": str(tmp_path / "out.mp4"),
+        "limits": asdict(server.service.limits),
+        "timeline": studio.as_values(job.timeline),
+    }
+    command = [sys.executable, "-m", "gerund.serving.studio"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        os.kill(process.pid, signal.SIGSTOP)
+        process.stdin.write(json.dumps(order).encode() + b"\n")
+        process.stdin.close()  # what the system does when the server dies
+        os.kill(process.pid, signal.SIGCONT)
+        assert process.wait(60) == 1
 
 
 def test_deleting_a_running_job_ends_its_decoder(server, clip):

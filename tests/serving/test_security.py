@@ -27,7 +27,7 @@ from gerund.serving import scratch
 from gerund.serving import server as server_module
 from gerund.serving.limits import Limits, duration, size
 from gerund.serving.security import COOKIE, Guard, is_loopback
-from serving.servers import until
+from serving.servers import body_then_silence, until, upload_scope
 
 TOKEN = "correct-horse-battery-staple"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -227,24 +227,6 @@ def test_an_empty_body_and_a_form_are_told_what_to_send(server):
     assert "--data-binary @video.mp4" in form.json()["error"]
 
 
-def upload_scope() -> dict:
-    """What a server hands to the application for a POST whose body is still to come."""
-    return {
-        "type": "http",
-        "method": "POST",
-        "path": "/v1/predict",
-        "raw_path": b"/v1/predict",
-        "query_string": b"",
-        "root_path": "",
-        "headers": [(b"host", b"127.0.0.1")],
-        "http_version": "1.1",
-        "scheme": "http",
-        "client": None,
-        "server": ("127.0.0.1", 80),
-        "asgi": {"version": "3.0"},
-    }
-
-
 def test_an_upload_that_stops_is_given_up(started, monkeypatch):
     monkeypatch.setattr("gerund.serving.app.SILENCE", 0.2)
     monkeypatch.setattr("gerund.serving.app.DISCARD_SECONDS", 0.1)
@@ -269,14 +251,7 @@ def test_an_upload_that_stops_is_given_up(started, monkeypatch):
 def test_a_client_that_goes_away_takes_its_work_with_it(server, clip):
     (pid,) = server.stop_workers()
     gone = threading.Event()
-    parts = [{"type": "http.request", "body": clip.read_bytes(), "more_body": False}]
-
-    async def receive():
-        if parts:
-            return parts.pop()
-        while not gone.is_set():
-            await asyncio.sleep(0.01)
-        return {"type": "http.disconnect"}
+    receive = body_then_silence(clip.read_bytes(), gone)
 
     async def answer(_):
         pass

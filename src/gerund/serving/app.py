@@ -187,11 +187,11 @@ def add_jobs(app: FastAPI, service: Service) -> None:
         responses={**NO_JOB, 409: REFUSALS[400], 422: {"model": Error}},
         summary="A preview any browser plays, or the video with its timeline drawn in",
     )
-    async def film(job_id: str, kind: studio.Kind) -> FileResponse:
+    async def film(job_id: str, kind: studio.Kind, request: Request) -> FileResponse:
         job = find(job_id)
         if job.state != "done":
             raise RefusedError(409, "the job is not done")
-        return FileResponse(await service.film(job, kind), media_type="video/mp4")
+        return FileResponse(await while_connected(request, service.film(job, kind)), media_type="video/mp4")
 
 
 def add_operation(app: FastAPI, service: Service, guard: Guard, model: str) -> None:

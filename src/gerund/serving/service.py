@@ -9,7 +9,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -57,6 +57,7 @@ class Job:
     over_at: float | None = None
     work: asyncio.Task[None] | None = None
     drawing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    drawings: set[asyncio.Task[Path]] = field(default_factory=set)
 
     @property
     def progress(self) -> float:
@@ -190,28 +191,39 @@ class Service:
         """End a job wherever it is, and delete all that is left of it."""
         self.jobs.pop(job.id, None)
         self.analyst.end(job.task, "cancelled")
-        if job.work is not None:
-            job.work.cancel()
-            with suppress(asyncio.CancelledError, Exception):
-                await job.work
+        works = [work for work in (job.work, *job.drawings) if work is not None]
+        for work in works:
+            work.cancel()
+        await asyncio.gather(*works, return_exceptions=True)
         shutil.rmtree(job.task.folder, ignore_errors=True)
 
     async def film(self, job: Job, kind: studio.Kind) -> Path:
-        """A video made from a job's: a `preview` any browser plays, or an `annotated` one. Raises VideoError."""
+        """A video made from a job's: a `preview` any browser plays, or an `annotated` one. Whoever is cancelled while waiting, or
+        removes the job, ends the drawing. Raises VideoError, or RefusedError when the job was removed."""
+        drawing = asyncio.create_task(self.drawn(job, kind))
+        job.drawings.add(drawing)
+        try:
+            return await drawing
+        except asyncio.CancelledError:
+            if job.id in self.jobs:
+                raise
+            raise RefusedError(404, "no such job; it was removed while its video was drawn") from None
+        finally:
+            job.drawings.discard(drawing)
+
+    async def drawn(self, job: Job, kind: studio.Kind) -> Path:
         assert job.timeline is not None
         out = job.task.folder / f"{kind}.mp4"
         async with job.drawing:
             if not out.is_file():
                 async with self.studio:
                     await studio.make(kind, job.task.folder / VIDEO, out, job.timeline, self.limits)
-        if job.id not in self.jobs:
-            shutil.rmtree(job.task.folder, ignore_errors=True)
-            raise RefusedError(404, "no such job")
         return out
 
     def tidy(self) -> None:
-        """Remove finished jobs that are old, or too many; oldest first."""
-        over = sorted((job for job in self.jobs.values() if job.over_at is not None), key=lambda job: job.over_at or 0.0)
+        """Remove finished jobs that are old, or too many; oldest first. Those that somebody waits for a drawing of stay."""
+        ended = (job for job in self.jobs.values() if job.over_at is not None and not job.drawings)
+        over = sorted(ended, key=lambda job: job.over_at or 0.0)
         room = KEPT_UPLOADS * self.limits.upload - sum(job.size for job in over)
         now = time.monotonic()
         for number, job in enumerate(over):

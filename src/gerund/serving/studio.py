@@ -1,4 +1,7 @@
-"""Videos made from a stranger's video, in a process of their own with the same bonds as a decoder."""
+"""Videos made from a stranger's video, in a process of their own with the same bonds as a decoder.
+
+The process has its order on the first line of its standard input, and ends when that is closed: whoever started it is gone.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import asyncio
 import json
 import os
 import sys
+import threading
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -28,7 +33,7 @@ BROKEN = 4
 
 
 async def make(kind: Kind, source: Path, out: Path, timeline: Timeline, limits: Limits) -> None:
-    """Write `out` from `source`; all or nothing, and no longer than the request for it lives. Raises VideoError."""
+    """Write `out` from `source`; all or nothing. The process ends with this call, however it ends. Raises VideoError."""
     partial = out.with_name(f"partial-{out.name}")
     order = {"kind": kind, "source": str(source), "out": str(partial), "limits": asdict(limits), "timeline": as_values(timeline)}
     process = await asyncio.create_subprocess_exec(
@@ -43,7 +48,7 @@ async def make(kind: Kind, source: Path, out: Path, timeline: Timeline, limits: 
     )
     try:
         async with asyncio.timeout(limits.seconds_job):
-            said, _ = await process.communicate(json.dumps(order).encode())
+            said = await answer(process, order)
     except TimeoutError:
         raise VideoError(f"drawing it took longer than {limits.seconds_job:.0f} s") from None
     finally:
@@ -59,8 +64,26 @@ async def make(kind: Kind, source: Path, out: Path, timeline: Timeline, limits: 
     partial.replace(out)
 
 
+async def answer(process: asyncio.subprocess.Process, order: dict[str, Any]) -> bytes:
+    """Give the process its order, and wait for its end; what it printed."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(json.dumps(order).encode() + b"\n")
+    with suppress(OSError):  # it has ended already; its exit code says so
+        await process.stdin.drain()
+    said = await process.stdout.read()
+    await process.wait()
+    return said
+
+
+def end_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
 def main(order: dict[str, Any]) -> int:
     """What runs in the process of its own."""
+    threading.Thread(target=end_with_parent, daemon=True).start()
     limits = Limits(**order["limits"])
     video.trust_no_file()
     shut_in(cpu_seconds=limits.seconds_job, writes=LARGEST_OUTPUT, processes=True)
@@ -105,4 +128,6 @@ def preview(source: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(json.load(sys.stdin)))
+    code = main(json.loads(sys.stdin.buffer.readline()))
+    sys.stdout.flush()
+    os._exit(code)  # an ordinary end would wait for the thread that listens
