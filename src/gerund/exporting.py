@@ -223,6 +223,24 @@ class FromBytes(nn.Module):
         return self.module((frames.float() - self.mean) / self.std).float()
 
 
+class AtFullLength(nn.Module):
+    """A head that sees tokens (B, T, D) of any T up to `num_frames` padded to that length, which changes no answer of a head.
+
+    So what is inside has one length: whether an exporter can follow a loop over time of free length (an LSTM's, say) differs from
+    one version of torch to the next.
+    """
+
+    def __init__(self, head: nn.Module, num_frames: int) -> None:
+        super().__init__()
+        self.head, self.num_frames = head, num_frames
+
+    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+        more = (x.shape[0], self.num_frames)  # as much as there can be missing, cut off again: the exporter need not compute how much is
+        x = torch.cat([x, x.new_zeros(*more, x.shape[2])], 1)[:, : self.num_frames]
+        valid = torch.cat([valid, valid.new_zeros(more)], 1)[:, : self.num_frames]
+        return self.head(x, valid)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Graph:
     """A module to export: an example of its inputs, their names with the sizes that are free, and for int8 frames to calibrate on."""
@@ -252,7 +270,7 @@ def graphs(recognizer: Recognizer, calibration: np.ndarray | None) -> list[Graph
         ),
         Graph(
             name="head",
-            module=recognizer.head,
+            module=AtFullLength(recognizer.head, sampling.num_frames).eval(),
             example=(torch.zeros(3, steps, sampling.token_dim(recognizer.backbone.feature_dim)), valid),
             inputs={"x": free, "valid": free},
             output="logits",
