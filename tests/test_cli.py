@@ -342,6 +342,27 @@ def test_ctrl_c_ends_with_130(clips, monkeypatch):
     assert "interrupted" in one_line(err)
 
 
+INTERRUPTED = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # as shells start what runs in the background
+class CtrlC:
+    def find_spec(self, name, *_):
+        if name == "PACKAGE":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, CtrlC())
+from gerund.__main__ import main
+sys.argv = ["gerund", "train", "nothing"]
+main()
+"""
+
+
+@pytest.mark.parametrize("while_importing", ["cyclopts", "numpy"])
+def test_ctrl_c_while_packages_are_imported_is_one_line_also_in_the_background(while_importing):
+    code = INTERRUPTED.replace("PACKAGE", while_importing)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "gerund: interrupted\n")
+
+
 def test_debug_shows_the_traceback(tmp_path):
     code, _, err = run("index", tmp_path / "nowhere", "--debug")
     assert code == 1

@@ -1,7 +1,6 @@
 """gerund names the action in a video: from a folder of labelled clips to a recogniser in minutes."""
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -110,11 +109,12 @@ __all__ = [
     "train_all",
     "watch",
 ]
-__version__ = version("gerund")
 
 
 def __getattr__(name: str) -> Any:
     """Import what is used when it is used: `import gerund` alone loads neither torch nor numpy."""
+    if name == "__version__":
+        return import_module("importlib.metadata").version("gerund")
     for module, names in HOMES.items():
         if name in names:
             return getattr(import_module(module), name)

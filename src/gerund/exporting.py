@@ -235,7 +235,10 @@ class AtFullLength(nn.Module):
         self.head, self.num_frames = head, num_frames
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
-        more = (x.shape[0], self.num_frames)  # as much as there can be missing, cut off again: the exporter need not compute how much is
+        more = (
+            x.shape[0],
+            self.num_frames,
+        )  # as much as there can be missing, cut off again: the exporter need not compute how much is
         x = torch.cat([x, x.new_zeros(*more, x.shape[2])], 1)[:, : self.num_frames]
         valid = torch.cat([valid, valid.new_zeros(more)], 1)[:, : self.num_frames]
         return self.head(x, valid)
