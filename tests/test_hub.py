@@ -118,12 +118,20 @@ def test_what_a_hub_sends_is_checked(pushed, run, server):
     swapped = files["backbone.safetensors"][:-4] + b"\0\0\0\1"
     for name, (change, _) in CHANGES.items():
         server.models[f"ann/{name}"] = files | {key: swapped if data is None else data for key, data in change.items()}
+    for name, backbone in {"hollow": "mobilenetv2_100", "alien": "hf:eve/code"}.items():
+        config = json.loads(files["config.json"])
+        config["backbone"] |= {"name": backbone, "origin": "pretrained"}
+        server.models[f"ann/{name}"] = files | {"config.json": json.dumps(config).encode()}
+        del server.models[f"ann/{name}"]["backbone.safetensors"]
+    server.models["eve/code"] = {"config.json": b'{"model_type": "evil", "auto_map": {"AutoConfig": "eve/evil--evil.C"}}'}
     server.models["ann/blank"] = {"README.md": b"# Nothing"}
-    names = [*(f"hf:ann/{name}" for name in CHANGES), "hf:ann/blank", "hf:ann/nothing", "hf:ann/actions@v9", "hf:ann/actions"]
+    several = [*CHANGES, "hollow", "alien", "blank", "nothing", "actions@v9", "actions"]
+    names = [f"hf:ann/{name}" for name in several]
     said = run(*names, code=LOAD).stdout.splitlines()
     assert len(said) == len(names)
-    for line, (_, words) in zip(said, CHANGES.values(), strict=False):
+    for line, words in zip(said, [*(words for _, words in CHANGES.values()), *["should be whole"] * 2], strict=False):
         assert words in line
+    assert not [path for path in server.asked if "eve" in path or "timm" in path]
     assert said[-4:] == [
         "hf:ann/blank: not a model folder (config.json and model.safetensors are missing)",
         f"hf:ann/nothing: no such model at {server.address}, or a private one; check the name, or set HF_TOKEN",

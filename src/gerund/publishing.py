@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gerund import hub
 from gerund.backbones import weights_licence
+from gerund.errors import ModelError
 from gerund.progress import note
 from gerund.recognizer import Recognizer, find_model
 
@@ -27,6 +28,8 @@ def push(model: str | Path, repo: str, *, private: bool = False) -> dict[str, st
     """
     folder = find_model(model)
     recognizer = Recognizer.load(folder, device="cpu")
+    if recognizer.backbone.origin == "pretrained" and not (folder / "backbone.safetensors").is_file():
+        raise ModelError(f"{folder}: trained with --no-bundle, so its backbone's weights are missing; others could not use it")
     note(f"Weights of the backbone {recognizer.backbone.name}: licence {weights_licence(recognizer.backbone)}")
     address = hub.send(folder, repo, private=private)
     return {"address": address, "use": f"gerund predict hf:{repo} VIDEO"}

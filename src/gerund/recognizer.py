@@ -86,7 +86,8 @@ class Recognizer:
         try:
             labels = [config["id2label"][str(index)] for index in range(len(config["id2label"]))]
             sampling = Sampling(**config["sampling"])
-            backbone = rebuild_backbone(config["backbone"], folder / "backbone.safetensors")
+            whole = hub.is_remote(model) or config.get("bundled", False)
+            backbone = rebuild_backbone(config["backbone"], folder / "backbone.safetensors", fetch=not whole)
             precision = config["features"]["precision"]
             if precision.startswith("int8"):
                 backbone, precision, device = with_int8(backbone, folder, precision), "int8", "cpu"
@@ -134,7 +135,7 @@ class Recognizer:
                     shutil.copyfile(self.backbone.quantized.with_suffix(suffix), partial / f"{QUANTIZED}{suffix}")
             if bundle and not self.backbone.name.startswith("pixels"):
                 link(stored_weights(self.backbone, self.extractor.cache), partial / "backbone.safetensors")
-            config = self.config() | {"model_sha256": sha256(partial / "model.safetensors")}
+            config = self.config() | {"bundled": bundle, "model_sha256": sha256(partial / "model.safetensors")}
             if self.familiarity is not None:
                 (partial / FAMILIARITY).write_bytes(save_arrays(self.familiarity.tensors()))
                 config["unknown_sha256"] = sha256(partial / FAMILIARITY)

@@ -63,15 +63,20 @@ def load_backbone(
     return BACKBONES[source](model, weights=weights, pretrained=pretrained, image_size=image_size, fit=fit)
 
 
-def rebuild_backbone(config: Mapping[str, Any], weights: Path) -> Backbone:
+def rebuild_backbone(config: Mapping[str, Any], weights: Path, *, fetch: bool = True) -> Backbone:
     """The backbone that a model was trained with, from its `config` and the weights bundled with it.
 
-    Without the bundled file the weights come from where they came from at first. Raises BackboneError when they are not the same.
+    Without the bundled file, weights that timm publishes are fetched again, if `fetch` allows it; nobody else is asked. Raises
+    BackboneError when there are none, or others.
     """
     resize = Resize(**config["resize"])
     shape = {"resize": resize, "mean": tuple(config["mean"]), "std": tuple(config["std"]), "origin": config["origin"]}
     if not weights.is_file():
-        if config["origin"].endswith((".safetensors", ".pth", ".pt", ".bin")):
+        if config["origin"] == "pretrained" and not fetch:
+            raise BackboneError(
+                f"{weights}: missing, and the model should be whole; copy it again, with everything in its folder"
+            )
+        if config["origin"].endswith((".safetensors", ".pth", ".pt", ".bin")) or config["name"].startswith("hf:"):
             raise BackboneError(
                 f"{weights}: missing, and the model was trained with weights from a file ({config['origin']}); put them there"
             )

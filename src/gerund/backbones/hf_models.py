@@ -1,4 +1,8 @@
-"""Video models of Hugging Face transformers (VideoMAE, V-JEPA 2): one feature per window of frames, the mean of the encoder's tokens."""
+"""Video models of Hugging Face transformers (VideoMAE, V-JEPA 2): one feature per window of frames, the mean of the encoder's tokens.
+
+Of what is published beside a model, transformers is told the sizes of the network and the place of its weights, nothing else: other
+entries of a config.json name code to fetch and run (`auto_map`, `attn_implementation`), or other repositories.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +20,15 @@ from gerund.backbones.timm_models import RANDOM_SEED, load_weights, read_weights
 from gerund.errors import BackboneError, UsageError
 from gerund.types import Fit
 
-KINDS = {"videomae": ("num_frames", "image_size"), "vjepa2": ("frames_per_clip", "crop_size")}
-"""Models that can be used, and what their configuration calls the frames of a window and the side of the input."""
+KINDS = {
+    "videomae": ("VideoMAEModel", "num_frames", "image_size"),
+    "vjepa2": ("VJEPA2Model", "frames_per_clip", "crop_size"),
+}
+"""Models that can be used: their class, and what their configuration calls the frames of a window and the side of the input."""
+LARGEST, MOST_LAYERS = 2**16, 256
+"""No size of a network that exists is above this, nor has one more layers."""
+ADAPTER = "adapter_config.json"
+"""Where this file is, transformers looks for the weights in the repository that it names."""
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 PROCESSORS = ("video_preprocessor_config.json", "preprocessor_config.json")
 BILINEAR = 2
@@ -41,19 +52,16 @@ def load(name: str, *, weights: Path | None, pretrained: bool, image_size: int |
 
     Raises UsageError for other kinds of models and without transformers, BackboneError for weights that are missing or incomplete.
     """
-    transformers = transformers_package()
+    transformers_package()
     if weights is not None:
         raise UsageError(
             f"--weights {weights}: the weights of a Hugging Face model lie in its own folder; give --backbone hf:FOLDER"
         )
     folder = Path(name).expanduser() if Path(name).expanduser().is_dir() else fetched(name)
-    try:
-        config = transformers.AutoConfig.from_pretrained(folder)
-    except (OSError, ValueError) as error:
-        raise BackboneError(f"hf:{name}: no model's config.json is there ({hub.first_line(error)})") from None
-    if config.model_type not in KINDS:
-        raise UsageError(f"--backbone hf:{name}: a {config.model_type} model; these kinds can be used: {', '.join(KINDS)}")
-    window, side = (getattr(config, key) for key in KINDS[config.model_type])
+    config = config_of(read_object(folder / "config.json"), f"--backbone hf:{name}")
+    if (folder / ADAPTER).exists():
+        raise UsageError(f"--backbone hf:{name}: an adapter to another model ({ADAPTER} is there); give a model that is whole")
+    window, side = (getattr(config, key) for key in KINDS[config.model_type][1:])
     if image_size not in (None, side):
         raise UsageError(f"--image-size {image_size}: hf:{name} takes {side} pixels and no others; leave the option out")
     module = VideoEncoder(network(config, folder if pretrained else None), window)
@@ -84,11 +92,32 @@ def transformers_package() -> Any:
     return transformers
 
 
+def config_of(values: Mapping[str, Any], where: str) -> Any:
+    """The configuration of a network, made of its kind, its numbers and the name of its activation: nothing else is read.
+
+    Raises UsageError, beginning with `where`, for other kinds of models, BackboneError for sizes that no network has.
+    """
+    kind = values.get("model_type")
+    if kind not in KINDS:
+        raise UsageError(f"{where}: a {kind} model; these kinds can be used: {', '.join(KINDS)}")
+    numbers: dict[str, Any] = {
+        key: value for key, value in values.items() if isinstance(value, int | float) and not key.startswith("_")
+    }
+    for key, value in numbers.items():
+        if not 0 <= value <= (MOST_LAYERS if key.endswith("layers") else LARGEST):
+            raise BackboneError(f"{where}: {key} {value} in its config.json; no such network can be built")
+    numbers |= {"return_dict": True, "hidden_act": str(values.get("hidden_act", "gelu"))}
+    try:
+        return transformers_package().AutoConfig.for_model(kind, **numbers)
+    except Exception as error:  # transformers documents no exception types
+        raise BackboneError(f"{where}: its config.json does not describe a {kind} ({hub.first_line(error)})") from None
+
+
 def fetched(name: str) -> Path:
     """The folder of a model of the hub: already on this machine, or fetched now."""
     from huggingface_hub import snapshot_download
 
-    patterns = ["*.json", "model*.safetensors"]
+    patterns = ["config.json", *PROCESSORS, "model*.safetensors", "model.safetensors.index.json"]
     try:
         return Path(snapshot_download(name, allow_patterns=patterns, local_files_only=True))
     except Exception:  # not on this machine, or no name of the hub at all: the hub itself is asked
@@ -106,15 +135,15 @@ def fetched(name: str) -> Path:
 
 def network(config: Any, folder: Path | None) -> nn.Module:
     """The encoder, with the weights of a folder or equally initialised in every process."""
-    from transformers import AutoModel
-
+    kind = getattr(transformers_package(), KINDS[config.model_type][0])
     if folder is None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(RANDOM_SEED)
-            model = AutoModel.from_config(config)
+            model = kind(config)
     else:
+        options = {"use_safetensors": True, "trust_remote_code": False, "local_files_only": True, "output_loading_info": True}
         try:
-            model, found = AutoModel.from_pretrained(folder, config=config, use_safetensors=True, output_loading_info=True)
+            model, found = kind.from_pretrained(folder, config=config, **options)
         except Exception as error:  # transformers documents no exception types
             raise BackboneError(
                 f"{folder}: its weights cannot be read ({hub.first_line(error)}); model.safetensors is needed"
@@ -130,17 +159,23 @@ def processor_of(folder: Path) -> dict[str, Any]:
     """How a model's frames are prepared, from the file beside it; empty when there is none."""
     for name in PROCESSORS:
         if (folder / name).is_file():
-            try:
-                return dict(json.loads((folder / name).read_text(encoding="utf-8")))
-            except ValueError as error:
-                raise BackboneError(f"{folder / name}: not readable as JSON ({error})") from None
+            return read_object(folder / name)
     return {}
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """What a JSON file of a model's folder holds by name."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise BackboneError(f"{path.parent}: no model's {path.name} is there") from None
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise BackboneError(f"{path}: not readable as JSON ({error})") from None
 
 
 def rebuild(architecture: Mapping[str, Any], window: int, weights: Path) -> nn.Module:
     """The network of a model folder with the weights bundled there; nothing is fetched."""
-    transformers = transformers_package()
-    config = transformers.AutoConfig.for_model(**architecture)
+    config = config_of(architecture, str(weights.parent))
     module = VideoEncoder(network(config, None), window)
     load_weights(module, read_weights(weights), weights, str(architecture["model_type"]))
     return module

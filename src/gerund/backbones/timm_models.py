@@ -20,13 +20,9 @@ RANDOM_SEED = 0
 
 def load(name: str, *, weights: Path | None, pretrained: bool, image_size: int | None, fit: Fit | None) -> Backbone:
     """A timm model with its classifier removed; see `gerund.backbones.load_backbone`."""
-    import timm  # seconds to import, and not needed to predict
-    from timm.data import resolve_model_data_config
+    from timm.data import resolve_model_data_config  # seconds to import, and not needed to predict
 
-    if not timm.is_model(name):
-        close = timm.list_models(f"*{name.split('.')[0].split('_')[0]}*")[:5]
-        hint = f"did you mean {', '.join(close)}?" if close else "timm.list_models() has all names"
-        raise UsageError(f"unknown backbone {name!r}; {hint} (or pixels, fast, balanced, best)")
+    check_name(name)
     if weights is not None:
         module, origin = create(name, image_size), weights.name
         load_weights(module, read_weights(weights), weights, name)
@@ -44,6 +40,16 @@ def load(name: str, *, weights: Path | None, pretrained: bool, image_size: int |
         feature_dim=int(getattr(module, "head_hidden_size", None) or module.num_features),
         origin=origin,
     )
+
+
+def check_name(name: str) -> None:
+    """Raise UsageError for a name that timm does not list: `hf-hub:` and `local-dir:` would have it ask and trust somebody else."""
+    import timm
+
+    if ":" in name or not timm.is_model(name):
+        close = timm.list_models(f"*{name.split('.')[0].split('_')[0]}*")[:5]
+        hint = f"did you mean {', '.join(close)}?" if close else "timm.list_models() has all names"
+        raise UsageError(f"unknown backbone {name!r}; {hint} (or pixels, fast, balanced, best)")
 
 
 def create(name: str, image_size: int | None, *, pretrained: bool = False) -> Any:
@@ -149,7 +155,8 @@ def last_stage(module: Any) -> list[str]:
 
 
 def rebuild(name: str, image_size: int, weights: Path) -> nn.Module:
-    """The network of a model folder with the weights bundled there."""
+    """The network of a model folder with the weights bundled there; nothing is fetched."""
+    check_name(name)
     module = create(name, image_size)
     load_weights(module, read_weights(weights), weights, name)
     return module
