@@ -281,7 +281,7 @@ def test_a_frame_count_cuts_a_folder_and_must_be_there(tmp_path: Path) -> None:
 
 def test_a_folder_without_frame_folders_is_refused(tmp_path: Path) -> None:
     touch(tmp_path / "wave" / "a.mp4")
-    with pytest.raises(DataError, match=r"no folders of images found; expected .*/LABEL/VIDEO/000001\.jpg"):
+    with pytest.raises(DataError, match=r"1 video that is a file \(wave/a\.mp4\).*; expected .*/LABEL/VIDEO/000001\.jpg"):
         load_dataset(f"frames:{tmp_path}")
 
 

@@ -197,7 +197,7 @@ def test_extract_fills_the_cache_once(clips, tmp_path):
     assert (code, json.loads(out)) == (0, {"videos": 12, "failed": {}})
     assert "12/12 videos" in err
     code, _, err = run(*words)
-    assert (code, err) == (0, "")
+    assert (code, err) == (0, f"{clips}: 12 videos.\n")
 
 
 def test_split_writes_folds_and_shows_how_far_off_they_are(clips, tmp_path):

@@ -29,7 +29,7 @@ LAYERS = {
     3.7: "spotting",
     3.5: "recording heatmaps",
     3: "inputs packing timeline_files timeline_picture features datasets reporting rendering stills survey runtime run_page",
-    2.5: "decoding inspecting live",
+    2.5: "decoding inspecting listing live",
     2.2: "damage",
     2: "video backbones heads cache checking",
     1: "segments segment_metrics sampling manifest metrics calibration recipes runs drawing unpacking workers copies hub charts pages openvino_core",

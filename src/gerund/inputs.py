@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gerund.errors import DataError
+from gerund.listing import list_videos
 from gerund.manifest import read_manifest
 from gerund.types import Clip
-from gerund.video import is_frame_folder, is_video
+from gerund.video import is_frame_folder, is_hidden
 
 
 def expand(inputs: Sequence[str | Path]) -> list[Clip]:
@@ -26,15 +27,21 @@ def expand_one(path: Path) -> list[Clip]:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
         return [Clip(path=path.parent / line) for line in lines if line and not line.startswith("#")]
     if path.is_dir() and not is_frame_folder(path):
-        found = sorted(entry for entry in path.rglob("*") if is_video(entry))
-        if not found:
-            raise DataError(f"{path}: no video in this folder")
-        return [Clip(path=entry) for entry in found]
+        listing = list_videos(path)
+        if not listing.videos:
+            raise DataError(f"{path}: no video in this folder ({listing.left_out() or 'it is empty'})")
+        listing.tell()
+        return [Clip(path=entry) for entry in listing.videos]
     if not path.exists() and any(sign in path.name for sign in "*?["):
-        found = sorted(path.parent.glob(path.name))
-        if not found:
-            raise DataError(f"{path}: no file fits this pattern")
-        return [Clip(path=entry) for entry in found]
+        return fitting(path)
     if not path.exists():
         raise DataError(f"{path}: no such file")
     return [Clip(path=path)]
+
+
+def fitting(pattern: Path) -> list[Clip]:
+    """What everything that fits a pattern means, as if each were given by its name; hidden files do not fit, as in a shell."""
+    found = sorted(path for path in pattern.parent.glob(pattern.name) if not is_hidden(path.name) or is_hidden(pattern.name))
+    if not found:
+        raise DataError(f"{pattern}: no file fits this pattern")
+    return [clip for path in found for clip in expand_one(path)]

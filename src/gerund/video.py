@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -24,9 +24,14 @@ from gerund.sampling import PACKET_REFERENCE, PACKET_UNUSED, at_rate, packet_nee
 from gerund.types import Frames, Resize
 
 VIDEO_SUFFIXES = frozenset(
-    ".3g2 .3gp .asf .avi .divx .dv .f4v .flv .gif .h264 .h265 .hevc .m2ts .m2v .m4v .mjpeg .mjpg .mkv .mov .mp4 .mpe .mpeg .mpg"
-    " .mts .mxf .nut .ogm .ogv .qt .rm .rmvb .ts .vob .webm .wmv .y4m".split()
+    ".264 .265 .3g2 .3gp .3gpp .360 .amv .asf .avi .avc .cine .dav .divx .dv .f4v .flv .gif .gxf .h264 .h265 .hevc .insv .ismv .ivf"
+    " .m1v .m2p .m2t .m2ts .m2v .m4v .mjp .mjpeg .mjpg .mk3d .mkv .mod .mov .mp4 .mp4v .mpe .mpeg .mpeg4 .mpg .mpv .mqv .mts .mxf .nsv"
+    " .nut .obu .ogm .ogv .qt .rm .rmvb .tod .tp .trp .ts .vob .vro .webm .wmv .wtv .xvid .y4m".split()
 )
+CAMERA_COPIES = frozenset(".lrf .lrv".split())
+"""What cameras call the small copy that they write beside a clip: a video, but the same one again."""
+OF_THE_SYSTEM = frozenset(("@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found", "__macosx"))
+"""Folders that file servers and systems make for themselves."""
 IMAGE_SUFFIXES = frozenset(".bmp .jpeg .jpg .png .tif .tiff .webp".split())
 FRAME_FOLDER_FPS = 25.0
 """Frames per second of a folder of images, which carries no times of its own."""
@@ -66,11 +71,25 @@ class VideoInfo:
 
 
 def is_frame_folder(path: Path) -> bool:
-    """Whether a folder holds frame images and no folders of its own."""
+    """Whether a folder holds frame images, and neither videos nor folders of its own."""
     if not path.is_dir():
         return False
-    entries = [entry for entry in path.iterdir() if not entry.name.startswith(".")]
-    return any(entry.suffix.lower() in IMAGE_SUFFIXES for entry in entries) and not any(e.is_dir() for e in entries)
+    with os.scandir(path) as entries:
+        return holds_frames(list(entries))
+
+
+def holds_frames(entries: Sequence[os.DirEntry[str]]) -> bool:
+    """Whether what lies in a folder makes it a video: images, and beside them neither videos (of which they are covers) nor folders."""
+    seen = [entry for entry in entries if not is_hidden(entry.name)]
+    suffixes = {Path(entry.name).suffix.lower() for entry in seen}
+    return (
+        bool(suffixes & IMAGE_SUFFIXES) and not suffixes & (VIDEO_SUFFIXES | CAMERA_COPIES) and not any(e.is_dir() for e in seen)
+    )
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a name says that what bears it is not for people: a dot in front (._clip.mp4 too), or a folder OF_THE_SYSTEM."""
+    return name.startswith(".") or name.lower() in OF_THE_SYSTEM
 
 
 def is_video(path: Path) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gerund.datasets.files import field, labelled, number, read_json, report_missing, videos_by_stem
+from gerund.datasets.files import by_stem, field, files_like, labelled, number, read_json, report_missing, tell_used
 from gerund.errors import DataError
+from gerund.listing import list_videos
 from gerund.progress import note
 from gerund.types import Clip
 
@@ -20,7 +21,8 @@ def load(path: Path, *, split: int | None = None) -> list[Clip]:
     """
     file = path if path.is_file() else database_in(path)
     database = field(read_json(file), "database", dict, file)
-    videos = videos_by_stem(file.parent)
+    listing = list_videos(file.parent)
+    videos = by_stem(listing)
     clips: list[Clip] = []
     missing, total, empty = [], 0, 0
     for name, entry in database.items():
@@ -35,6 +37,7 @@ def load(path: Path, *, split: int | None = None) -> list[Clip]:
             clips += [clip for clip in spans if clip is not None]
             empty += spans.count(None)
     report_missing(missing, total, file)
+    tell_used(listing, clips)
     if empty:
         note(f"{file}: {empty} segments are empty or lie beyond the end of their video; they are left out.")
     if not clips:
@@ -43,7 +46,7 @@ def load(path: Path, *, split: int | None = None) -> list[Clip]:
 
 
 def database_in(folder: Path) -> Path:
-    found = sorted(folder.glob("*.json"))
+    found = files_like(folder, "*.json")
     if len(found) != 1:
         raise DataError(f"{folder}: {len(found)} JSON files in this folder; name the one with the 'database'")
     return found[0]

@@ -12,12 +12,17 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from gerund.errors import DataError
+from gerund.listing import Listing, Reason
 from gerund.progress import note
 from gerund.types import Clip
-from gerund.video import VIDEO_SUFFIXES, is_video
+from gerund.video import is_hidden, is_video
 
 ACTION_NAMES = frozenset("action actions activity activities behavior behaviour behaviors behaviours label labels class".split())
 """Where a tool offers several tiers or attributes, one with such a name holds the classes."""
+
+IMAGES = Reason("folder of images", "folders of images")
+SAME_NAME = Reason("video with the name of another", "videos with the name of another")
+NOT_USED = Reason("video that the lists do not use", "videos that the lists do not use")
 
 KINDS = {dict: "an object", list: "a list", str: "a text", str | int: "a text or a number"}
 
@@ -144,10 +149,20 @@ def find_video(annotation: Path, names: Iterable[str | None]) -> Path:
     raise DataError(f"{annotation}: its video {named[0]!r} is not there (looked for {looked}); put it beside the annotation file")
 
 
-def videos_by_stem(folder: Path) -> dict[str, Path]:
-    """Every video file below a folder under its name without suffix."""
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
-    return {path.stem: path for path in reversed(files)}
+def by_stem(listing: Listing) -> dict[str, Path]:
+    """The video files of a listing under their names without suffix; of several with one name the first is kept."""
+    listing.keep((path for path in listing.videos if path not in listing.image_folders), IMAGES)
+    found: dict[str, Path] = {}
+    for path in listing.videos:
+        found.setdefault(path.stem, path)
+    listing.keep(found.values(), SAME_NAME)
+    return found
+
+
+def tell_used(listing: Listing, clips: Iterable[Clip]) -> None:
+    """Say how many of the videos below a data set's folder its lists use, and what else is left out."""
+    listing.keep((clip.path for clip in clips), NOT_USED)
+    listing.tell()
 
 
 def report_missing(missing: list[str], total: int, place: Path) -> None:
@@ -158,7 +173,12 @@ def report_missing(missing: list[str], total: int, place: Path) -> None:
         note(f"{place}: {len(missing)} of {total} listed videos are missing, first {missing[0]}; they are left out.")
 
 
+def files_like(folder: Path, pattern: str) -> list[Path]:
+    """The files of a folder that fit a pattern, in order of their names, without hidden ones."""
+    return sorted(path for path in folder.glob(pattern) if not is_hidden(path.name))
+
+
 def first_folder(path: Path, pattern: str) -> Path | None:
     """The folder itself, or the first one up to two levels below it, that holds a file of this pattern."""
     below = sorted(each for depth in ("*", "*/*") for each in path.glob(depth) if each.is_dir())
-    return next((folder for folder in (path, *below) if any(folder.glob(pattern))), None)
+    return next((folder for folder in (path, *below) if files_like(folder, pattern)), None)

@@ -19,7 +19,7 @@ def load(path: Path, *, split: int | None = None, classes: Path | None = None) -
     """
     if path.is_file() or lists_in(path):
         return load_lists(path, classes, in_a_root, frame_clip)
-    return [clip for clip in folder.load(path) if clip.path.is_dir()] or nothing(path)
+    return folder.clips_below(path, images_only=True)
 
 
 def in_a_root(file: Path, text: str) -> bool:
@@ -36,9 +36,3 @@ def frame_clip(path: Path, row: Row, where: str) -> Clip | None:
         raise DataError(f"{where}: {offset + count} images are listed, but {path} holds {present}")
     end = None if offset + count == present else (offset + count) / FRAME_FOLDER_FPS
     return Clip(path=path, label=row.label, start=offset / FRAME_FOLDER_FPS, end=end)
-
-
-def nothing(path: Path) -> list[Clip]:
-    raise DataError(
-        f"{path}: no folders of images found; expected {path.name}/LABEL/VIDEO/000001.jpg, or lists 'folder count label'"
-    )

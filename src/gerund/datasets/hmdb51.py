@@ -6,8 +6,9 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from gerund.datasets.files import first_folder, read_text, report_missing, videos_by_stem
+from gerund.datasets.files import by_stem, files_like, first_folder, read_text, report_missing, tell_used
 from gerund.errors import DataError, UsageError
+from gerund.listing import list_videos
 from gerund.manifest import leaking_groups
 from gerund.progress import note
 from gerund.types import Clip
@@ -28,9 +29,10 @@ def load(path: Path, *, split: int | None = None) -> list[Clip]:
     lists = first_folder(path, f"*_test_split{split}.txt")
     if lists is None:
         raise DataError(f"{path}: no CLASS_test_split{split}.txt below it; unpack the published test_train_splits there too")
-    videos = videos_by_stem(path)
+    listing = list_videos(path)
+    videos = by_stem(listing)
     clips, missing = [], []
-    for file in sorted(lists.glob(f"*_test_split{split}.txt")):
+    for file in files_like(lists, f"*_test_split{split}.txt"):
         label = file.name.removesuffix(f"_test_split{split}.txt")
         for name, side in listed(file):
             stem = Path(name).stem
@@ -39,6 +41,7 @@ def load(path: Path, *, split: int | None = None) -> list[Clip]:
             elif side:
                 missing.append(name)
     report_missing(missing, len(clips) + len(missing), path)
+    tell_used(listing, clips)
     return kept_apart(clips, split)
 
 

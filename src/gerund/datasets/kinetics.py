@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gerund.datasets.files import number, read_text, report_missing, videos_by_stem
+from gerund.datasets.files import by_stem, files_like, number, read_text, report_missing, tell_used
 from gerund.errors import DataError, VideoError
+from gerund.listing import list_videos
 from gerund.progress import note
 from gerund.types import Clip
 from gerund.video import probe
@@ -38,11 +39,12 @@ def load(path: Path, *, split: int | None = None) -> list[Clip]:
     Missing videos are counted and left out. A group is one YouTube video.
     """
     folder = path if path.is_dir() else path.parent
-    files = sorted(folder.glob("*.csv")) if path.is_dir() else [path]
+    files = files_like(folder, "*.csv") if path.is_dir() else [path]
     if not files:
         raise DataError(f"{path}: no official CSV file ({','.join(COLUMNS)}) in this folder")
     rows = list(dict.fromkeys(row for file in files for row in rows_of(file)))
-    videos = videos_by_stem(folder)
+    listing = list_videos(folder)
+    videos = by_stem(listing)
     clips, missing = [], []
     for row in rows:
         trimmed = f"{row.youtube_id}_{int(row.start):06d}_{int(row.end):06d}"
@@ -52,6 +54,7 @@ def load(path: Path, *, split: int | None = None) -> list[Clip]:
         else:
             clips.append(clip_of(row, found))
     report_missing(missing, len(rows), path)
+    tell_used(listing, clips)
     return clips
 
 

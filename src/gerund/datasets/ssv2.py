@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gerund.datasets.files import field, read_json, report_missing, videos_by_stem
+from gerund.datasets.files import by_stem, field, files_like, read_json, report_missing, tell_used
 from gerund.errors import DataError
+from gerund.listing import list_videos
 from gerund.types import Clip
 
 FILES = {"train": ("*train.json", "train"), "validation": ("*validation.json", "val")}
@@ -17,7 +18,8 @@ def load(path: Path, *, split: int | None = None) -> list[Clip]:
     JSON files and videos (ID.webm) may lie anywhere below `path`. The published test set has no labels and is left out.
     """
     names = field({"labels": read_json(only(path, "*labels.json"))}, "labels", dict, only(path, "*labels.json"))
-    videos = videos_by_stem(path)
+    listing = list_videos(path)
+    videos = by_stem(listing)
     clips, missing = [], []
     for pattern, side in FILES.values():
         file = only(path, pattern)
@@ -35,12 +37,13 @@ def load(path: Path, *, split: int | None = None) -> list[Clip]:
             else:
                 missing.append(f"{video}.webm")
     report_missing(missing, len(clips) + len(missing), path)
+    tell_used(listing, clips)
     return clips
 
 
 def only(path: Path, pattern: str) -> Path:
     """The first file of a pattern at or below a folder."""
-    found = sorted(path.glob(pattern)) or sorted(path.glob(f"*/{pattern}"))
+    found = files_like(path, pattern) or files_like(path, f"*/{pattern}")
     if not found:
         raise DataError(f"{path}: no {pattern} in it; expected the published labels, train and validation files")
     return found[0]

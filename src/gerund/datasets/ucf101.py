@@ -10,8 +10,9 @@ import io
 import re
 from pathlib import Path
 
-from gerund.datasets.files import read_text
+from gerund.datasets.files import read_text, tell_used
 from gerund.errors import DataError, UsageError
+from gerund.listing import list_videos
 from gerund.types import Clip
 
 SPLITS = (1, 2, 3)
@@ -25,6 +26,17 @@ def load(path: Path, *, split: int | None = None) -> list[Clip]:
     A label is the name of the folder that the list names: the set has HandstandPushups/v_HandStandPushups_g01_c01.avi. A group is one
     source video. Raises DataError when a list is missing.
     """
+    return told(path / "UCF-101", listed_clips(path, split))
+
+
+def told(folder: Path, clips: list[Clip]) -> list[Clip]:
+    """The clips, once it was said which videos of the folder they leave out."""
+    if clips:
+        tell_used(list_videos(folder), clips)
+    return clips
+
+
+def listed_clips(path: Path, split: int | None) -> list[Clip]:
     if (split := 1 if split is None else split) not in SPLITS:
         raise UsageError(f"--split {split}: UCF-101 has the official splits 1, 2 and 3")
     videos, lists = path / "UCF-101", path / "ucfTrainTestlist"
@@ -45,14 +57,15 @@ def load_top5(path: Path, *, split: int | None = None) -> list[Clip]:
     """
     sample = next((folder for folder in (path, path / "ucf101_top5") if (folder / "train.csv").is_file()), None)
     if sample is None:
-        return [clip for clip in load(path, split=split) if clip.label in TOP5]
+        return told(path / "UCF-101", [clip for clip in listed_clips(path, split) if clip.label in TOP5])
     if split not in (None, 1):
         raise UsageError(f"--split {split}: the sample {sample} is split 1; the others need the whole UCF-101")
-    return [
+    clips = [
         Clip(path=sample / side / name, label=label, split=side, group=group_of(Path(name), str(sample / f"{side}.csv")))
         for side in ("train", "test")
         for name, label in sample_rows(sample / f"{side}.csv")
     ]
+    return told(sample, clips)
 
 
 def sample_rows(path: Path) -> list[tuple[str, str]]:
