@@ -39,6 +39,12 @@ def test_spellings_of_one_label_are_told(pair: tuple[str, str]) -> None:
     assert all(label in findings[0].message for label in pair)
 
 
+def test_marks_on_letters_are_letters_and_no_punctuation() -> None:
+    decomposed = "E\u0301CRIRE"
+    assert kinds(label_findings(clips_of({decomposed: 10, "écrire": 10, "run": 10}))) == ["case-variant"]
+    assert label_findings(clips_of({"बिल": 10, "बाल": 10, "run": 10})) == []
+
+
 @pytest.mark.parametrize("typo", ["BrushingTeth", "BrushnigTeeth", "BrushingTeethh", "BrushinTeet"])
 def test_a_rare_label_near_a_frequent_one_is_a_typo(typo: str) -> None:
     findings = label_findings(clips_of({"BrushingTeeth": 30, typo: 5, "Lunges": 20}))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import unicodedata
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from gerund.errors import DataError, UsageError
 from gerund.manifest import group_of, labels_of, leaking_groups, of_split, write_manifest
 from gerund.types import Clip
 from layouts import MAKERS, make_csv, make_folder, touch, write_ucf101
+
+TEXTS = (".csv", ".txt", ".json", ".eaf", ".xml", ".tsv")
 
 
 @pytest.fixture(params=[maker for makers in MAKERS.values() for maker in makers])
@@ -129,6 +133,35 @@ def test_a_folder_that_holds_no_data_set_says_what_was_expected(tmp_path: Path) 
         load_dataset(tmp_path / "nowhere")
     with pytest.raises(DataError, match=r"loose\.mp4: not a folder; give a folder with one sub-folder per class, or a \.csv"):
         load_dataset(tmp_path / "loose.mp4")
+
+
+@pytest.mark.parametrize("maker", [maker for makers in MAKERS.values() for maker in makers])
+def test_labels_are_composed_wherever_they_come_from(maker: Callable[[Path], str], tmp_path: Path) -> None:
+    """The same data set with every é and ä of its texts, folders and files decomposed, as file systems of a Mac leave them."""
+    plain, decomposed = tmp_path / "plain", tmp_path / "apart"
+    maker(plain)
+    where = maker(decomposed).replace(str(plain), str(decomposed))
+    for path in sorted(decomposed.rglob("*"), reverse=True):
+        if path.suffix in TEXTS:
+            path.write_text(unicodedata.normalize("NFD", path.read_text("utf-8")), encoding="utf-8")
+        path.rename(path.with_name(unicodedata.normalize("NFD", path.name)))
+    expected = load_dataset(where.replace(str(decomposed), str(plain)))
+    clips = load_dataset(where)
+    assert labels_of(clips) == labels_of(expected)
+    assert {clip.group for clip in clips} == {clip.group for clip in expected}
+    assert all(clip.path.exists() for clip in clips)
+
+
+def test_two_forms_of_a_name_are_one_class_and_two_files(tmp_path: Path) -> None:
+    forms = [unicodedata.normalize(form, "été") for form in ("NFC", "NFD")]
+    for form in forms:
+        touch(tmp_path / form / f"{form}.mp4")
+    touch(tmp_path / forms[0] / f"{forms[1]}.mp4")
+    clips = load_dataset(tmp_path)
+    assert labels_of(clips) == ["été"]
+    assert len({clip.path for clip in clips}) == 3
+    write_manifest(clips, tmp_path / "clips.csv")
+    assert load_dataset(tmp_path / "clips.csv") == clips
 
 
 # --- names of data sets

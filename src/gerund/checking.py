@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from gerund.manifest import SPLITS, group_of, labels_of, leaking_groups, of_split
-from gerund.types import Clip
+from gerund.types import Clip, composed
 
 FEW_CLIPS = 5
 FEW_GROUPS = 3
@@ -83,7 +84,9 @@ def listed_twice(clips: Sequence[Clip]) -> Iterator[Finding]:
 
 
 def letters(label: str) -> str:
-    return "".join(letter for letter in label.casefold() if letter.isalnum())
+    """A label without case and punctuation. Marks on letters stay: a vowel sign makes another word."""
+    plain = composed(label.casefold())
+    return "".join(letter for letter in plain if letter.isalnum() or unicodedata.category(letter).startswith("M"))
 
 
 def variants(counts: Mapping[str, int]) -> Iterator[Finding]:

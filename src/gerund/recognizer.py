@@ -28,7 +28,7 @@ from gerund.files import write_bytes
 from gerund.heads import Head, build_head
 from gerund.sampling import Sampling, step_times, tokens
 from gerund.spotting import WINDOW, Eye, Watch, WatchSettings
-from gerund.types import Clip, Features, Prediction
+from gerund.types import Clip, Features, Prediction, composed
 
 FORMAT = "gerund"
 FORMAT_VERSION = 1
@@ -84,7 +84,7 @@ class Recognizer:
         folder = find_model(model)
         config = read_config(folder)
         try:
-            labels = [config["id2label"][str(index)] for index in range(len(config["id2label"]))]
+            labels = [composed(config["id2label"][str(index)]) for index in range(len(config["id2label"]))]
             sampling = Sampling(**config["sampling"])
             whole = hub.is_remote(model) or config.get("bundled", False)
             backbone = rebuild_backbone(config["backbone"], folder / "backbone.safetensors", fetch=not whole)

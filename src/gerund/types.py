@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,7 +24,8 @@ class Clip:
     """What to look at: a labelled span of one video; one manifest row, no pixels.
 
     `start` and `end` are seconds from the first frame, `end` is exclusive and None means the end of the video. Clips of one
-    `group` (same source video, same person, same session) are never on two sides of a split.
+    `group` (same source video, same person, same session) are never on two sides of a split. Labels and groups are kept in their
+    composed form, so that the two ways to write an é are one class.
     """
 
     path: Path
@@ -32,6 +34,17 @@ class Clip:
     end: float | None = None
     split: str | None = None
     group: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("label", "group"):
+            value = getattr(self, name)
+            if value is not None and not unicodedata.is_normalized("NFC", value):
+                object.__setattr__(self, name, composed(value))
+
+
+def composed(text: str) -> str:
+    """A text in Unicode's form NFC: é as one character, however it was written."""
+    return unicodedata.normalize("NFC", text)
 
 
 @dataclass(frozen=True)
