@@ -159,6 +159,35 @@ def test_features_of_a_url_are_found_again_without_fetching_it(
     assert np.array_equal(rows_of(extractor.extract([path]), path), rows_of(first, path))
 
 
+def test_rows_that_cannot_be_fetched_cost_themselves_alone(
+    memory: Any, ramp_video: RampVideo, tmp_path: Path, worker: Callable[[Path], Worker]
+) -> None:
+    memory.put_file(str(ramp_video(10)), "/a.mp4")
+    good, *bad = (
+        Path(text) for text in ("memory://a.mp4", "nope://a.mp4", "concat:/etc/passwd|/etc/hosts", "ftp://127.0.0.1:1/a.mp4")
+    )
+    found = worker(tmp_path).extract([*bad, good])
+    assert list(found.features) == [good]
+    assert list(found.failed) == bad
+
+
+def test_only_urls_that_were_fetched_are_asked_about(
+    memory: Any, ramp_video: RampVideo, tmp_path: Path, worker: Callable[[Path], Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also from a cache that knows states alone, as those of earlier versions do: a worker then notes what it finds."""
+    memory.put_file(str(ramp_video(10)), "/a.mp4")
+    path, asked = Path("memory://a.mp4"), storage.state_of
+    worker(tmp_path).extract([path])
+    digests = tmp_path / "features" / "digests.txt"
+    digests.write_text("".join(line for line in digests.read_text().splitlines(keepends=True) if not line.startswith("url:")))
+    monkeypatch.setattr(storage, "state_of", lambda url: pytest.fail(f"asked about {url}"))
+    assert path in Extractor(load_backbone("pixels:8"), cache=FeatureCache(tmp_path), **OPTIONS).extract([path]).failed
+    monkeypatch.setattr(storage, "state_of", asked)
+    monkeypatch.setattr(storage, "fetch", lambda *_: pytest.fail("fetched again"))
+    worker(tmp_path).extract([path])
+    assert path in Extractor(load_backbone("pixels:8"), cache=FeatureCache(tmp_path), **OPTIONS).extract([path]).features
+
+
 @pytest.mark.parametrize("place", ["memory://bucket/cache", "file://{tmp}/bucket"])
 def test_a_cache_at_a_url_serves_machines_that_share_nothing_else(
     memory: Any,

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import stat
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -194,10 +195,12 @@ class FeatureCache:
     def video_digest(self, path: Path) -> str:
         """32 hexadecimal digits of a video's content: the whole file up to 16 MB, beyond that its size and spaced samples.
 
-        That of a URL is known once its features were extracted; else it raises FileNotFoundError.
+        That of a URL is known once its features were extracted; else it raises FileNotFoundError, and asks nobody. Raises OSError for
+        what is no file.
         """
         if url := storage.url_of(path):
-            known = self.known_digests.get(storage.state_of(url))
+            fetched = storage.key_of(url) in self.known_digests
+            known = self.known_digests.get(storage.state_of(url)) if fetched else None
             if known is None:
                 raise FileNotFoundError(errno.ENOENT, "features not extracted yet; gerund extract DATA --ray auto fetches it")
             return known
@@ -206,10 +209,18 @@ class FeatureCache:
             lines = ["frames", *(f"{entry.name} {self.video_digest(entry)}" for entry in files)]  # names tell the order
             return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()[:DIGEST_LENGTH]
         status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a file, but a pipe, a socket or a device")
         key = f"{status.st_dev}:{status.st_ino}:{status.st_size}:{status.st_mtime_ns}"
         if key not in self.known_digests:
             self.remember(key, content_digest(path, status.st_size))
         return self.known_digests[key]
+
+    def remember_url(self, url: str, state: str, digest: str) -> None:
+        """Note the digest of what lay at a URL in this state, and that it was fetched, so that it may be asked about again."""
+        for key in (state, storage.key_of(url)):
+            if key not in self.known_digests:
+                self.remember(key, digest)
 
     def remember(self, key: str, digest: str) -> None:
         """Note the digest of a file (or URL) in this state."""
@@ -277,7 +288,7 @@ def checksum(tensors: dict[str, np.ndarray], last: bool) -> str:
 def content_digest(path: Path, size: int) -> str:
     with path.open("rb") as file:
         if size <= WHOLE_FILE:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:DIGEST_LENGTH]
+            return hashlib.sha256(file.read(size)).hexdigest()[:DIGEST_LENGTH]  # what grows, or has no end, is not read on
         digest = hashlib.sha256(str(size).encode())
         for offset in sample_offsets(size):
             file.seek(offset)

@@ -186,16 +186,18 @@ class Worker:
         with tempfile.TemporaryDirectory(prefix="gerund-") as scratch:
             for number, path in enumerate(paths):
                 url = url_of(path)
-                if url is None or self.is_stored(path):
+                if url is None or self.is_stored(url):
                     known.append(path)
                     continue
                 copy = Path(scratch) / f"{number}-{path.name}"
                 try:
                     storage.fetch(url, copy)
-                    self.extractor.cache.remember(storage.state_of(url), self.extractor.cache.video_digest(copy))
+                    self.extractor.cache.remember_url(url, storage.state_of(url), self.extractor.cache.video_digest(copy))
                     copies[copy] = path
                 except OSError as error:
                     failed[path] = f"{url}: {error.strerror or error}"
+                except UsageError as error:
+                    failed[path] = str(error)
             found = self.extractor.extract([*known, *copies])
         features = {copies.get(path, path): each for path, each in found.features.items()}
         for path, reason in found.failed.items():
@@ -203,11 +205,18 @@ class Worker:
             failed[original] = reason.replace(str(path), url_of(original) or str(path))
         return Extraction(features, failed)
 
-    def is_stored(self, path: Path) -> bool:
+    def is_stored(self, url: str) -> bool:
+        """Whether the features of what lies at a URL now are there."""
+        cache = self.extractor.cache
         try:
-            return self.extractor.cache.get(self.extractor.spec, self.extractor.cache.video_digest(path)) is not None
-        except OSError:
+            state = storage.state_of(url)
+        except (OSError, UsageError):
+            return False  # fetching it says why
+        digest = cache.known_digests.get(state)
+        if digest is None or cache.get(self.extractor.spec, digest) is None:
             return False
+        cache.remember_url(url, state, digest)
+        return True
 
 
 class Crew:

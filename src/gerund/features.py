@@ -23,7 +23,7 @@ from gerund.errors import DataError, UsageError, VideoError
 from gerund.progress import Bar, note, progress
 from gerund.storage import url_of
 from gerund.types import Features, FeatureSpec
-from gerund.video import probe
+from gerund.video import frame_images, probe
 from gerund.workers import UNREADABLE, Finished, Job
 
 CALIBRATION_VIDEOS, CALIBRATION_FRAMES = 64, 5
@@ -101,9 +101,14 @@ class Extractor:
         missing: dict[str, list[Path]] = {}
         for path in dict.fromkeys(paths):
             try:
+                if path.is_dir():
+                    frame_images(path)  # before all files of some other folder are read for a digest
                 digest = self.cache.video_digest(path)
-            except OSError as error:
-                self.fail(found, path, f"{url_of(path) or path}: {error.strerror or error}")
+            except (OSError, ValueError) as error:  # a name may hold what no file system takes
+                self.fail(found, path, f"{url_of(path) or path}: {getattr(error, 'strerror', None) or error}")
+                continue
+            except (UsageError, VideoError) as error:
+                self.fail(found, path, str(error))
                 continue
             features = self.cache.get(self.spec, digest)
             if features is None and url_of(path):
@@ -221,7 +226,10 @@ def calibration_frames(backbone: Backbone, videos: Iterable[Path]) -> np.ndarray
 
 
 def size_of(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else sum(1 for _ in path.iterdir()) * 2**15
+    try:
+        return path.stat().st_size if path.is_file() else sum(1 for _ in path.iterdir()) * 2**15
+    except OSError:  # gone meanwhile; who reads it says so
+        return 0
 
 
 def total_seconds(paths: Sequence[Path]) -> float | None:

@@ -136,6 +136,8 @@ def inspect(path: Path, tick: Callable[[], None] = lambda: None) -> Inspection:
     try:
         if not path.exists():
             return Inspection(problem="missing", reason="there is no such file")
+        if not (path.is_file() or path.is_dir()):
+            return Inspection(problem="unreadable", reason="it is not a file, but a pipe, a socket or a device")
         if path.is_file() and path.stat().st_size == 0:
             return Inspection(problem="empty", reason="the file has no bytes")
         return inspect_content(path, tick)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +35,42 @@ def file_system(url: str) -> tuple[Any, str]:
         raise UsageError(f"{url}: no such kind of storage ({error})") from None
 
 
+def key_of(url: str) -> str:
+    """A word that stands for a URL itself, whatever lies there."""
+    return f"url:{hashlib.sha256(url.encode(errors='surrogateescape')).hexdigest()[:32]}"
+
+
+CLIENT_ERRORS = {"ftplib": "Error", "aiohttp": "ClientError", "botocore.exceptions": "BotoCoreError", "paramiko": "SSHException"}
+"""Errors of the packages that reach storage for fsspec, which are no OSErrors."""
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """What reaching storage may raise beside OSError, with those of CLIENT_ERRORS whose package is in use."""
+    used = (getattr(sys.modules[package], name) for package, name in CLIENT_ERRORS.items() if package in sys.modules)
+    return (EOFError, LookupError, RuntimeError, TypeError, ValueError, *used)
+
+
+@contextmanager
+def reaching() -> Iterator[None]:
+    """Whatever goes wrong while storage is reached leaves as OSError, or UsageError, so that an address costs itself alone."""
+    try:
+        yield
+    except failures() as error:
+        raise OSError(f"cannot be reached ({type(error).__name__}: {error})") from None
+
+
 def state_of(url: str) -> str:
     """A word that changes when the file at a URL does, from its size, time or tag. Raises OSError when it is not there."""
-    files, path = file_system(url)
-    return str(files.ukey(path))
+    with reaching():
+        files, path = file_system(url)
+        return str(files.ukey(path))
 
 
 def fetch(url: str, target: Path) -> None:
     """Copy a file from a URL. Raises OSError when it cannot be read."""
-    files, path = file_system(url)
-    files.get_file(path, str(target))
+    with reaching():
+        files, path = file_system(url)
+        files.get_file(path, str(target))
 
 
 def read_text(path: Path) -> str:
@@ -48,8 +78,10 @@ def read_text(path: Path) -> str:
     url = url_of(path)
     if url is None:
         return path.read_text(encoding="utf-8-sig")
-    files, place = file_system(url)
     try:
-        return str(files.cat_file(place), "utf-8-sig")
+        with reaching():
+            files, place = file_system(url)
+            data = files.cat_file(place)
     except FileNotFoundError:
         raise DataError(f"{url}: no such file") from None
+    return str(data, "utf-8-sig")

@@ -102,6 +102,8 @@ def frame_images(folder: Path) -> list[Path]:
     images = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")]
     if not images:
         raise VideoError(f"{folder}: a folder without frame images ({', '.join(sorted(IMAGE_SUFFIXES))})")
+    if not is_frame_folder(folder):
+        raise VideoError(f"{folder}: its images are no frames, since videos or folders lie beside them; name what lies in it")
     return sorted(images, key=natural_order)
 
 
@@ -440,7 +442,9 @@ def opened(path: Path) -> Iterator[tuple[Any, Any]]:
     try:
         if not path.exists():
             raise VideoError(f"{path}: no such file")
-        if path.is_file() and path.stat().st_size == 0:
+        if not path.is_file():
+            raise VideoError(f"{path}: not a file, but a folder, a pipe, a socket or a device")
+        if path.stat().st_size == 0:
             raise VideoError(f"{path}: the file is empty")
         where = os.fspath(path.absolute())  # FFmpeg takes 12:30.mp4 for a URL
         with av.open(where, container_options=open_options, metadata_errors="replace") as container:
