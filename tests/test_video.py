@@ -418,6 +418,93 @@ def test_raw_h264_has_no_times_of_its_own_and_gets_regular_ones(tmp_path: Path) 
     assert shown(joined(video.read(path, fps=8))) == [k * 25 // 8 for k in range(16)]
 
 
+def drifting(num_frames: int) -> list[np.ndarray]:
+    """Pictures for which an encoder finds B-frames: noise that moves to the left."""
+    noise = np.random.default_rng(0).integers(0, 255, (64, 96 + 2 * num_frames, 3), dtype=np.uint8)
+    return [noise[:, 2 * step : 2 * step + 96] for step in range(num_frames)]
+
+
+X265 = {"x265-params": "log-level=none:bframes=4:b-adapt=0"}
+X264 = {"x264-params": "bframes=5:b-adapt=0:b-pyramid=normal:keyint=24:open-gop=1"}
+
+
+@pytest.mark.parametrize("fps", [12, 30, 120])
+@pytest.mark.parametrize(
+    ("codec", "name", "options"),
+    [
+        ("libx264", "a.h264", X264),
+        ("libx264", "a.264.bin", X264),
+        ("libx265", "a.hevc", X265),
+        ("mpeg4", "a.m4v", {"bf": "2"}),
+        ("mpeg2video", "a.m2v", {"bf": "2"}),
+    ],
+)
+def test_a_raw_stream_runs_at_the_rate_it_carries(
+    tmp_path: Path, codec: str, name: str, options: dict[str, str], fps: int
+) -> None:
+    if codec == "mpeg2video":
+        fps = {12: 24, 30: 30, 120: 60}[fps]  # it knows few rates
+    formats = {"libx264": "h264", "libx265": "hevc", "mpeg4": "m4v", "mpeg2video": "mpeg2video"}
+    with av.open(str(tmp_path / name), "w", format=formats[codec]) as out:
+        stream: Any = out.add_stream(codec, rate=fps, options=options)
+        stream.height, stream.width, stream.pix_fmt = 64, 96, "yuv420p"
+        for picture in drifting(40):
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        out.mux(stream.encode())
+    times = np.array([time for time, _ in video.decode(tmp_path / name)])
+    np.testing.assert_allclose(times, np.arange(40) / fps, atol=1e-4)
+    at_four = [time for time, _ in video.frames(tmp_path / name, fps=4)]
+    np.testing.assert_allclose(at_four, [time for time, _ in at_rate(((t, None) for t in times), 4)], atol=1e-4)
+    assert video.probe(tmp_path / name).fps == pytest.approx(fps)
+    live = [stamp for _, stamp, _ in video.live(str(tmp_path / name), name="a stream")]
+    np.testing.assert_allclose(np.diff(live), 1 / fps, atol=1e-4)
+
+
+@pytest.mark.parametrize("threads", [1, 8])
+@pytest.mark.parametrize(
+    ("codec", "name", "options"),
+    [
+        ("libx264", "a.avi", X264),
+        ("libx264", "a.avi", {"x264-params": "bframes=3:b-adapt=0:keyint=12"}),
+        ("libx264", "a.wmv", X264),
+        ("mpeg4", "a.avi", {"bf": "2"}),
+        ("mpeg2video", "a.asf", {"bf": "2"}),
+        ("mjpeg", "a.avi", {"strict": "-1"}),
+    ],
+)
+def test_where_only_decoding_has_times_pictures_are_shown_in_order_one_step_apart(
+    tmp_path: Path, codec: str, name: str, options: dict[str, str], threads: int
+) -> None:
+    """AVI and ASF say when a packet is decoded. Its B-frames are shown earlier than what was decoded before them."""
+    path = tmp_path / name
+    video.write(path, drifting(60), fps=30, codec=codec, options=options)
+    expected = [frame.to_ndarray() for _, frame in video.decode(path)]
+    times, pictures = zip(*video.decode(path, threads=threads), strict=True)
+    np.testing.assert_allclose(times, np.arange(60) / 30, atol=0.0011)  # ASF counts milliseconds
+    assert all(np.array_equal(one.to_ndarray(), other) for one, other in zip(pictures, expected, strict=True))
+    found = [frame.to_ndarray() for _, frame in video.frames(path, fps=8, threads=threads)]
+    shown_then = [int((k / 8 + 0.002) * 30) for k in range(16)]
+    assert len(found) == 16
+    assert all(np.array_equal(picture, expected[number]) for picture, number in zip(found, shown_then, strict=True))
+    np.testing.assert_allclose([s for _, s, _ in video.live(str(path), name="a")], times, atol=1e-9)
+
+
+@pytest.mark.parametrize("lost", [5, 6, 7, 8])
+def test_a_packet_without_a_picture_moves_no_later_picture(tmp_path: Path, lost: int) -> None:
+    path = tmp_path / "a.avi"
+    video.write(path, drifting(30), fps=30, codec="mpeg4", options={"bf": "2", "g": "12"})
+    with av.open(str(path)) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    data = bytearray(path.read_bytes())
+    position, size = packets[lost]
+    data[position : position + size] = bytes(size)
+    path.write_bytes(data)
+    times = [[time for time, _ in video.decode(path, threads=threads)] for threads in (1, 8)]
+    assert times[0] == times[1]
+    assert 27 <= len(times[0]) <= 29  # a lost P-frame takes its two B-frames with it
+    np.testing.assert_allclose(times[0][-18:], np.arange(12, 30) / 30, atol=1e-4)
+
+
 def test_a_transport_stream_cut_out_of_the_middle_starts_at_zero_and_rises(tmp_path: Path, ramp_video: RampVideo) -> None:
     path = encode(tmp_path / "whole.ts", ramp(84), codec="libx264", pix_fmt="yuv420p", options={"crf": "0", "g": "10", "bf": "0"})
     content = path.read_bytes()

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from array import array
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Any, Protocol
 
 import av
 import numpy as np
+from av.video.frame import PictureType
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from gerund.errors import StreamError, VideoError
@@ -123,7 +125,7 @@ def probe(path: Path) -> VideoInfo:
         path_to_open = path
     with opened(path_to_open) as (container, stream):
         if duration is None:
-            rate = stream.average_rate or stream.guessed_rate
+            rate = rate_of(container, stream)
             count = stream.frames or None
             if stream.duration is not None and stream.time_base is not None:
                 duration = float(stream.duration * stream.time_base)
@@ -193,8 +195,10 @@ def plan_of(path: Path, fps: float) -> Plan | None:
     """Read the packets' headers of a video (no decoding) and plan what to skip; None where skipping is not safe or does not pay."""
     try:
         with opened(path) as (container, stream):
-            rate = stream.average_rate or stream.guessed_rate
+            rate = rate_of(container, stream)
             if stream.codec_context.name not in SKIPPABLE or not rate or fps * LEAST_SKIPPED > rate:
+                return None
+            if container.format.name in DECODING_TIMES:
                 return None
             pts, keys = array("q"), bytearray()
             for packet in packets_of(container, stream):
@@ -316,7 +320,11 @@ class Record:
     damaged_frames: int = 0
     zeroed_packets: int = 0
 
+    def __post_init__(self) -> None:
+        self.order: ShownTimes | None = None
+
     def open(self, container: Any, stream: Any) -> None:
+        self.order = ShownTimes() if container.format.name in DECODING_TIMES else None
         context = stream.codec_context
         self.container, self.codec, self.pixel_format = container.format.name, context.name, context.pix_fmt
         self.width, self.height, self.pixel_aspect = context.width, context.height, pixel_aspect(stream)
@@ -329,6 +337,8 @@ class Record:
         if packet.size or packet.dts is not None:  # the last packet, which flushes the decoder, has neither
             self.packets += 1
         damaged = bool(packet.is_corrupt)
+        if self.order is not None and packet.size:
+            self.order.feed(packet)
         try:
             frames = packet.decode()
         except av.FFmpegError:
@@ -338,6 +348,8 @@ class Record:
             self.frames += 1
             self.damaged_frames += frame.is_corrupt
             self.rotation = frame.rotation
+            if self.order is not None:
+                self.order.take(frame)
             marked(frame, self.pixel_aspect)
         return frames
 
@@ -359,11 +371,62 @@ TIMED_HEADERS = ("matroska", "flv")
 """Containers whose header says how long the file is and that can be read without an index: a cut is seen by its missing end."""
 
 
+DECODING_TIMES = ("avi", "asf")
+"""Containers whose packets say when they are decoded, not when their pictures are shown."""
+OVERTAKING = 17
+"""Packets that a B-frame may overtake at most: decoders hold back no more than 16 pictures."""
+
+
+class ShownTimes:
+    """When pictures are shown whose packets only say when they are decoded.
+
+    Pictures leave a decoder in the order in which they are shown, so each takes the earliest time that is still free. FFmpeg guesses
+    instead, and is wrong where B-frames are references. A packet that gives no picture gives its time up: it counts as lost when a
+    picture has come out that does not overtake it, which only B-frames do.
+    """
+
+    def __init__(self) -> None:
+        self.fed = 0
+        self.times: deque[int | None] = deque()
+        self.waiting: deque[int] = deque()
+
+    def feed(self, packet: Any) -> None:
+        """Number a packet; its picture will carry the number as its pts."""
+        self.times.append(packet.dts)
+        self.waiting.append(self.fed)
+        packet.pts = self.fed
+        self.fed += 1
+
+    def take(self, frame: av.VideoFrame) -> None:
+        """Give a picture its time, in the ticks of its stream."""
+        number = frame.pts
+        if number is not None:
+            first = number - OVERTAKING if frame.pict_type == PictureType.B else number
+            while self.waiting and self.waiting[0] < first:
+                self.waiting.popleft()
+                self.times.popleft()
+            if number in self.waiting:
+                self.waiting.remove(number)
+        frame.pts = self.times.popleft() if self.times else None
+
+
+def rate_of(container: Any, stream: Any) -> Fraction | None:
+    """Frames per second; None where nothing tells.
+
+    Of a raw stream, FFmpeg's average is its own default of 25. The stream's rate stands in its headers, of fields in some codecs (twice
+    as many as frames), in steps of its clock in others: the lower of both is that of frames.
+    """
+    own = stream.codec_context.framerate
+    if own and container.format.flags & av.format.Flags.no_timestamps.value:
+        return min(own, stream.base_rate or own)
+    return stream.average_rate or stream.guessed_rate
+
+
 class Clock:
     """Seconds from the first frame, strictly rising: a missing or backward time stamp becomes the one before it plus the usual step."""
 
-    def __init__(self, stream: Any) -> None:
-        self.usual = 1 / float(stream.average_rate or stream.guessed_rate or 25)
+    def __init__(self, container: Any, stream: Any) -> None:
+        self.usual = 1 / float(rate_of(container, stream) or 25)
         self.origin: float | None = None
         self.last = -math.inf
 
@@ -393,7 +456,7 @@ def decode(
     with opened(path) as (container, stream):
         record.open(container, stream)
         use_threads(stream.codec_context, threads)
-        clock = Clock(stream)
+        clock = Clock(container, stream)
         for packet in packets_of(container, stream, others=recording):
             tick()
             if recording:
@@ -534,7 +597,7 @@ def arriving(container: Any, stream: Any) -> Iterator[Arrival]:
     record = Record()
     record.open(container, stream)
     arrivals: dict[int | None, float] = {}
-    usual = 1 / float(stream.average_rate or stream.guessed_rate or 25)
+    usual = 1 / float(rate_of(container, stream) or 25)
     stamp = -usual
     for packet in packets_of(container, stream):
         now = arrivals[packet.pts] = monotonic()
