@@ -6,12 +6,15 @@ import json
 import random
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 
 import gerund
 from gerund.datasets import load_dataset
 from gerund.datasets.background import SHORTEST
 from gerund.types import Clip
+from gerund.video import picture_seconds, probe
 from layouts import film, make_elan, make_folder, touch
 
 
@@ -43,12 +46,40 @@ def test_a_video_labelled_as_a_whole_has_no_background(tmp_path: Path, capsys: p
     assert "--background: no unlabelled time; every video is labelled as a whole." in capsys.readouterr().err
 
 
-def test_a_video_that_cannot_be_read_gets_what_lies_before_its_last_label(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_video_that_cannot_be_read_gets_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = touch(tmp_path / "a.mp4")
-    assert background_of([Clip(path=path, label="wave", start=2, end=5)]) == [(0, 2)]
-    assert "a.mp4: the file is empty; nothing is added after its last label" in capsys.readouterr().err
+    assert background_of([Clip(path=path, label="wave", start=2, end=5)]) == []
+    assert "a.mp4: the file is empty; nothing is added" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [(4, 7, [(0, 3)]), (50, 60, [(0, 3)]), (1, 9, [(0, 1)]), (0, 2.2, [(2.2, 3)]), (2.8, 9, [(0, 2.8)])],
+)
+def test_background_ends_with_its_video_whatever_its_labels_say(
+    tmp_path: Path, start: float, end: float, expected: list[tuple[float, float]]
+) -> None:
+    path = film(tmp_path / "a.mp4", seconds=3)
+    assert background_of([Clip(path=path, label="wave", start=start, end=end)]) == [pytest.approx(span) for span in expected]
+
+
+def test_the_length_is_that_of_the_pictures_not_of_the_header(tmp_path: Path) -> None:
+    """A film whose sound goes on for longer, in a container that has one length for all of it; and a stream without any times."""
+    path = tmp_path / "sound.mkv"
+    with av.open(str(path), "w") as container:
+        pictures = container.add_stream("mpeg4", rate=10)
+        pictures.width, pictures.height, pictures.pix_fmt = 32, 32, "yuv420p"
+        sound = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        for _ in range(20):
+            container.mux(pictures.encode(av.VideoFrame(32, 32, "yuv420p")))
+        container.mux(pictures.encode())
+        for _ in range(50):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
+            frame.sample_rate = 8000
+            container.mux(sound.encode(frame))
+    assert probe(path).duration == pytest.approx(5.0, abs=0.1)
+    assert picture_seconds(path) == pytest.approx(2.0, abs=0.01)
+    assert background_of([Clip(path=path, label="wave", start=0, end=1)]) == [(1, pytest.approx(2.0, abs=0.01))]
 
 
 @pytest.mark.parametrize("seed", range(30))

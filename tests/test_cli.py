@@ -328,7 +328,7 @@ def test_a_class_of_undecodable_clips_is_named(clips, tmp_path):
                 target.symlink_to(clips / "falling asleep" / f"clip {number}.mp4")
     code, _, err = run("train", tmp_path, *TRAIN, "--out", tmp_path / "model")
     assert code == 1
-    assert "no training clip of jump could be decoded" in one_line(err)
+    assert "no training clip of jump can be used" in one_line(err)
     assert err.count("not readable as video") == 4
 
 

@@ -38,12 +38,16 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """One row per recipe, in the layout of the literature; recipe -> why it could not run; how far the random splits leak."""
+    """One row per recipe, in the layout of the literature; recipe -> why it could not run; how far the random splits leak.
+
+    `left_out` has the videos and spans that could not be used, with the reasons.
+    """
 
     splits: tuple[int, ...]
     seeds: int
     rows: list[Row]
     failed: dict[str, str]
+    left_out: dict[str, str]
     siblings: float
 
     @property
@@ -134,6 +138,7 @@ def benchmark(
     for name, reason in failed.items():
         note(f"Not run: {name}: {reason}")
     rows = []
+    left_out: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="gerund-", ignore_cleanup_errors=True) as folder:
         keep = out or Path(folder)
 
@@ -145,6 +150,7 @@ def benchmark(
                 run = keep / f"{recipe}-{kind}{split}-seed{seed}"
                 training = train(clips, recipe=recipe, seed=seed, allow_leak=True, cache=cache, out=run, **flags)
                 found.append(training.metrics["test"]["top1"])
+                left_out.update(training.failed)
             return statistics.mean(found)
 
         for name in (each for each in settings if each not in failed):
@@ -152,7 +158,12 @@ def benchmark(
             random = statistics.mean(top1(name, split, clips, "random") for split, clips in leaking.items())
             rows.append(Row(recipe=name, backbone=settings[name].backbone, by_split=by_split, leaking=random))
     return Benchmark(
-        splits=SPLITS, seeds=seeds, rows=rows, failed=failed, siblings=statistics.mean(map(siblings, leaking.values()))
+        splits=SPLITS,
+        seeds=seeds,
+        rows=rows,
+        failed=failed,
+        left_out=left_out,
+        siblings=statistics.mean(map(siblings, leaking.values())),
     )
 
 

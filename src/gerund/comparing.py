@@ -28,7 +28,7 @@ class Comparison:
 
     leaderboard: Leaderboard
     training: Training | None
-    failed: dict[Path, str]
+    failed: dict[str, str]
 
 
 def compare(
@@ -127,10 +127,10 @@ def compare(
     clips, test = clips_to_compare(data, settings)
     recognizers = [untrained(clips, base, FeatureCache(cache)) for base in bases]
     views = [extract_views(recognizer, base, clips) for recognizer, base in zip(recognizers, bases, strict=True)]
-    failed = {path: reason for each in views for path, reason in each[0].failed.items()}
-    usable = [clip for clip in clips if clip.path not in failed]
+    failed = {name: reason for each in views for name, reason in each[0].left_out.items()}
+    usable = [clip for clip in clips if not any(each[0].problem(clip) for each in views)]
     if not usable:
-        raise DataError(f"none of the {len(clips)} clips could be decoded; see the lines above for the reasons")
+        raise DataError(f"none of the {len(clips)} clips can be used; see the lines above for the reasons")
     candidates = []
     for base, recognizer, seen in zip(bases, recognizers, views, strict=True):
         tokens = token_set(recognizer, seen, usable, draws=base.draws, rng=np.random.default_rng(base.seed))

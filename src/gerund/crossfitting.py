@@ -39,7 +39,7 @@ def calibrate(recognizer: Recognizer, extraction: Extraction, clips: Sequence[Cl
     clips; else the training and validation clips, each judged by a head that was trained without its fold, as the recogniser's own
     was, for the same number of `epochs`. Test clips are not used.
     """
-    known = [clip for clip in of_split(clips, "train", "val") if clip.path in extraction.features]
+    known = extraction.usable(of_split(clips, "train", "val"))
     is_val = np.array([clip.split == "val" for clip in known])
     by_folds = is_val.sum() < ENOUGH and settings.time is None and settings.finetune is None
     draws = settings.draws if by_folds and not recognizer.head.in_closed_form else 0

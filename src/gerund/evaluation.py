@@ -39,7 +39,7 @@ SPREAD = ("top1", "top5", "mean_class", "macro_f1", "ece", "nll")
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Answers beside the truth: `scores` (N, K), NaN rows for clips in `failed` (path -> reason).
+    """Answers beside the truth: `scores` (N, K), NaN rows for clips in `failed` (path, or path and span -> reason).
 
     `runs` has the single evaluations by run folder when several runs were measured together; then clips and scores are all of theirs.
     """
@@ -55,6 +55,11 @@ class Evaluation:
         """Class index of each clip (N,)."""
         index = {label: number for number, label in enumerate(self.labels)}
         return np.array([index[clip.label] for clip in self.clips if clip.label is not None], np.int64)
+
+    def reason(self, index: int) -> str:
+        """Why a clip has no answer; empty for one that has."""
+        clip, answered = self.clips[index], np.isfinite(self.scores[index]).all()
+        return "" if answered else self.failed.get(clip.shown) or self.failed.get(str(clip.path), "")
 
     @property
     def confusion(self) -> np.ndarray:
@@ -212,7 +217,7 @@ def evaluate_clips(recognizer: Recognizer, clips: Sequence[Clip]) -> Evaluation:
         )
     extraction = recognizer.extractor.extract(clip.path for clip in clips)
     scores, errors = recognizer.scores(extraction, clips)
-    failed = {str(clips[index].path): reason for index, reason in errors.items()}
+    failed = {extraction.name(clips[index]): reason for index, reason in errors.items()}
     return Evaluation(labels=recognizer.labels, clips=list(clips), scores=scores, failed=failed)
 
 

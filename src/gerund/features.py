@@ -10,7 +10,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,10 +19,11 @@ import numpy as np
 from gerund.backbones import Backbone, Engine, best_device, compile_engine, quantize, quantized_digest, resolve_precision
 from gerund.cache import BlockWriter, FeatureCache
 from gerund.decoding import Decoded, DecodePool, Reading, decode_here, frames_of
-from gerund.errors import DataError, UsageError, VideoError
+from gerund.errors import ClipError, DataError, UsageError, VideoError
 from gerund.progress import Bar, note, progress
+from gerund.sampling import clip_rows
 from gerund.storage import url_of
-from gerund.types import Features, FeatureSpec
+from gerund.types import Clip, Features, FeatureSpec
 from gerund.video import frame_images, probe
 from gerund.workers import UNREADABLE, Finished, Job
 
@@ -38,10 +39,42 @@ FEW_VIDEOS = 2
 
 @dataclass(frozen=True)
 class Extraction:
-    """Features by path, and for the videos that gave none the reason."""
+    """Features by path, and for the videos that gave none the reason; `spans` has clips beyond the end of theirs (`with_spans`)."""
 
     features: dict[Path, Features] = field(default_factory=dict)
     failed: dict[Path, str] = field(default_factory=dict)
+    spans: Mapping[str, str] = field(default_factory=dict)
+
+    def problem(self, clip: Clip) -> str | None:
+        """Why a clip cannot be used: its video gave no features, or has none in the clip's span; None for a clip that can."""
+        if clip.path not in self.features:
+            return self.failed[clip.path]
+        try:
+            clip_rows(self.features[clip.path], clip)
+        except ClipError as error:
+            return str(error)
+        return None
+
+    def usable(self, clips: Iterable[Clip]) -> list[Clip]:
+        return [clip for clip in clips if self.problem(clip) is None]
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """All that cannot be used, with the reasons: by path where the whole video is at fault, else by path and span."""
+        return {str(path): reason for path, reason in self.failed.items()} | dict(self.spans)
+
+    def name(self, clip: Clip) -> str:
+        return str(clip.path) if clip.path in self.failed else clip.shown
+
+
+def with_spans(found: Extraction, clips: Iterable[Clip]) -> Extraction:
+    """The same, and in `spans` the clips that hold no picture, of which is told as of a video that fails."""
+    spans = {}
+    for clip in clips:
+        if clip.path in found.features and (problem := found.problem(clip)):
+            spans[clip.shown] = problem
+            note(f"Skipped {problem}")
+    return replace(found, spans=spans)
 
 
 class Extractor:

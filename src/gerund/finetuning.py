@@ -102,7 +102,7 @@ class FrameBatches:
         self.clips, self.targets, self.settings, self.resize = clips, targets, settings, resize
         self.workers, self.seed, self.team = workers, seed, team
         self.epoch = 0
-        self.told: set[Path] = set()
+        self.told: set[str] = set()
 
     def __len__(self) -> int:
         return math.ceil(len(self.clips) / self.settings.batch_size)
@@ -145,8 +145,8 @@ class FrameBatches:
                 valid = torch.arange(len(x)) < len(pictures)
             return x, valid, not idle
         except UNREADABLE as failure:
-            if clip.path not in self.told:
-                self.told.add(clip.path)
+            if clip.shown not in self.told:
+                self.told.add(clip.shown)
                 note(f"Skipped {reason(clip.path, failure)}")
             return x, valid, False
 

@@ -52,9 +52,9 @@ def measure(clips: Sequence[Clip], extractor: Extractor, *, seed: int = 0) -> Le
     groups = {label: {group_of(clip) for clip in clips if clip.label == label} for label in labels}
     if len(labels) < 2 or max(len(each) for each in groups.values()) < 2:
         raise DataError("--measure-leak needs at least two classes, and two groups in one of them")
-    features = extractor.extract(clip.path for clip in clips).features
-    clips = [clip for clip in clips if clip.path in features]
-    parts = [tokens(features[clip.path], clip, SAMPLING) for clip in clips]
+    extraction = extractor.extract(clip.path for clip in clips)
+    clips = extraction.usable(clips)
+    parts = [tokens(extraction.features[clip.path], clip, SAMPLING) for clip in clips]
     data = torch.from_numpy(np.stack([data for data, _ in parts]))
     valid = torch.from_numpy(np.stack([valid for _, valid in parts]))
     targets = torch.tensor([labels.index(clip.label or "") for clip in clips])

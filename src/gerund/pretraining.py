@@ -25,7 +25,7 @@ from gerund.cache import FeatureCache
 from gerund.datasets import DATASETS, load_dataset
 from gerund.encoders import made_for, save_encoder
 from gerund.errors import DataError, TrainingError, UsageError
-from gerund.features import Extraction, Extractor
+from gerund.features import Extraction, Extractor, with_spans
 from gerund.fitting import GRADIENT_CLIP, TOKEN_MEMORY, Batches, TokenSet, cosine
 from gerund.heads.transformer import TransformerHead
 from gerund.manifest import group_hash, group_of, relative_name
@@ -83,7 +83,7 @@ class Pretraining:
     folder: Path
     history: list[Epoch]
     num_clips: int
-    failed: dict[Path, str]
+    failed: dict[str, str]
 
 
 def pretrain(
@@ -179,7 +179,7 @@ def pretrain(
     frozen = load_backbone(backbone, weights=weights, pretrained=pretrained, image_size=image_size, fit=fit)
     rate = None if fps == "native" else float(fps)
     extractor = Extractor(frozen, fps=rate, cache=FeatureCache(cache), device=device, precision=precision, workers=workers)
-    extraction = extractor.extract(clip.path for clip in clips)
+    extraction = with_spans(extractor.extract(clip.path for clip in clips), clips)
     clips = cut(clips, extraction, span)
     train_set, val_set = token_sets(clips, extraction, sampling, seed)
     torch.manual_seed(seed)
@@ -204,7 +204,7 @@ def pretrain(
     except KeyboardInterrupt:
         note(f"Interrupted: the best encoder so far is in {folder}" if history else "Interrupted before the first epoch was over")
         raise
-    return Pretraining(folder=folder, history=history, num_clips=len(clips), failed=extraction.failed)
+    return Pretraining(folder=folder, history=history, num_clips=len(clips), failed=extraction.left_out)
 
 
 def unlabelled_clips(inputs: Sequence[str | Path], split: int | None) -> list[Clip]:
@@ -225,9 +225,7 @@ def unlabelled_clips(inputs: Sequence[str | Path], split: int | None) -> list[Cl
 def cut(clips: Sequence[Clip], extraction: Extraction, span: float) -> list[Clip]:
     """Clips whose features are there; long ones as several of about `span` seconds, all of the same length and the same group."""
     pieces: list[Clip] = []
-    for clip in clips:
-        if clip.path not in extraction.features:
-            continue
+    for clip in extraction.usable(clips):
         video_end = extraction.features[clip.path].end
         end = video_end if clip.end is None else min(clip.end, video_end)
         count = int((end - clip.start) / span) if end - clip.start > 2 * span else 1

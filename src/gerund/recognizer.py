@@ -204,13 +204,13 @@ class Recognizer:
         valid = np.zeros(data.shape[:2], bool)
         errors: dict[int, str] = {}
         for index, clip in enumerate(clips):
-            if clip.path in extraction.failed:
-                errors[index] = extraction.failed[clip.path]
+            if problem := extraction.problem(clip):
+                errors[index] = problem
                 continue
             try:
                 data[index], valid[index] = tokens(extraction.features[clip.path], clip, self.sampling)
             except GerundError as error:
-                errors[index] = str(error)
+                errors[index] = f"{clip.path}: {error}"
         return data, valid, errors
 
     def known(self, data: np.ndarray, valid: np.ndarray) -> list[float | None]:

@@ -106,7 +106,7 @@ def clip_rows(features: Features, clip: Clip) -> slice:
     if len(pts) == 0:
         raise ClipError(f"{clip.path}: no frame was decoded, so there is nothing to look at")
     if clip.start > features.end + TIME_SLACK:
-        raise ClipError(f"{clip.path}: the clip starts at {clip.start:g} s, but the video ends at {features.end:.2f} s")
+        raise ClipError(beyond_end(clip, features.end))
     end = math.inf if clip.end is None else clip.end
     first, last = np.searchsorted(pts, [clip.start - TIME_SLACK, end - TIME_SLACK])
     if first >= last:
@@ -114,6 +114,10 @@ def clip_rows(features: Features, clip: Clip) -> slice:
         first = int(np.abs(pts - middle).argmin())
         last = first + 1
     return slice(int(first), int(last))
+
+
+def beyond_end(clip: Clip, end: float) -> str:
+    return f"{clip.path}: the clip starts at {clip.start:g} s, but the video ends at {end:.2f} s"
 
 
 def tokens(

@@ -74,8 +74,8 @@ def print_trainings(trainings: Trainings) -> None:
 
 def show_training(training: Training, style: str) -> int:
     if style == "json":
-        failed = {str(path): reason for path, reason in training.failed.items()}
-        print_json({"run": str(training.run), "model": str(training.model), "metrics": training.metrics, "failed": failed})
+        values = {"run": str(training.run), "model": str(training.model), "metrics": training.metrics}
+        print_json(values | {"failed": training.failed})
     else:
         if training.test is not None:
             print_evaluation(training.test)
@@ -93,11 +93,12 @@ def exit_code(training: Training) -> int:
 def show_pretraining(pretraining: Pretraining, style: str) -> int:
     best = min(pretraining.history, key=lambda epoch: epoch.val_loss)
     if style == "json":
-        failed = {str(path): reason for path, reason in pretraining.failed.items()}
-        values = {"folder": str(pretraining.folder), "clips": pretraining.num_clips, "failed": failed}
+        values = {"folder": str(pretraining.folder), "clips": pretraining.num_clips, "failed": pretraining.failed}
         print_json(values | {"best_epoch": best.epoch, "val_loss": best.val_loss})
     else:
         print(f"Kept epoch {best.epoch} with validation loss {best.val_loss:.3f} (1 is what guessing the mean costs)")
+        for reason in pretraining.failed.values():
+            print(f"left out: {reason}")
         print(f"Encoder: {pretraining.folder}\n\nNext: gerund train DATA --init {pretraining.folder}")
     return SOME_FAILED if pretraining.failed else 0
 
@@ -142,8 +143,8 @@ def print_evaluation(evaluation: Evaluation) -> None:
     )
     if interval:
         print(f"95 % interval of top-1 (bootstrap by group): {percent(interval[0])} to {percent(interval[1])}")
-    for path, reason in evaluation.failed.items():
-        print(f"counted as wrong: {reason if path in reason else f'{path}: {reason}'}")
+    for reason in evaluation.failed.values():
+        print(f"counted as wrong: {reason}")
 
 
 def print_mistakes(evaluation: Evaluation) -> None:
@@ -178,7 +179,7 @@ def print_runs(evaluation: Evaluation) -> None:
 
 def show_comparison(comparison: Comparison, style: str) -> int:
     board, training = comparison.leaderboard, comparison.training
-    failed = {str(path): reason for path, reason in comparison.failed.items()}
+    failed = comparison.failed
     if style == "json":
         print_json({**board.values, "left_out": failed, "run": str(training.run) if training else None})
     elif style == "csv":
@@ -211,7 +212,7 @@ def show_comparison(comparison: Comparison, style: str) -> int:
 def show_benchmark(benchmark: Benchmark, style: str) -> int:
     if style == "json":
         print_json(benchmark.values)
-        return SOME_FAILED if benchmark.failed else 0
+        return SOME_FAILED if benchmark.failed or benchmark.left_out else 0
     header = ("recipe", *(f"split {split}" for split in benchmark.splits), "mean", "random clips (leaks)")
     rows = [(each.recipe, *(percent(value) for value in (*each.by_split, each.mean, each.leaking))) for each in benchmark.rows]
     if style == "csv":
@@ -222,7 +223,9 @@ def show_benchmark(benchmark: Benchmark, style: str) -> int:
         print(f"WARNING: {benchmark.warning}")
         for recipe, reason in benchmark.failed.items():
             print(f"not run: {recipe}: {reason}")
-    return SOME_FAILED if benchmark.failed else 0
+        for reason in benchmark.left_out.values():
+            print(f"left out: {reason}")
+    return SOME_FAILED if benchmark.failed or benchmark.left_out else 0
 
 
 def show_timeline_evaluation(evaluation: TimelineEvaluation, style: str) -> int:
@@ -240,8 +243,8 @@ def show_timeline_evaluation(evaluation: TimelineEvaluation, style: str) -> int:
         ]
         print_table(("", ""), rows)
         print(f"\nmedian boundary error {seconds:.2f} s   {counts}")
-        for path, reason in evaluation.failed.items():
-            print(f"counted as missed: {reason if path in reason else f'{path}: {reason}'}")
+        for reason in evaluation.failed.values():
+            print(f"counted as missed: {reason}")
     return SOME_FAILED if evaluation.failed else 0
 
 
@@ -457,12 +460,14 @@ def show_download(download: Download, style: str) -> int:
 
 
 def show_extraction(extraction: Extraction, style: str) -> int:
-    failures = {str(path): reason for path, reason in extraction.failed.items()}
+    failures = extraction.left_out
     if style == "json":
         print_json({"videos": len(extraction.features), "failed": failures})
     else:
         rows = sum(len(features) for features in extraction.features.values())
-        print(f"{len(extraction.features)} videos, {rows} feature rows in the cache, {len(failures)} failed")
+        print(f"{len(extraction.features)} videos, {rows} feature rows in the cache, {len(extraction.failed)} failed")
+        if extraction.spans:
+            print(f"{len(extraction.spans)} clips begin after the end of their video")
     return SOME_FAILED if failures else 0
 
 

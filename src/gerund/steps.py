@@ -13,7 +13,7 @@ from gerund.backbones import best_device, load_backbone, resolve_precision
 from gerund.cache import FeatureCache
 from gerund.datasets import load_dataset
 from gerund.errors import UsageError
-from gerund.features import Extraction, Extractor, calibrated
+from gerund.features import Extraction, Extractor, calibrated, with_spans
 from gerund.manifest import assign_splits, write_manifest
 from gerund.places import default_cache
 from gerund.progress import note
@@ -133,7 +133,7 @@ def extract(
     if ray is not None:
         from gerund import distributed
 
-        return distributed.extract(
+        found = distributed.extract(
             [clip.path for clip in clips],
             model,
             address=ray,
@@ -146,8 +146,10 @@ def extract(
             retry_failed=retry_failed,
             cache=cache,
         )
-    extractor = Extractor(model, fps=rate, cache=FeatureCache(cache), device=device, precision=precision, workers=workers)
-    return extractor.extract((clip.path for clip in clips), retry_failed=retry_failed)
+    else:
+        extractor = Extractor(model, fps=rate, cache=FeatureCache(cache), device=device, precision=precision, workers=workers)
+        found = extractor.extract((clip.path for clip in clips), retry_failed=retry_failed)
+    return with_spans(found, clips)
 
 
 def manage_cache(

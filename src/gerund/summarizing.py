@@ -32,19 +32,17 @@ def write_report(
     clips: Sequence[Clip],
     history: Sequence[Mapping[str, Any]],
     evaluations: Mapping[str, Evaluation],
-    failed: Mapping[Path, str],
+    failed: Mapping[str, str],
 ) -> None:
     """Write `run`/report.html: about the test clips, or the validation clips when there are none.
 
-    `history` has the rows of results.csv, `failed` the videos that gave no features, with the reasons.
+    `history` has the rows of results.csv, `failed` the videos and spans that could not be used, with the reasons.
     """
     settings = replace(settings, data=settings.data or str(run / "clips.csv"))
     side = next((side for side in ("test", "val") if side in evaluations), "test")
     evaluation = evaluations.get(side)
-    unread = {str(path): why for path, why in failed.items()} | (evaluation.failed if evaluation is not None else {})
-    findings = [
-        Finding(area="file", kind="not read", message=why if path in why else f"{path}: {why}") for path, why in unread.items()
-    ]
+    unused = {**failed, **(evaluation.failed if evaluation is not None else {})}
+    findings = [Finding(area="file", kind="not used", message=why) for why in unused.values()]
     report = RunReport(
         run=str(run),
         facts=facts(recognizer, settings, clips, len(history)),

@@ -16,7 +16,7 @@ from gerund.datasets.background import BACKGROUND
 from gerund.errors import DataError
 from gerund.manifest import of_split
 from gerund.recognizer import Recognizer
-from gerund.sampling import TIME_SLACK
+from gerund.sampling import TIME_SLACK, beyond_end
 from gerund.segment_metrics import boundary_error, edit_score, frame_accuracy, mean_average_precision, segmental_f1
 from gerund.timelines import NATIVE_FPS, timelines, windows_for
 from gerund.types import Clip, Segment, Timeline
@@ -35,8 +35,13 @@ class TimelineEvaluation:
 
     @property
     def failed(self) -> dict[str, str]:
-        """Videos that could not be read, with the reasons."""
-        return {str(each.path): each.error for each in self.timelines if each.error is not None}
+        """Videos that could not be read, and true segments beyond the end of theirs, with the reasons."""
+        failed = {str(each.path): each.error for each in self.timelines if each.error is not None}
+        for each, true in zip(self.timelines, self.truth, strict=True):
+            if each.error is None:
+                late = (Clip(path=each.path, start=one.start, end=one.end) for one in true if one.start > each.duration)
+                failed |= {clip.shown: beyond_end(clip, each.duration) for clip in late}
+        return failed
 
     @property
     def metrics(self) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from gerund.datasets import is_published, load_dataset
 from gerund.encoders import load_encoder, made_for
 from gerund.errors import DataError, GerundError, ModelError, TrainingError, UsageError
 from gerund.evaluation import Evaluation, evaluate_clips
-from gerund.features import Extraction, Extractor, calibrated
+from gerund.features import Extraction, Extractor, calibrated, with_spans
 from gerund.fitting import ALONE, Epoch, Team, token_set
 from gerund.leaderboard import FOLDS, HEADS, Leaderboard, cross_validate, processes_on, with_head
 from gerund.manifest import SPLITS, assign_splits, labels_of, of_split, read_manifest, write_manifest
@@ -46,7 +46,7 @@ OF_EPOCHS = (
 class Training:
     """A finished run: its folder, its model, metrics as in metrics.json, one row per epoch, the test evaluation.
 
-    `failed` has the videos that could not be decoded, on whatever side, with the reasons.
+    `failed` has the videos and spans that could not be used, on whatever side, with the reasons.
     """
 
     run: Path
@@ -54,7 +54,7 @@ class Training:
     metrics: dict[str, Any]
     history: list[Epoch]
     test: Evaluation | None
-    failed: dict[Path, str]
+    failed: dict[str, str]
 
 
 def train(
@@ -323,7 +323,7 @@ def begun_run(clips: Sequence[Clip], settings: Recipe, board: Leaderboard | None
 
 def compare_heads(recognizer: Recognizer, views: list[Extraction], clips: Sequence[Clip], settings: Recipe) -> Leaderboard:
     """Cross-validate heads on the training clips alone, and say which one is taken and why."""
-    usable = [clip for clip in of_split(clips, "train") if clip.path in views[0].features]
+    usable = views[0].usable(of_split(clips, "train"))
     tokens = token_set(recognizer, views, usable, draws=settings.draws, rng=np.random.default_rng(settings.seed))
     try:
         board = cross_validate(
@@ -392,6 +392,7 @@ def completed(
     recognizer: Recognizer, views: list[Extraction], clips: list[Clip], settings: Recipe, run: Path, history: list[Epoch]
 ) -> Training:
     """Calibrate and evaluate the best model of a run, and write all reports."""
+    failed = views[0].left_out
     best = Recognizer.load(run / "best", device=settings.device, cache=recognizer.extractor.cache.folder.parent)
     best.extractor.cache = recognizer.extractor.cache
     num_held_out = calibrate(best, views[0], clips, settings, kept_epoch(history, views[0], clips))
@@ -411,18 +412,16 @@ def completed(
         (run / "best" / "README.md").write_text(
             model_card(best, metrics.get("test"), described(clips, settings)), encoding="utf-8"
         )
-        write_reports(run, history, clips, evaluations)
-        write_report(run, best, settings, clips, [results_row(epoch) for epoch in history], evaluations, views[0].failed)
+        write_reports(run, history, views[0].usable(clips), evaluations)
+        write_report(run, best, settings, clips, [results_row(epoch) for epoch in history], evaluations, failed)
     except OSError as error:
         raise ModelError(f"{run}: cannot be written ({error.strerror}); the model in {run / 'best'} is intact") from None
-    return Training(
-        run=run, model=run / "best", metrics=metrics, history=history, test=evaluations.get("test"), failed=views[0].failed
-    )
+    return Training(run=run, model=run / "best", metrics=metrics, history=history, test=evaluations.get("test"), failed=failed)
 
 
 def solve_with_all(best: Recognizer, views: list[Extraction], clips: Sequence[Clip], run: Path, settings: Recipe) -> None:
     """Solve a head in closed form once more, now that the validation clips have told how good it is, with them among the training clips."""
-    known = [clip for clip in of_split(clips, "train", "val") if clip.path in views[0].features]
+    known = views[0].usable(of_split(clips, "train", "val"))
     tokens = token_set(best, views[:1], known)
     best.head.solve(tokens.data[0], tokens.valid[0], tokens.targets, tokens.groups)
     best.save(run / "best", bundle=settings.bundle)
@@ -438,7 +437,7 @@ def described(clips: Sequence[Clip], settings: Recipe) -> str:
 
 def kept_epoch(history: Sequence[Epoch], extraction: Extraction, clips: Sequence[Clip]) -> int:
     """Number of the epoch whose weights are kept: the best by validation loss, or without validation clips the last."""
-    validated = any(clip.path in extraction.features for clip in of_split(clips, "val"))
+    validated = bool(extraction.usable(of_split(clips, "val")))
     return min(history, key=lambda epoch: epoch.val_loss).epoch if validated else history[-1].epoch
 
 
@@ -560,7 +559,7 @@ def extract_views(recognizer: Recognizer, settings: Recipe, clips: Sequence[Clip
     """
     extractor = recognizer.extractor
     extractor.workers = max(1, extractor.workers // team.devices)
-    views = [extractor.extract(clip.path for clip in clips)]
+    views = [with_spans(extractor.extract(clip.path for clip in clips), clips)]
     if settings.views == 2:
         mirrored = Extractor(
             recognizer.backbone,
@@ -572,8 +571,7 @@ def extract_views(recognizer: Recognizer, settings: Recipe, clips: Sequence[Clip
             workers=extractor.workers,
         )
         mirrored.compiled = extractor.compiled
-        good = views[0].features
-        views.append(mirrored.extract(clip.path for clip in of_split(clips, "train") if clip.path in good))
+        views.append(mirrored.extract(clip.path for clip in views[0].usable(of_split(clips, "train"))))
     return views
 
 
@@ -587,11 +585,11 @@ def fit_head(
     team: Team,
 ) -> list[Epoch]:
     """Train the head on the clips whose features are there, and keep the best one by validation loss in `run`/best."""
-    usable = [clip for clip in clips if clip.path in views[0].features]
+    usable = views[0].usable(clips)
     train_clips, val_clips = of_split(usable, "train"), of_split(usable, "val")
     lost = sorted(set(recognizer.labels) - set(labels_of(train_clips)))
     if lost:
-        raise TrainingError(f"no training clip of {', '.join(lost)} could be decoded; see the lines above for the reasons")
+        raise TrainingError(f"no training clip of {', '.join(lost)} can be used; see the lines above for the reasons")
     if not val_clips:
         note("No validation clips: the last epoch is kept, and the curve shows the training clips twice.")
     recognizer.clip_seconds = round(median_seconds(train_clips, views[0].features), 3)
@@ -674,7 +672,7 @@ def scalar_log(run: Path) -> Any:
 
 
 def write_reports(run: Path, history: Sequence[Epoch], clips: Sequence[Clip], evaluations: dict[str, Evaluation]) -> None:
-    """predictions.csv, the curves, the confusion matrices and the contact sheets of a run."""
+    """predictions.csv, the curves, the confusion matrices and the contact sheets of a run; `clips` are those that can be used."""
     header = [
         "split",
         "path",
@@ -693,8 +691,7 @@ def write_reports(run: Path, history: Sequence[Epoch], clips: Sequence[Clip], ev
     if shown is not None:
         reporting.confusion_plot(run / "confusion_matrix.png", shown.confusion, shown.labels)
         reporting.confusion_plot(run / "confusion_matrix_normalized.png", shown.confusion, shown.labels, normalized=True)
-    failed = {path for each in evaluations.values() for path in each.failed}
-    examples = reporting.spread([clip for clip in of_split(clips, "train") if str(clip.path) not in failed])
+    examples = reporting.spread(of_split(clips, "train"))
     try:
         reporting.contact_sheet(run / "train_clips.jpg", [(clip, clip.label or "", None) for clip in examples])
         if "val" in evaluations:
@@ -705,7 +702,7 @@ def write_reports(run: Path, history: Sequence[Epoch], clips: Sequence[Clip], ev
 
 def judged(evaluation: Evaluation) -> list[tuple[Clip, str, bool | None]]:
     """Some clips with what was answered and whether it was right."""
-    good = [index for index, clip in enumerate(evaluation.clips) if str(clip.path) not in evaluation.failed]
+    good = np.flatnonzero(np.isfinite(evaluation.scores).all(axis=1)).tolist()
     chosen = reporting.spread([evaluation.clips[index] for index in good])
     answers = {evaluation.clips[index]: evaluation.labels[int(evaluation.scores[index].argmax())] for index in good}
     shares = {evaluation.clips[index]: float(evaluation.scores[index].max()) for index in good}
@@ -715,12 +712,12 @@ def judged(evaluation: Evaluation) -> list[tuple[Clip, str, bool | None]]:
 def prediction_rows(side: str, evaluation: Evaluation) -> list[list[Any]]:
     """One row per evaluated clip with its five likeliest labels."""
     rows = []
-    for clip, scores in zip(evaluation.clips, evaluation.scores, strict=True):
+    for index, (clip, scores) in enumerate(zip(evaluation.clips, evaluation.scores, strict=True)):
         failed = not np.isfinite(scores).all()
         ranked = np.argsort(-scores, kind="stable")[: 0 if failed else 5]
         answers: list[Any] = [value for index in ranked for value in (evaluation.labels[index], f"{scores[index]:.6f}")]
         answers += [""] * (10 - len(answers))
         correct = not failed and answers[0] == clip.label
-        error = evaluation.failed.get(str(clip.path), "") if failed else ""
-        rows.append([side, clip.path, clip.start, "" if clip.end is None else clip.end, clip.label, correct, *answers, error])
+        span = clip.start, "" if clip.end is None else clip.end
+        rows.append([side, clip.path, *span, clip.label, correct, *answers, evaluation.reason(index)])
     return rows

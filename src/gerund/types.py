@@ -41,6 +41,13 @@ class Clip:
             if value is not None and not unicodedata.is_normalized("NFC", value):
                 object.__setattr__(self, name, composed(value))
 
+    @property
+    def shown(self) -> str:
+        """The path, and the span where the clip is a part of its video: `a.mp4 [5 .. 9 s]`."""
+        if self.start == 0 and self.end is None:
+            return str(self.path)
+        return f"{self.path} [{self.start:g} .. {'end' if self.end is None else f'{self.end:g} s'}]"
+
 
 def composed(text: str) -> str:
     """A text in Unicode's form NFC: é as one character, however it was written."""

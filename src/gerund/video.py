@@ -144,6 +144,24 @@ def probe(path: Path) -> VideoInfo:
         )
 
 
+def picture_seconds(path: Path) -> float:
+    """Seconds from the first picture to the end of the last, as the packets say; nothing is decoded. Raises VideoError."""
+    if path.is_dir():
+        return len(frame_images(path)) / FRAME_FOLDER_FPS
+    starts, ends, count = [], [], 0
+    with opened(path) as (container, stream):
+        for packet in packets_of(container, stream):
+            stamp = packet.dts if packet.pts is None else packet.pts
+            count += packet.size > 0
+            if packet.size and stamp is not None and not packet.is_discard:
+                starts.append(stamp)
+                ends.append(stamp + (packet.duration or 0))
+        if starts:
+            return float((max(ends) - min(starts)) * stream.time_base)
+        rate = stream.average_rate or stream.guessed_rate
+        return float(count / rate) if rate else 0.0
+
+
 def read(
     path: Path, *, fps: float | None = None, resize: Resize | None = None, block: int = 64, threads: int = 1
 ) -> Iterator[Frames]:

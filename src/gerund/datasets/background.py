@@ -11,7 +11,7 @@ from pathlib import Path
 from gerund.errors import VideoError
 from gerund.progress import note
 from gerund.types import Clip
-from gerund.video import probe
+from gerund.video import picture_seconds
 
 BACKGROUND = "background"
 SHORTEST = 0.5
@@ -37,26 +37,23 @@ def with_background(clips: Sequence[Clip]) -> list[Clip]:
     return [*clips, *added]
 
 
-def length_of(path: Path) -> float | None:
-    """Seconds of a video as its header tells; None, with a note, when it does not."""
+def length_of(path: Path) -> float:
+    """Seconds of a video, by its packets, since headers can lie; 0, with a note, when it cannot be read."""
     try:
-        duration = probe(path).duration
+        return picture_seconds(path)
     except VideoError as error:
-        note(f"--background: {error}; nothing is added after its last label.")
-        return None
-    if duration is None:
-        note(f"--background: {path} does not tell its length; nothing is added after its last label.")
-    return duration
+        note(f"--background: {error}; nothing is added.")
+        return 0.0
 
 
-def gaps(clips: Sequence[Clip], length: float | None) -> Iterator[tuple[float, float]]:
+def gaps(clips: Sequence[Clip], length: float) -> Iterator[tuple[float, float]]:
     """Spans between 0 and `length` that no clip covers, SHORTEST seconds or more."""
     covered = 0.0
     for clip in sorted(clips, key=lambda clip: clip.start):
-        if clip.start - covered >= SHORTEST:
-            yield covered, clip.start
+        if min(clip.start, length) - covered >= SHORTEST:
+            yield covered, min(clip.start, length)
         covered = max(covered, float("inf") if clip.end is None else clip.end)
-    if length is not None and length - covered >= SHORTEST:
+    if length - covered >= SHORTEST:
         yield covered, length
 
 
