@@ -6,13 +6,18 @@ import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from gerund import video, workers
 from gerund.recognizer import Recognizer
-from serving.servers import Process, Server, untrained
+from serving.servers import Listening, Process, Server, untrained
+
+if TYPE_CHECKING:
+    from gerund.serving.security import Guard
+    from gerund.serving.service import Service
 
 
 @pytest.fixture(scope="session")
@@ -34,32 +39,57 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def started(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Server]]:
-    """Starts a server in this process: limits by name, and `token`, `queue`, `keep`, `workers`."""
+def assembled(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Service, Guard]]:
+    """Makes a service and the application around it: limits by name, and `token`, `queue`, `keep`, `workers`."""
     pytest.importorskip("fastapi")
-    from contextlib import ExitStack
-
-    from fastapi.testclient import TestClient
-
     from gerund.serving.app import build
     from gerund.serving.limits import Limits
     from gerund.serving.service import Service
 
     monkeypatch.setattr(workers, "ALIVE_EVERY", 0.2)
+    monkeypatch.setattr("gerund.serving.security.PAUSE", 0.01)
+
+    def assemble(*, token=None, queue=8, keep=60.0, workers=1, loopback=True, **limits) -> tuple[Service, Guard]:
+        scratch = tmp_path / f"scratch{len(list(tmp_path.iterdir()))}"
+        scratch.mkdir()
+        service = Service(
+            Recognizer.load(model), scratch, limits=replace(Limits(), **limits), workers=workers, queue=queue, keep=keep
+        )
+        hosts = frozenset({"127.0.0.1", "localhost"}) if loopback else None
+        return service, build(service, model="run", token=token, hosts=hosts)
+
+    return assemble
+
+
+@pytest.fixture
+def started(assembled: Callable[..., tuple[Service, Guard]]) -> Iterator[Callable[..., Server]]:
+    """Starts a server in this process, without a socket."""
+    from contextlib import ExitStack
+
+    from fastapi.testclient import TestClient
+
     with ExitStack() as stack:
 
-        def start(*, token=None, queue=8, keep=60.0, workers=1, loopback=True, **limits) -> Server:
-            scratch = tmp_path / f"scratch{len(list(tmp_path.iterdir()))}"
-            scratch.mkdir()
-            service = Service(
-                Recognizer.load(model), scratch, limits=replace(Limits(), **limits), workers=workers, queue=queue, keep=keep
-            )
-            hosts = frozenset({"127.0.0.1", "localhost"}) if loopback else None
-            app = build(service, model="run", token=token, hosts=hosts)
+        def start(**options) -> Server:
+            service, app = assembled(**options)
             client = TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
             return Server(stack.enter_context(client), service, app)
 
         yield start
+
+
+@pytest.fixture
+def listening(assembled: Callable[..., tuple[Service, Guard]]) -> Iterator[Callable[..., Listening]]:
+    """Starts a server in a thread of this process, on a socket, as `gerund serve` runs it."""
+    running: list[Listening] = []
+
+    def start(**options) -> Listening:
+        running.append(Listening(*assembled(**options)))
+        return running[-1]
+
+    yield start
+    for each in running:
+        each.end()
 
 
 @pytest.fixture

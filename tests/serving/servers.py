@@ -59,6 +59,33 @@ class Server:
         return sorted(path.name for path in self.service.scratch.iterdir())
 
 
+class Listening:
+    """The application on a socket, in a thread of this process."""
+
+    def __init__(self, service, app) -> None:
+        import uvicorn
+
+        from gerund.serving.server import configured, listening
+
+        self.service, self.app = service, app
+        self.listener = listening("127.0.0.1", 0)
+        self.address = self.listener.getsockname()
+        self.url = f"http://127.0.0.1:{self.address[1]}"
+        self.server = uvicorn.Server(configured(app))
+        self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.listener]}, daemon=True)
+        self.thread.start()
+        until(lambda: self.server.started)
+
+    def connect(self, data: bytes = b"") -> socket.socket:
+        made = socket.create_connection(self.address)
+        made.sendall(data)
+        return made
+
+    def end(self) -> None:
+        self.server.should_exit = True
+        self.thread.join(60)
+
+
 def until(look: Callable[[], object], seconds: float = 60.0):
     """What `look` gives as soon as it gives something."""
     end = time.monotonic() + seconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import socket
@@ -13,6 +14,7 @@ import sys
 import threading
 from dataclasses import asdict
 from http.cookies import SimpleCookie
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,14 +22,19 @@ import pytest
 from gerund import decoding, video
 from gerund.cli import app as command_line
 from gerund.errors import UsageError, VideoError
+from gerund.types import Resize
 
 pytest.importorskip("fastapi")
 
 from gerund.serving import scratch
 from gerund.serving import server as server_module
+from gerund.serving.decoder import DecodePool
 from gerund.serving.limits import Limits, duration, size
 from gerund.serving.security import COOKIE, Guard, is_loopback
+from gerund.serving.service import RefusedError
 from serving.servers import body_then_silence, until, upload_scope
+
+httpx = pytest.importorskip("httpx")
 
 TOKEN = "correct-horse-battery-staple"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -62,6 +69,53 @@ def test_the_token_buys_a_cookie_that_scripts_and_other_sites_cannot_use(started
     assert server.client.get("/v1/model", headers={"Cookie": f"{COOKIE}=guessed"}).status_code in (200, 401)
 
 
+def test_the_cookie_is_secure_wherever_the_browser_speaks_tls(started):
+    server = started(token=TOKEN, loopback=False)
+    for headers, secure in (
+        ({}, False),
+        ({"Origin": "http://actions.example.org", "Host": "actions.example.org"}, False),
+        ({"X-Forwarded-Proto": "http"}, False),
+        ({"X-Forwarded-Proto": "https"}, True),
+        ({"X-Forwarded-Proto": "https, http"}, True),
+        ({"Origin": "https://actions.example.org", "Host": "actions.example.org"}, True),
+    ):
+        answer = server.client.post("/v1/session", json={"token": TOKEN}, headers=headers)
+        cookie = SimpleCookie(answer.headers["set-cookie"])[COOKIE]
+        assert (answer.status_code, bool(cookie["secure"]), cookie["httponly"]) == (204, secure, True), headers
+
+
+def test_the_documented_proxies_say_which_host_was_asked_for_and_that_it_was_tls():
+    text = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```nginx\n(.*?)```", text, re.DOTALL)
+    passed_on = dict(re.findall(r"proxy_set_header (\S+) (.+);", block))
+    assert passed_on["Host"] == "$http_host"
+    assert passed_on["X-Forwarded-Proto"] == "$scheme"
+
+
+def test_a_wrong_token_waits_and_the_right_one_does_not(started, monkeypatch):
+    server, waited = started(token=TOKEN, loopback=False), []
+    sleep = asyncio.sleep
+
+    async def counted(seconds):
+        waited.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr("gerund.serving.security.PAUSE", 1.0)
+    monkeypatch.setattr("gerund.serving.security.asyncio.sleep", counted)
+
+    def pauses(ask) -> int:
+        before = len(waited)
+        ask()
+        return waited[before:].count(1.0)
+
+    client = server.client
+    assert pauses(lambda: client.post("/v1/session", json={"token": "wrong"})) == 1
+    assert pauses(lambda: client.get("/v1/model", headers={"Authorization": "Bearer wrong"})) == 1
+    assert pauses(lambda: client.get("/v1/model")) == 0
+    assert pauses(lambda: client.get("/v1/model", headers=BEARER)) == 0
+    assert pauses(lambda: client.post("/v1/session", json={"token": TOKEN})) == 0
+
+
 def test_the_token_is_compared_in_constant_time(monkeypatch):
     compared = []
     monkeypatch.setattr("hmac.compare_digest", lambda a, b: compared.append((a, b)) or a == b)
@@ -92,6 +146,23 @@ def test_only_this_machines_own_addresses_need_no_token(host, alone):
     else:
         with pytest.raises(UsageError, match=r"can be reached by others: set a token of 16 characters or more in \$GERUND_TOKEN"):
             server_module.checked_token(None, host, needed=True)
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["a" * 16, "ab" * 20, "1234567812345678", "0123456789abcdef", "abcdefghijklmnop", "passwordpassword", "a" * 40 + "b"],
+)
+def test_a_token_that_is_a_repetition_or_a_row_is_refused(token):
+    with pytest.raises(UsageError, match=r"the token is easily guessed; make one with .*secrets\.token_urlsafe\(32\)"):
+        server_module.checked_token(token, "0.0.0.0", needed=True)
+
+
+def test_random_tokens_are_taken():
+    rng = np.random.default_rng(0)
+    for letters in ("0123456789abcdef", "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"):
+        for _ in range(500):
+            token = "".join(rng.choice(list(letters), 22))
+            assert server_module.checked_token(token, "0.0.0.0", needed=True) == token
 
 
 @pytest.mark.parametrize("token", ["short", "with spaces in it, long", "naïve-token-of-20-letters"])
@@ -154,7 +225,25 @@ def test_sizes_and_durations_are_read():
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", "[::1", "localhost@evil.example:x"]
+    "host",
+    [
+        "evil.example",
+        "evil.example:8000",
+        "127.0.0.1.evil.example",
+        "",
+        "[::1",
+        "localhost@evil.example:x",
+        "evil@127.0.0.1",
+        "evil:x@localhost",
+        "127.0.0.1/a",
+        "127.0.0.1?",
+        "127.0.0.1#",
+        "127.0.0.1 ",
+        "127.0.0.1:80:80",
+        "127.0.0.1:http",
+        "localhost\\@evil.example",
+        "127.0.0.1,evil.example",
+    ],
 )
 def test_a_name_that_was_pointed_here_gets_no_answer(server, host):
     answer = server.client.get("/v1/model", headers={"Host": host})
@@ -174,6 +263,15 @@ def test_another_site_cannot_make_a_browser_post_or_delete(server, clip, origin)
         assert (answer.status_code, answer.json()["error"]) == (403, "requests from other sites are not taken")
     assert server.service.taken == 0
     assert server.client.post("/v1/predict", content=clip.read_bytes(), headers={"Origin": "http://127.0.0.1"}).status_code == 200
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_request_that_a_browser_says_is_of_another_site_is_refused_without_an_origin_too(server, clip, site):
+    for method, path in (("POST", "/v1/predict"), ("POST", "/v1/jobs"), ("POST", "/v1/session"), ("DELETE", "/v1/jobs/x")):
+        answer = server.client.request(method, path, content=clip.read_bytes(), headers={"Sec-Fetch-Site": site})
+        assert (answer.status_code, answer.json()["error"]) == (403, "requests from other sites are not taken")
+    for own in ("same-origin", "none"):
+        assert server.client.post("/v1/predict", content=clip.read_bytes(), headers={"Sec-Fetch-Site": own}).status_code == 200
 
 
 def test_every_answer_carries_the_headers_and_none_lets_other_sites_read(server, monkeypatch):
@@ -205,6 +303,188 @@ def test_every_answer_carries_the_headers_and_none_lets_other_sites_read(server,
 
 
 # what is taken
+
+
+@pytest.mark.parametrize("path", ["/v1/session", "/", "/healthz", "/v1/model", "/v1/jobs/x", "/nothing", "/static/page.js"])
+def test_a_body_that_is_no_video_is_small(started, path):
+    server, read = started(token=TOKEN, loopback=False), 0
+
+    async def endless():
+        nonlocal read
+        read += 1000
+        return {"type": "http.request", "body": b"x" * 1000, "more_body": True}
+
+    answers = []
+
+    async def answer(message):
+        answers.append(message)
+
+    headers = [(b"host", b"127.0.0.1"), (b"content-type", b"application/json"), (b"authorization", f"Bearer {TOKEN}".encode())]
+    for method in ("POST", "GET", "DELETE"):
+        answers.clear()
+        read = 0
+        server.client.portal.call(
+            server.app, upload_scope() | {"path": path, "method": method, "headers": headers}, endless, answer
+        )
+        assert (answers[0]["status"], read) == (413, 5000)
+    assert server.client.post("/v1/session", content=b"x" * 5000).status_code == 413
+    assert server.client.post("/v1/session", json={"token": TOKEN}).status_code == 204
+
+
+def test_a_body_that_is_no_video_comes_soon(started, monkeypatch):
+    monkeypatch.setattr("gerund.serving.security.SMALL_BODY_SECONDS", 0.1)
+    server = started(token=TOKEN, loopback=False)
+
+    async def trickle():
+        await asyncio.sleep(0.02)
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    answers = []
+
+    async def answer(message):
+        answers.append(message)
+
+    server.client.portal.call(server.app, upload_scope() | {"path": "/v1/session"}, trickle, answer)
+    assert answers[0]["status"] == 408
+
+
+def test_invented_methods_and_addresses_are_refused_and_counted_as_one(server):
+    for number in range(20):
+        for method in (f"AX{number}", f"{'A' * 60_000}{number}", "CONNECT"):
+            assert server.client.request(method, "/v1/predict").status_code == 405
+        assert server.client.get(f"/{number}").status_code == 404
+        assert server.client.get(f"/{'x' * 5000}{number}").status_code == 414
+        assert server.client.get(f"/v1/model?{'x' * 5000}{number}").status_code == 414
+    counts = [line for line in server.client.get("/metrics").text.splitlines() if line.startswith("gerund_requests_total")]
+    assert sorted(counts) == [
+        'gerund_requests_total{route="other",method="GET",status="404"} 20',
+        'gerund_requests_total{route="other",method="GET",status="414"} 40',
+        'gerund_requests_total{route="other",method="other",status="405"} 60',
+    ]
+
+
+def test_uploads_that_trickle_keep_nobody_out(started, clip, monkeypatch):
+    """More of them than there are places, and in the end than may be on their way: the slowest go, an honest one does not."""
+    monkeypatch.setattr("gerund.serving.app.DISCARD_SECONDS", 0.01)
+    server = started(queue=0)
+    ended, asking, statuses = threading.Event(), [], []
+
+    def trickling():
+        parts = [{"type": "http.request", "body": b"x", "more_body": True}]
+
+        async def receive():
+            while not parts and not ended.is_set():
+                await asyncio.sleep(0.01)
+            return parts.pop() if parts else {"type": "http.disconnect"}
+
+        async def answer(message):
+            statuses.extend([message["status"]] if message["type"] == "http.response.start" else [])
+
+        asking.append(threading.Thread(target=lambda: server.client.portal.call(server.app, upload_scope(), receive, answer)))
+        asking[-1].start()
+
+    for number in range(4):
+        trickling()
+        until(lambda number=number: len(server.service.uploads) == number + 1)
+    assert server.service.taken == 0
+    assert server.client.post("/v1/predict", content=clip.read_bytes()).status_code == 200
+    until(lambda: statuses == [408])
+    trickling()
+    trickling()
+    until(lambda: statuses == [408, 408])
+    assert server.client.post("/v1/predict", content=clip.read_bytes()).status_code == 200
+    ended.set()
+    for thread in asking:
+        thread.join(60)
+    assert (server.leftovers, server.service.taken, server.service.uploads) == ([], 0, set())
+
+
+def test_all_uploads_together_are_bounded(started, clip):
+    server = started(queue=0, upload=1000)
+
+    async def ask():
+        async with asyncio.timeout(60) as deadline:
+            with server.service.upload(deadline) as first, server.service.upload(deadline) as second:
+                server.service.grow(first, 600)
+                with pytest.raises(RefusedError, match="too much is being sent"):
+                    server.service.grow(second, 600)
+                with pytest.raises(RefusedError, match="more than 1,000 bytes"):
+                    server.service.grow(first, 600)
+
+    server.client.portal.call(ask)
+    assert server.service.uploads == set()
+
+
+# connections
+
+
+def closed(connection: socket.socket) -> bool:
+    """Whether the other side has ended a connection."""
+    connection.setblocking(False)
+    try:
+        return connection.recv(65536) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True
+
+
+def test_a_connection_without_a_request_is_dropped(listening, monkeypatch):
+    monkeypatch.setattr("gerund.serving.connections.IDLE", 0.3)
+    monkeypatch.setattr("gerund.serving.connections.LOOK_EVERY", 0.02)
+    server = listening()
+    beginnings = (b"", b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ", b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    connections = [server.connect(data) for data in beginnings]
+    assert connections[2].recv(100).startswith(b"HTTP/1.1 200 OK")
+    until(lambda: all(closed(each) for each in connections))
+    assert httpx.get(f"{server.url}/healthz").status_code == 200
+
+
+def test_a_client_that_reads_nothing_is_dropped(listening, monkeypatch):
+    monkeypatch.setattr("gerund.serving.connections.STUCK", 0.3)
+    monkeypatch.setattr("gerund.serving.connections.LOOK_EVERY", 0.02)
+    server = listening()
+    connection = server.connect(b"GET /static/page.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 1000)
+    until(lambda: server.server.server_state.connections)
+    until(lambda: not server.server.server_state.connections)
+    connection.close()
+
+
+def test_more_connections_than_are_held_keep_nobody_out(listening, clip, monkeypatch):
+    monkeypatch.setattr("gerund.serving.connections.CONNECTIONS", 10)
+    server = listening(token=TOKEN, loopback=False)
+    head = b"POST /v1/session HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nx"
+    for beginning in (b"", head):
+        idle = [server.connect(beginning) for _ in range(30)]
+        assert httpx.get(f"{server.url}/healthz").status_code == 200
+        answer = httpx.post(f"{server.url}/v1/predict", content=clip.read_bytes(), headers=BEARER)
+        assert answer.status_code == 200
+        assert len(server.server.server_state.connections) <= 10
+        for each in idle:
+            each.close()
+
+
+def test_those_who_may_ask_are_dropped_last(listening, clip, monkeypatch):
+    monkeypatch.setattr("gerund.serving.connections.CONNECTIONS", 3)
+    server = listening(token=TOKEN, loopback=False)
+    known = b"POST /v1/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer " + TOKEN.encode()
+    mine = server.connect(known + b"\r\nContent-Length: 9\r\n\r\nx")
+    until(lambda: server.service.uploads)
+    others = [server.connect(b"POST /v1/session HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nx") for _ in range(6)]
+    until(lambda: sum(map(closed, others)) == 4)
+    assert server.service.uploads
+    mine.sendall(b"no video")
+    assert mine.recv(100).startswith(b"HTTP/1.1 422")
+    for each in (mine, *others):
+        each.close()
+
+
+def test_what_strangers_send_is_not_logged(listening, caplog):
+    server = listening(token=TOKEN, loopback=False)
+    for request in (b"no HTTP at all\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"):
+        with server.connect(request) as connection:
+            assert connection.recv(100).startswith((b"HTTP/1.1 400", b"HTTP/1.1 200"))
+    assert caplog.text == ""
 
 
 def test_an_upload_over_the_limit_is_refused_by_its_length_and_by_count(started, clip):
@@ -434,6 +714,22 @@ def test_a_decoder_that_dies_while_idle_costs_nobody(server, clip):
         worker.process.kill()
         worker.process.wait()
     assert server.client.post("/v1/predict", content=clip.read_bytes()).status_code == 200
+
+
+def test_a_video_that_comes_to_its_end_as_it_is_ended_costs_the_next_one_nothing(clip):
+    reading = decoding.Reading(fps=8.0, resize=Resize(height=16, width=16, fit="squeeze"))
+    with DecodePool(reading, 1, Limits(), condemned=lambda index: index == 0) as pool:
+        (worker,) = pool.workers
+        worker.give(decoding.Job(index=0, path=clip.with_name("none.mp4")))
+        until(lambda: not pool.reports.empty())  # it says that it is done with the first
+        ends = {}
+        for event in pool.run([decoding.Job(index=1, path=clip)]):
+            if isinstance(event, decoding.Decoded):
+                event.release()
+            elif isinstance(event, decoding.Finished):
+                ends[event.index] = event.error
+    assert ends[1] is None
+    assert "no such file" in ends[0]
 
 
 def test_a_failing_backbone_is_a_503_and_the_next_request_has_a_chance(server, clip, monkeypatch):

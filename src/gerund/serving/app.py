@@ -25,9 +25,8 @@ import gerund
 from gerund import timeline_files
 from gerund.drawing import label_colours
 from gerund.errors import VideoError
-from gerund.serving import studio
+from gerund.serving import security, studio
 from gerund.serving.analyst import VIDEO, EndedError
-from gerund.serving.limits import Limits
 from gerund.serving.metrics import Metrics
 from gerund.serving.schemas import Error, JobAnswer, Login, ModelAnswer, PredictionAnswer
 from gerund.serving.security import COOKIE, Guard
@@ -38,7 +37,7 @@ STATIC = Path(__file__).parent / "static"
 SILENCE = 30.0
 """Seconds without a byte after which an upload is given up."""
 LONGEST_UPLOAD = 3600.0
-"""Seconds that an upload may take at most: one that trickles holds a place that others wait for."""
+"""Seconds that an upload may take at most."""
 SHUTDOWN = 30.0
 """Seconds that jobs in hand have to end when the server shuts down."""
 DISCARDED, DISCARD_SECONDS = 64 * 2**20, 5.0
@@ -227,7 +226,8 @@ def add_operation(app: FastAPI, service: Service, guard: Guard, model: str) -> N
         analyst = service.analyst
         values = {
             "gerund_queue_length": ("gauge", "Videos that wait for a decoder.", len(analyst.waiting)),
-            "gerund_places_taken": ("gauge", "Requests and jobs that are received, wait or run.", service.taken),
+            "gerund_places_taken": ("gauge", "Requests and jobs that wait or run.", service.taken),
+            "gerund_uploads": ("gauge", "Bodies on their way.", len(service.uploads)),
             "gerund_places": ("gauge", "How many there may be before others are turned away.", service.places),
             "gerund_jobs": ("gauge", "Jobs that are kept.", len(service.jobs)),
             "gerund_decode_seconds_total": ("counter", "Seconds that decoders had a video in hand.", analyst.decode_seconds),
@@ -241,14 +241,14 @@ def add_page(app: FastAPI, guard: Guard) -> None:
     @app.post(
         "/v1/session",
         status_code=204,
-        responses={400: REFUSALS[400], 401: REFUSALS[401]},
+        responses={status: REFUSALS[status] for status in (400, 401, 408, 413)},
         summary="Exchange the token for a cookie",
     )
     async def session(login: Login, request: Request, response: Response) -> None:
         if not guard.is_token(login.token):
+            await asyncio.sleep(security.PAUSE)
             raise RefusedError(401, "this is not the token")
-        secure = request.url.scheme == "https"
-        response.set_cookie(COOKIE, guard.session, httponly=True, samesite="strict", secure=secure)
+        response.set_cookie(COOKIE, guard.session, httponly=True, samesite="strict", secure=security.over_tls(request.headers))
 
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
@@ -259,52 +259,52 @@ def add_page(app: FastAPI, guard: Guard) -> None:
 
 @contextlib.asynccontextmanager
 async def received(request: Request, service: Service, *, keep: bool = False) -> AsyncIterator[Path]:
-    """A new folder with the body's bytes in it, gone when the block ends; with `keep` only if it fails."""
+    """A new folder with the body's bytes in it, gone when the block ends; with `keep` only if it fails.
+
+    A place is taken when the body is there: one that trickles takes none from others.
+    """
     try:
-        with service.place():
-            folder = service.folder()
-            try:
-                await receive(request, folder / VIDEO, service.limits)
+        service.admit()
+        folder = service.folder()
+        try:
+            await receive(request, folder / VIDEO, service)
+            with service.place():
                 yield folder
-            except BaseException:
-                keep = False
-                raise
-            finally:
-                if not keep:
-                    shutil.rmtree(folder, ignore_errors=True)
+        except BaseException:
+            keep = False
+            raise
+        finally:
+            if not keep:
+                shutil.rmtree(folder, ignore_errors=True)
     except RefusedError:
         await discard(request)
         raise
 
 
-async def receive(request: Request, target: Path, limits: Limits) -> None:
-    """Write the body to a file as it comes. Raises RefusedError as soon as it is too large, silent, or no video bytes."""
-    too_large = RefusedError(413, f"more than {limits.upload:,} bytes, the most that is taken; send a shorter or smaller video")
+async def receive(request: Request, target: Path, service: Service) -> None:
+    """Write the body to a file as it comes. Raises RefusedError as soon as it is too large, too slow, or no video bytes."""
     if request.headers.get("content-type", "").startswith("multipart/"):
         raise RefusedError(415, "send the bytes of the file themselves, not a form: curl --data-binary @video.mp4 URL")
-    if int(request.headers.get("content-length") or 0) > limits.upload:
-        raise too_large
-    size = 0
+    service.check_size(int(request.headers.get("content-length") or 0))
     stream = request.stream()
     try:
-        async with asyncio.timeout(LONGEST_UPLOAD):
-            with target.open("wb") as file:
+        async with asyncio.timeout(LONGEST_UPLOAD) as deadline:
+            with service.upload(deadline) as upload, target.open("wb") as file:
                 while True:
                     async with asyncio.timeout(SILENCE):
                         chunk = await anext(stream, None)
                     if chunk is None:
                         break
-                    size += len(chunk)
-                    if size > limits.upload:
-                        raise too_large
+                    service.grow(upload, len(chunk))
                     file.write(chunk)
     except TimeoutError:
         raise RefusedError(
-            408, f"not a byte came for {SILENCE:g} s, or the upload took longer than {LONGEST_UPLOAD:g} s"
+            408,
+            f"not a byte came for {SILENCE:g} s, the upload took longer than {LONGEST_UPLOAD:g} s, or it was the slowest of too many",
         ) from None
     except OSError as error:
         raise RefusedError(507, f"the upload cannot be stored ({error.strerror})") from None
-    if not size:
+    if not upload.size:
         raise RefusedError(400, "the body is empty; send the bytes of a video file")
 
 

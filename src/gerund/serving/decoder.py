@@ -59,6 +59,7 @@ class DecodePool(decoding.DecodePool):
         for worker in list(self.workers):
             if worker.jobs and self.condemned(worker.jobs[0].index):
                 worker.process.kill()
+                worker.process.wait()  # it may have come to its end by itself: no next job must find it dying
             elif not worker.jobs and worker.process.poll() is not None:  # it died while idle: no fault of the next job
                 self.replace(worker)
         return super().hand_out(again, todo)

@@ -6,12 +6,12 @@ import os
 import signal
 import socket
 from pathlib import Path
+from typing import Any
 
 from gerund.errors import UsageError
 from gerund.progress import note
 
 TOKEN_VARIABLE = "GERUND_TOKEN"
-CONNECTIONS = 500
 
 
 def serve(
@@ -58,7 +58,7 @@ def serve(
     try:
         import uvicorn
 
-        from gerund.serving.app import SHUTDOWN, build
+        from gerund.serving.app import build
     except ModuleNotFoundError as error:
         raise UsageError(f"serving needs {error.name}: pip install 'gerund[serve]'") from None
     from gerund.recognizer import Recognizer, find_model
@@ -77,23 +77,36 @@ def serve(
         service = Service(recognizer, scratch, limits=limits, workers=count, queue=queue, keep=kept)
         hosts = frozenset({"localhost", "127.0.0.1", "::1", host}) if is_loopback(host) else None
         app = build(service, model=display_name(find_model(Path(model))), token=secret, hosts=hosts)
-        config = uvicorn.Config(
-            app,
-            access_log=False,
-            log_level="warning",
-            server_header=False,
-            timeout_graceful_shutdown=int(SHUTDOWN),
-            limit_concurrency=CONNECTIONS,
-        )
         note(f"Serving {model} at http://{url_host(host)}:{listener.getsockname()[1]}/  (Ctrl-C ends it)")
         for ending in (signal.SIGINT, signal.SIGTERM):
             signal.signal(ending, signal.SIG_IGN)  # the server handles them, and raises them again when it is done
-        uvicorn.Server(config).run(sockets=[listener])
+        uvicorn.Server(configured(app)).run(sockets=[listener])
+
+
+def configured(app: Any) -> Any:
+    """How uvicorn runs the application: no line in the log, no upgrade of a connection, and no trust in a header, for a stranger."""
+    import uvicorn
+
+    from gerund.serving.app import SHUTDOWN
+    from gerund.serving.connections import Connection
+
+    return uvicorn.Config(
+        app,
+        http=Connection,
+        ws="none",
+        proxy_headers=False,
+        access_log=False,
+        log_level="error",
+        server_header=False,
+        timeout_graceful_shutdown=int(SHUTDOWN),
+        backlog=100,
+    )
 
 
 def checked_token(token: str | None, host: str, *, needed: bool) -> str | None:
     """The token to ask for. Raises UsageError for none where one is needed, and for one that could be guessed."""
     from gerund.serving.limits import LEAST_TOKEN
+    from gerund.serving.security import guessable
 
     if not token:
         if needed:
@@ -103,6 +116,10 @@ def checked_token(token: str | None, host: str, *, needed: bool) -> str | None:
         return None
     if len(token) < LEAST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
         raise UsageError(f"the token needs {LEAST_TOKEN} or more letters, digits and signs, without spaces")
+    if guessable(token):
+        raise UsageError(
+            'the token is easily guessed; make one with python -c "import secrets; print(secrets.token_urlsafe(32))"'
+        )
     return token
 
 

@@ -26,6 +26,10 @@ from gerund.types import Features, Prediction, Timeline
 KEPT_UPLOADS = 8
 """How many uploads of the largest size the kept jobs may hold together; beyond that the oldest finished ones go."""
 KEPT_JOBS = 200
+UPLOADS_PER_PLACE = 4
+"""Uploads on their way, for each place; when more come, the slowest goes."""
+HEAD_START = 10**6
+"""Bytes that an upload is taken to have sent before it begins, so that a new one is not the slowest."""
 LOOK_EVERY = 0.1
 """Seconds between two looks at a job by those who watch it."""
 
@@ -67,6 +71,19 @@ class Job:
         return min(self.task.seconds_seen / self.task.duration, 0.99) if self.task.duration else 0.0
 
 
+@dataclass(eq=False)
+class Upload:
+    """A body on its way, which `deadline` ends."""
+
+    deadline: asyncio.Timeout
+    started: float = field(default_factory=time.monotonic)
+    size: int = 0
+
+    @property
+    def bytes_per_second(self) -> float:
+        return (self.size + HEAD_START) / (time.monotonic() - self.started + 1.0)
+
+
 class Service:
     """One model, its analyst, and the jobs; all methods belong to the event loop's thread."""
 
@@ -80,6 +97,7 @@ class Service:
         self.windows = windows_for(recognizer)
         self.analyst = Analyst(recognizer, workers=workers, limits=limits)
         self.jobs: dict[str, Job] = {}
+        self.uploads: set[Upload] = set()
         self.taken = 0
         self.usual = 1.0
         self.closing = False
@@ -93,19 +111,50 @@ class Service:
     def ready(self) -> bool:
         return not self.closing and self.analyst.thread.is_alive()
 
-    @contextmanager
-    def place(self) -> Iterator[None]:
-        """One of the places for requests that are received, wait or run. Raises RefusedError when there is none."""
+    def admit(self) -> None:
+        """Raise RefusedError when there is no place for another request."""
         if self.closing:
             raise RefusedError(503, "the server is shutting down", 5)
         if self.taken >= self.places:
             wait = math.ceil(self.usual * self.taken / self.workers / 3)  # well before all of them are done
             raise RefusedError(429, "too many requests are waiting; try again later", min(max(wait, 1), 60))
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """One of the places for requests that wait or run. Raises RefusedError when there is none."""
+        self.admit()
         self.taken += 1
         try:
             yield
         finally:
             self.taken -= 1
+
+    @contextmanager
+    def upload(self, deadline: asyncio.Timeout) -> Iterator[Upload]:
+        """A body on its way. When there are too many, the slowest is given up."""
+        if len(self.uploads) >= UPLOADS_PER_PLACE * self.places:
+            slowest = min(self.uploads, key=lambda each: each.bytes_per_second)
+            self.uploads.remove(slowest)
+            slowest.deadline.reschedule(0.0)
+        upload = Upload(deadline)
+        self.uploads.add(upload)
+        try:
+            yield upload
+        finally:
+            self.uploads.discard(upload)
+
+    def grow(self, upload: Upload, size: int) -> None:
+        """Count bytes that have come. Raises RefusedError when the upload, or all of them together, are too large."""
+        upload.size += size
+        self.check_size(upload.size)
+        if sum(each.size for each in self.uploads) > self.places * self.limits.upload:
+            raise RefusedError(429, "too much is being sent; try again later", 60)
+
+    def check_size(self, size: int) -> None:
+        if size > self.limits.upload:
+            raise RefusedError(
+                413, f"more than {self.limits.upload:,} bytes, the most that is taken; send a shorter or smaller video"
+            )
 
     def folder(self) -> Path:
         """A new folder whose name says nothing and cannot be guessed."""
