@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import struct
 import wave
@@ -16,9 +17,12 @@ import pytest
 from PIL import Image
 
 from gerund import video
-from gerund.errors import VideoError
+from gerund.decoding import Reading, decode_here
+from gerund.errors import StreamError, VideoError
+from gerund.inspecting import inspect
 from gerund.sampling import PACKET_UNUSED, at_rate
 from gerund.types import Frames, Resize
+from gerund.workers import Finished, Job
 
 RampVideo = Callable[..., Path]
 RED, GREEN, BLUE, WHITE = (220, 0, 0), (0, 200, 0), (0, 0, 220), (255, 255, 255)
@@ -584,6 +588,54 @@ def test_what_is_no_video_is_named_with_the_reason(tmp_path: Path, action: Calla
     (tmp_path / "head.mp4").write_bytes(whole[: len(whole) // 2])  # its index, at the end, is missing
     with pytest.raises(VideoError, match=r"head\.mp4: not readable as video"):
         action(tmp_path / "head.mp4")
+
+
+def with_tag(path: Path, old: bytes, new: bytes) -> Path:
+    """Give the pictures or the sound of a file another codec's name."""
+    data = path.read_bytes()
+    assert old in data
+    path.write_bytes(data.replace(old, new))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "old", "new", "said"),
+    [
+        (".mp4", "libx264", b"avc1", b"zzzz", "are in a codec that is not known ('zzzz'); convert it to H.264"),
+        (".mov", "libx264", b"avc1", b"encv", "are encrypted ('encv')"),
+        (".avi", "mpeg4", b"FMP4", b"ZZZZ", "are in a codec that is not known ('ZZZZ'); convert it"),
+        (".mkv", "libx264", b"V_MPEG4/ISO/AVC", b"V_ZZZZZ/ISO/AVC", "are in a codec that is not known; convert it"),
+    ],
+)
+def test_pictures_in_an_unknown_codec_cost_their_own_file_and_the_codec_is_named(
+    ramp_video: RampVideo, suffix: str, codec: str, old: bytes, new: bytes, said: str
+) -> None:
+    good, path = ramp_video(9, name="good"), with_tag(ramp_video(9, codec=codec, suffix=suffix), old, new)
+    for look in (video.probe, first_frame, lambda path: list(video.decode(path)), lambda path: video.frame_at(path, 0.0)):
+        for _ in range(2):
+            with pytest.raises(StreamError, match=re.escape(f"{path}: its pictures {said}")):
+                look(path)
+    with pytest.raises(StreamError, match="its pictures are"):
+        next(video.live(str(path), name="a stream"))
+    assert video.plan_of(path, 8) is None
+    inspection = inspect(path)
+    assert inspection.problem == "no-video-stream"
+    assert said in inspection.reason
+    reading = Reading(fps=8, resize=Resize(height=8, width=8, fit="squeeze"))
+    events = [*decode_here([Job(index=0, path=path), Job(index=1, path=good)], reading)]
+    ends = {event.index: event.error for event in events if isinstance(event, Finished)}
+    assert ends[1] is None
+    assert said in ends[0]
+
+
+def test_sound_in_an_unknown_codec_is_left_out(tmp_path: Path) -> None:
+    path = with_tag(with_sounds_first(tmp_path / "a.mkv", 10, "libx264", 1), b"A_AAC", b"A_ZZZ")
+    assert len([*video.decode(path)]) == 10
+    with video.Writer(tmp_path / "out.mp4", sound=path) as out:
+        for index, picture in enumerate(ramp(10)):
+            out.add(picture, index / 10)
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert [stream.type for stream in container.streams] == ["video"]
 
 
 def test_a_video_whose_every_picture_is_damaged_is_refused(tmp_path: Path) -> None:

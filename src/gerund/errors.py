@@ -22,7 +22,7 @@ class VideoError(GerundError):
 
 
 class StreamError(VideoError):
-    """A media file without a picture track: only audio or subtitles in it."""
+    """A media file without a picture track that can be decoded: only audio or subtitles in it, or an unknown codec."""
 
 
 class ClipError(VideoError):

@@ -502,19 +502,20 @@ def decode_images(folder: Path, record: Record) -> Iterator[tuple[float, av.Vide
 
 
 @contextmanager
-def complaints() -> Iterator[list[tuple[int, str, str]]]:
-    """What the decoder library says about errors while the block runs: (level, part, message), cleared by whoever reads it.
+def complaints(level: int = av.logging.ERROR) -> Iterator[list[tuple[int, str, str]]]:
+    """What the decoder library says at a level or above while the block runs: (level, part, message), cleared by whoever reads it.
 
     Only for a process that decodes one video at a time, without threads: the library's log is one for all.
     """
-    av.logging.set_level(av.logging.ERROR)
+    before = av.logging.get_level(), av.logging.get_skip_repeated()
+    av.logging.set_level(level)
     av.logging.set_skip_repeated(False)  # "repeated 9 more times" is said late, when the next file is being read
     try:
         with av.logging.Capture(local=True) as said:
             yield said
     finally:
-        av.logging.set_skip_repeated(True)
-        av.logging.set_level(None)
+        av.logging.set_level(before[0])
+        av.logging.set_skip_repeated(before[1])
 
 
 @contextmanager
@@ -547,13 +548,32 @@ def packets_of(container: Any, stream: Any, *, others: bool = False) -> Iterator
 
 
 def best_stream(container: Any, name: object) -> Any:
-    """The video stream to look at, no cover picture. Raises StreamError when there is none."""
+    """The video stream to look at, no cover picture. Raises StreamError when there is none, or none in a codec that is known."""
     streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     if not streams:
         kinds = ", ".join(sorted({stream.type or "unknown" for stream in container.streams})) or "nothing"
         raise StreamError(f"{name}: no video stream (found: {kinds}); is this an audio file?")
+    known = [stream for stream in streams if stream.codec_context is not None]
+    if not known:
+        tag = codec_tag(container, streams[0])
+        what = "are encrypted" if tag in ENCRYPTED else "are in a codec that is not known"
+        raise StreamError(f"{name}: its pictures {what}{tag and f' ({tag!a})'}; convert it to H.264 in MP4 with what plays it")
     best = container.streams.best("video")
-    return best if best in streams else streams[0]
+    return best if best in known else known[0]
+
+
+def codec_tag(container: Any, stream: Any) -> str:
+    """The four letters by which a container calls a codec that is not known, or "". FFmpeg says it in its log only, on opening."""
+    if not Path(container.name).is_file():
+        return ""
+    with complaints(av.logging.WARNING) as said, av.open(container.name, container_options=open_options):
+        messages = "".join(message for _, _, message in said)
+    found = re.search(rf"stream {stream.index} \(Video: \w+ \((\S{{4}}) /", messages)
+    return found[1] if found else ""
+
+
+ENCRYPTED = ("encv", "drmi")
+"""Tags that stand in place of the codec's where pictures are encrypted."""
 
 
 PROBING = {"analyzeduration": "500000", "rtsp_transport": "tcp", "overrun_nonfatal": "1"}
@@ -838,7 +858,7 @@ def sound_packets(path: Path, container: Any) -> Iterator[tuple[float, Any]]:
     """
     with opened(path) as (source, pictures):
         given = source.streams.best("audio")
-        if given is None:
+        if given is None or given.codec_context is None:  # no sound, or in a codec that is not known
             return
         name = given.codec_context.name
         unheard = name.startswith("pcm") and container.format.name == "mp4"  # allowed by now, but most players stay silent
