@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import damaging
 from gerund import inspecting, video
 from gerund.datasets import toy
 from gerund.inspecting import PARTS, SIDE, Parts, as_values, from_values, inspect, inspect_all
-from test_video import turned
+from test_video import encode, turned
 
 CODECS = [
     ("libx264", ".mp4"),
@@ -79,6 +80,125 @@ def test_each_kind_of_damage_has_its_name(
     seen = inspect(damage(healthy(codec, suffix), tmp_path / "bad"))
     assert seen.problem in kinds
     assert seen.reason
+
+
+# --- healthy files that look odd
+
+
+def edited(source: Path, target: Path, *, hidden: float, shown: float) -> Path:
+    """An MP4 whose edit list leaves out the first seconds and ends so many seconds later: what trimming without encoding writes."""
+    data = bytearray(source.read_bytes())
+    at = data.find(b"elst")
+    media, movie = (struct.unpack(">I", data[data.find(name) + 16 :][:4])[0] for name in (b"mdhd", b"mvhd"))
+    (begin,) = struct.unpack(">i", data[at + 16 : at + 20])
+    struct.pack_into(">Ii", data, at + 12, round(shown * movie), begin + round(hidden * media))
+    target.write_bytes(data)
+    return target
+
+
+@pytest.mark.parametrize(("hidden", "shown"), [(0.92, 1.08), (0.0, 0.8), (0.52, 0.6)])
+def test_pictures_hidden_by_an_edit_list_are_no_damage(
+    healthy: Callable[..., Path], tmp_path: Path, hidden: float, shown: float
+) -> None:
+    seen = inspect(edited(healthy("libx264", ".mp4"), tmp_path / "trimmed.mp4", hidden=hidden, shown=shown))
+    assert (seen.problem, seen.reason) == (None, "")
+    assert seen.record.frames < 0.7 * seen.record.packets
+
+
+def test_empty_chunks_of_an_avi_are_no_damage(action: np.ndarray, tmp_path: Path) -> None:
+    times = [40 * index for index in (0, *range(3, 10), *range(14, 50))]
+    path = encode(tmp_path / "gaps.avi", list(action[: len(times)]), codec="mpeg4", pix_fmt="yuv420p", pts_ms=times)
+    assert path.read_bytes().count(b"00dc\0\0\0\0") >= 6
+    seen = inspect(path)
+    assert (seen.problem, seen.record.frames) == (None, len(times))
+    assert seen.record.promised_frames > len(times)
+
+
+def test_empty_chunks_at_the_end_of_an_avi_are_no_damage_but_missing_ones_are(
+    healthy: Callable[..., Path], tmp_path: Path
+) -> None:
+    data = healthy().read_bytes()
+    last = data.rindex(b"00dc", 0, data.index(b"idx1"))
+    (length,) = struct.unpack("<I", data[last + 4 : last + 8])
+    emptied = data[: last + 4] + bytes(4) + b"JUNK" + struct.pack("<I", length - 8) + data[last + 16 :]
+    entry = emptied.rindex(b"00dc")
+    emptied = emptied[: entry + 12] + bytes(4) + emptied[entry + 16 :]
+    seen = inspect(damaging.written(tmp_path / "emptied", ".avi", emptied))
+    assert (seen.problem, seen.record.frames) == (None, 49)
+    renamed = data[:last] + b"JUNK" + data[last + 4 :]
+    seen = inspect(damaging.written(tmp_path / "renamed", ".avi", renamed))
+    assert (seen.problem, seen.reason) == ("damaged", "the header promises 50 frames, 49 are there")
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg2video"])
+@pytest.mark.parametrize(("start", "end"), [(0.21, 1.0), (0.0, 0.72), (0.34, 0.86)])
+def test_a_stream_that_was_cut_anywhere_is_healthy(
+    action: np.ndarray, tmp_path: Path, codec: str, start: float, end: float
+) -> None:
+    path = tmp_path / "whole.ts"
+    video.write(path, action, fps=25, codec=codec, options={"g": "12", "bf": "2"})
+    data = path.read_bytes()
+    cut = data[int(len(data) * start) // 188 * 188 : int(len(data) * end) // 188 * 188]
+    seen = inspect(damaging.written(tmp_path / "cut", ".ts", cut))
+    assert (seen.problem, seen.reason) == (None, "")
+    assert 10 < seen.record.frames < 50
+
+
+def test_a_cut_stream_with_a_hole_in_it_is_damaged_all_the_same(action: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "whole.ts"
+    video.write(path, action, fps=25, options={"g": "12", "crf": "4"})
+    data = bytearray(path.read_bytes())
+    del data[: len(data) // 5 // 188 * 188]
+    data[len(data) // 2 : len(data) // 2 + len(data) // 10] = bytes(len(data) // 10)
+    assert inspect(damaging.written(tmp_path / "hole", ".ts", data)).problem == "damaged"
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix", "options"),
+    [
+        ("libx264", ".mp4", {"x264-params": "open-gop=1:keyint=12:bframes=3"}),
+        ("libvpx", ".webm", {"auto-alt-ref": "1", "lag-in-frames": "16", "deadline": "realtime", "b": "1M"}),
+        ("libvpx-vp9", ".webm", {"auto-alt-ref": "1", "lag-in-frames": "16", "cpu-used": "8", "b": "1M"}),
+        ("mpeg4", ".m4v", {}),
+    ],
+)
+def test_pictures_that_no_one_sees_or_that_come_before_their_key_frame_are_no_damage(
+    action: np.ndarray, tmp_path: Path, codec: str, suffix: str, options: dict[str, str]
+) -> None:
+    path = tmp_path / f"odd{suffix}"
+    video.write(path, action, fps=25, codec=codec, options=options)
+    seen = inspect(path)
+    assert (seen.problem, seen.reason, seen.record.frames) == (None, "", 50)
+
+
+def test_a_raw_stream_may_have_the_suffix_of_an_mp4(action: np.ndarray, tmp_path: Path) -> None:
+    video.write(tmp_path / "raw.h264", action, fps=25)
+    with av.open(str(tmp_path / "raw.m4v"), "w", format="m4v") as out:
+        stream = out.add_stream("mpeg4", rate=25)
+        stream.height, stream.width, stream.pix_fmt = *action.shape[1:3], "yuv420p"
+        for picture in action:
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        out.mux(stream.encode())
+    for name in ("raw.h264", "raw.m4v"):
+        assert (inspect(tmp_path / name).problem, inspect(tmp_path / name).record.frames) == (None, 50)
+
+
+def test_a_last_picture_that_stays_is_not_missing(healthy: Callable[..., Path], tmp_path: Path) -> None:
+    data = bytearray(healthy("libx264", ".mkv").read_bytes())
+    at = data.index(b"\x44\x89\x88") + 3
+    assert struct.unpack(">d", data[at : at + 8]) == (2000.0,)
+    struct.pack_into(">d", data, at, 6000.0)
+    assert inspect(damaging.written(tmp_path / "stays", ".mkv", data)).problem is None
+
+
+def test_a_file_with_its_index_in_front_is_told_when_it_was_cut(action: np.ndarray, tmp_path: Path) -> None:
+    whole = encode(tmp_path / "web.mp4", list(action), codec="libx264", pix_fmt="yuv420p", container={"movflags": "faststart"})
+    seen = inspect(damaging.truncated(whole, tmp_path / "cut"))
+    size = whole.stat().st_size
+    assert (seen.problem, seen.reason) == (
+        "truncated",
+        f"by its own account the file is {size} bytes long, {size * 7 // 10} are there",
+    )
 
 
 def test_a_missing_file_and_an_empty_one_are_told_apart(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ LAYERS = {
     2.2: "damage",
     2: "video backbones heads cache checking",
     1: "segments segment_metrics sampling manifest metrics calibration recipes runs drawing unpacking workers copies hub charts pages openvino_core",
-    0.5: "storage files",
+    0.5: "storage files lengths",
     0: "errors types progress places",
 }
 LAYER_OF = {room: layer for layer, rooms in LAYERS.items() for room in rooms.split()}

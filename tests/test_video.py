@@ -646,7 +646,7 @@ def test_a_video_whose_every_picture_is_damaged_is_refused(tmp_path: Path) -> No
     for packet in packets:
         content = content.replace(packet, b"\xff" * len(packet))
     path.write_bytes(content)
-    with pytest.raises(VideoError, match=r"noise\.mkv: no frame could be decoded \(\d damaged packets\); is the file complete\?"):
+    with pytest.raises(VideoError, match=r"noise\.mkv: no frame could be decoded from its \d packets; is the file complete\?"):
         list(video.read(path))
 
 
@@ -849,18 +849,6 @@ def test_a_record_counts_what_decoding_met(tmp_path: Path) -> None:
     assert (healthy.packets, healthy.frames, healthy.damaged_packets, healthy.damaged_frames) == (40, 40, 0, 0)
     assert zero.damaged_packets + zero.damaged_frames + 40 - zero.packets > 0
     assert short.packets < 30
-
-
-def test_a_record_knows_how_long_a_timed_header_says_a_file_is(ramp_video: RampVideo, tmp_path: Path) -> None:
-    whole = ramp_video(50, suffix=".mkv")
-    cut = tmp_path / "cut.mkv"
-    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
-    records = [video.Record(), video.Record()]
-    for path, record in zip((whole, cut), records, strict=True):
-        list(video.decode(path, record=record))
-        assert record.promised_seconds == pytest.approx(2.0)
-    assert records[0].seconds == pytest.approx(2.0, abs=0.05)
-    assert records[1].seconds < 1.8
 
 
 def test_grey_pictures_are_the_luma_of_the_colour_ones(ramp_video: RampVideo) -> None:

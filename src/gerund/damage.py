@@ -6,23 +6,27 @@ Kinds: no-video-stream, not-video, truncated, damaged, wrong-extension, black, f
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from gerund.errors import StreamError
+from gerund.lengths import picture_chunks, promised_bytes
 from gerund.video import Record
 from gerund.workers import reason
 
-LOST_SHARE = 0.2
-"""Packets without a frame that a healthy file may have: XviD has 3 % of them (dropped frames), VP8 some 6 % (invisible ones)."""
-TIME_MISSING = 0.02
-"""Share of the promised seconds (and at least 0.1 s) that must be missing for a file to be called truncated."""
+STREAMED = frozenset("dv h264 hevc m4v mjpeg mpeg mpegts mpegvideo obu".split())
+"""Formats that may be cut anywhere, and are by recorders: what is wrong with their last CUT packets only is no damage."""
+CUT = 6
+"""Packets that a cut may spoil: one block of an MPEG programme stream holds several pictures."""
+BYTES_MISSING = 8
+"""Bytes that a file may be shorter than it says: some writers count their own first header too."""
 CORRUPTION = re.compile(r"error|invalid|corrupt|damag|crc|mismatch|overread|conceal|ended prematurely", re.IGNORECASE)
 """Words of the decoder library that mean damage; it says other things at the same level about healthy files."""
 
 FORMATS: dict[str, str] = {
     ".avi .divx": "avi",
-    ".mp4 .m4v .mov .qt .3gp .3g2 .f4v": "mov",
+    ".mp4 .mov .qt .3gp .3g2 .f4v": "mov",
+    ".m4v": "mov m4v",
     ".mkv .webm": "matroska",
     ".flv": "flv",
     ".mpg .mpeg .mpe .m2v .vob": "mpeg mpegvideo mpegts",
@@ -35,8 +39,8 @@ FORMATS: dict[str, str] = {
     ".nut": "nut",
     ".dv": "dv",
     ".y4m": "yuv4mpegpipe",
-    ".h264": "h264",
-    ".h265 .hevc": "hevc",
+    ".h264 .264": "h264",
+    ".h265 .265 .hevc": "hevc",
     ".mjpeg .mjpg": "mjpeg mjpeg_2000",
 }
 """Suffixes and the FFmpeg formats that they may hold."""
@@ -55,10 +59,6 @@ SIGNATURES = (
     (0, b"GIF8", "a GIF"),
 )
 """How the files of known formats start: offset, bytes, name."""
-
-
-def complaints_in(messages: Iterable[str]) -> list[str]:
-    return [message.strip() for message in messages if CORRUPTION.search(message)]
 
 
 def unreadable(path: Path, record: Record, failure: Exception | None) -> tuple[str, str] | None:
@@ -91,15 +91,23 @@ def known_signature(path: Path) -> str | None:
     return next((name for offset, sign, name in SIGNATURES if start[offset:].startswith(sign)), None)
 
 
-def damaged(path: Path, record: Record, heard: Sequence[str]) -> tuple[str, str] | None:
-    """Kind and sentence for a file that was read to its end, but is not what was once written."""
-    missing = (record.promised_frames or 0) - record.packets
-    if record.container == "avi" and missing > 0:
-        kind = "truncated" if shorter_than_promised(path) else "damaged"
-        return kind, f"the header promises {record.promised_frames} frames, {record.packets} are there"
-    promised = record.promised_seconds or 0.0
-    if promised - record.seconds > max(0.1, TIME_MISSING * promised):
-        return "truncated", f"the header promises {promised:.2f} s, {record.seconds:.2f} s are there"
+def damaged(path: Path, record: Record, heard: Sequence[tuple[int, str]]) -> tuple[str, str] | None:
+    """Kind and sentence for a file that was read to its end, but is not what was once written.
+
+    `heard` is what the decoder complained about, each with the number of the packet that it had been given.
+    """
+    there, promised = (0, 0) if path.is_dir() else (path.stat().st_size, promised_bytes(path))
+    cut = there < promised - BYTES_MISSING
+    frames = record.promised_frames or 0
+    if record.container == "avi" and frames > record.packets:
+        chunks = max(picture_chunks(path), record.packets)
+        if chunks < frames:
+            return "truncated" if cut else "damaged", f"the header promises {frames} frames, {chunks} are there"
+    if cut and record.container != "avi":
+        return "truncated", f"by its own account the file is {promised} bytes long, {there} are there"
+    first = min([record.damaged_from, *(number for number, _ in heard)])
+    if record.container in STREAMED and not record.zeroed_packets and first > record.packets - CUT:
+        return None
     counts = {
         "damaged packets": record.damaged_packets,
         "damaged frames": record.damaged_frames,
@@ -109,18 +117,8 @@ def damaged(path: Path, record: Record, heard: Sequence[str]) -> tuple[str, str]
         sentence = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
         return "damaged", f"{sentence} ({record.frames} frames decoded)"
     if heard:
-        return "damaged", f"the decoder complains: {heard[0]}" + (f" (and {len(heard) - 1} more)" if len(heard) > 1 else "")
-    lost = record.packets - record.frames
-    if lost > max(2, LOST_SHARE * record.packets):
-        return "damaged", f"{lost} of {record.packets} packets give no frame"
+        return "damaged", f"the decoder complains: {heard[0][1]}" + (f" (and {len(heard) - 1} more)" if len(heard) > 1 else "")
     return None
-
-
-def shorter_than_promised(path: Path) -> bool:
-    """Whether a RIFF file (AVI) ends before the size in its own header."""
-    with path.open("rb") as file:
-        start = file.read(8)
-    return start[:4] == b"RIFF" and int.from_bytes(start[4:], "little") + 8 > path.stat().st_size
 
 
 def misleading(path: Path, record: Record, *, shines: bool, moves: bool) -> tuple[str, str] | None:

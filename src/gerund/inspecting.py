@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from gerund import video, workers
-from gerund.damage import complaints_in, damaged, misleading, unreadable
+from gerund.damage import CORRUPTION, damaged, misleading, unreadable
 from gerund.types import Resize
 from gerund.workers import UNREADABLE, Finished, Job
 
@@ -128,6 +128,27 @@ class Look:
         return self.last + self.usual_step / 1000
 
 
+class Ear:
+    """What the decoder library complains about, each with the number of the packet that was being decoded.
+
+    What a decoder says of pictures before the first key frame is left out, and so is what it says while the file is opened: the first
+    pictures are tried then and decoded again later. What is said of the container counts from the beginning.
+    """
+
+    def __init__(self, said: list[tuple[int, str, str]], record: video.Record) -> None:
+        self.said = said
+        self.record = record
+        self.heard: list[tuple[int, str]] = []
+
+    def listen(self) -> None:
+        """Before each packet, and at the end."""
+        for _, part, text in self.said[:SAID_KEPT]:
+            of_container = part == self.record.container != self.record.codec
+            if CORRUPTION.search(text) and (of_container or not self.record.leading) and len(self.heard) < SAID_KEPT:
+                self.heard.append((self.record.packets, text.strip()))
+        self.said.clear()
+
+
 def inspect(path: Path, tick: Callable[[], None] = lambda: None) -> Inspection:
     """Decode a whole file and tell what it is and what is wrong with it; never raises for a bad one.
 
@@ -148,17 +169,17 @@ def inspect(path: Path, tick: Callable[[], None] = lambda: None) -> Inspection:
 def inspect_content(path: Path, tick: Callable[[], None]) -> Inspection:
     record, look, failure = video.Record(), Look(), None
     with video.complaints() as said:
+        ear = Ear(said, record)
         try:
-            for time, frame in video.decode(path, record=record):
+            for time, frame in video.decode(path, record=record, tick=ear.listen):
                 look.add(time, frame)
-                del said[SAID_KEPT:]
                 tick()
         except UNREADABLE as error:
             failure = error
-        heard = complaints_in(message for _, _, message in said)
+        ear.listen()
     problem = (
         unreadable(path, record, failure)
-        or damaged(path, record, heard)
+        or damaged(path, record, ear.heard)
         or misleading(path, record, shines=look.shines, moves=look.moves)
     )
     kind, sentence = problem or (None, "")

@@ -318,8 +318,9 @@ def marked(frame: av.VideoFrame, aspect: float) -> av.VideoFrame:
 class Record:
     """What was met on the way while a video was decoded; `decode` fills it in as it goes.
 
-    `container` is FFmpeg's name of the format, empty until the file could be opened. What the header promises is None where it
-    promises nothing. `seconds`, how much time the packets of all streams cover, is counted for WebM, Matroska and FLV only.
+    `container` is FFmpeg's name of the format, empty until the file could be opened. `promised_frames` is None where the header
+    promises nothing. What is damaged is not counted while `leading`: before the first key frame, in the file or on the screen. A
+    recording that begins anywhere has such pictures, and lacks what they are built on. `damaged_from` counts packets.
     """
 
     container: str = ""
@@ -330,13 +331,15 @@ class Record:
     rotation: int = 0
     pixel_aspect: float = 1.0
     promised_frames: int | None = None
-    promised_seconds: float | None = None
-    seconds: float = 0.0
     packets: int = 0
     frames: int = 0
+    leading: bool = True
+    begun: bool = False
+    key_pts: int | None = None
     damaged_packets: int = 0
     damaged_frames: int = 0
     zeroed_packets: int = 0
+    damaged_from: float = math.inf
 
     def __post_init__(self) -> None:
         self.order: ShownTimes | None = None
@@ -347,8 +350,6 @@ class Record:
         self.container, self.codec, self.pixel_format = container.format.name, context.name, context.pix_fmt
         self.width, self.height, self.pixel_aspect = context.width, context.height, pixel_aspect(stream)
         self.promised_frames = stream.frames or None
-        if container.duration and container.format.name.startswith(TIMED_HEADERS):
-            self.promised_seconds = container.duration / av.time_base
 
     def decoded(self, packet: Any) -> list[av.VideoFrame]:
         """The frames of a packet; none if the decoder refuses it."""
@@ -357,11 +358,12 @@ class Record:
         damaged = bool(packet.is_corrupt)
         if self.order is not None and packet.size:
             self.order.feed(packet)
+        self.begin(packet)
         try:
             frames = packet.decode()
         except av.FFmpegError:
             frames, damaged = [], True
-        self.damaged_packets += damaged
+        self.damaged_packets += damaged and not self.leading
         for frame in frames:
             self.frames += 1
             self.damaged_frames += frame.is_corrupt
@@ -369,24 +371,31 @@ class Record:
             if self.order is not None:
                 self.order.take(frame)
             marked(frame, self.pixel_aspect)
+        if self.damaged_packets or self.damaged_frames:
+            self.damaged_from = min(self.damaged_from, self.packets)
         return frames
 
-    def weigh(self, packet: Any, stream: Any) -> None:
-        """Note how far a packet of any stream reaches, and whether one of the video stream has a hole of zeros in it."""
-        if self.promised_seconds is not None and packet.pts is not None:
-            end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
-            self.seconds = max(self.seconds, end)
-        if packet.stream.index == stream.index and self.codec in NEVER_ZERO:
-            self.zeroed_packets += ZEROS in bytes(packet).rstrip(b"\0")
+    def begin(self, packet: Any) -> None:
+        """Look out for the first key frame, and for the first picture behind it that is also shown after it."""
+        if self.begun:
+            return
+        if self.key_pts is None:
+            self.leading = not (packet.is_keyframe or self.frames)
+            self.key_pts = None if self.leading else packet.pts
+            self.begun = not self.leading and packet.pts is None
+        else:
+            self.leading = packet.pts is not None and packet.pts < self.key_pts
+            self.begun = not self.leading
+
+    def weigh(self, packet: Any) -> None:
+        """Note whether a packet of the video stream has a hole of zeros in it."""
+        self.zeroed_packets += self.codec in NEVER_ZERO and ZEROS in bytes(packet).rstrip(b"\0")
 
 
 NEVER_ZERO = frozenset("h264 hevc mpeg4 vp8 vp9 av1".split())
 """Codecs whose packets never hold ZEROS but at their end: the rules against false start codes forbid it, or it is too unlikely.
 Their decoders often take a hole for a picture and say nothing."""
 ZEROS = bytes(64)
-
-TIMED_HEADERS = ("matroska", "flv")
-"""Containers whose header says how long the file is and that can be read without an index: a cut is seen by its missing end."""
 
 
 DECODING_TIMES = ("avi", "asf")
@@ -475,17 +484,14 @@ def decode(
         record.open(container, stream)
         use_threads(stream.codec_context, threads)
         clock = Clock(container, stream)
-        for packet in packets_of(container, stream, others=recording):
+        for packet in packets_of(container, stream):
             tick()
             if recording:
-                record.weigh(packet, stream)
-            if packet.stream.index == stream.index:
-                for frame in record.decoded(packet):
-                    yield clock.time(frame), frame
+                record.weigh(packet)
+            for frame in record.decoded(packet):
+                yield clock.time(frame), frame
         if not record.frames:
-            raise VideoError(
-                f"{path}: no frame could be decoded ({record.damaged_packets} damaged packets); is the file complete?"
-            )
+            raise VideoError(f"{path}: no frame could be decoded from its {record.packets} packets; is the file complete?")
 
 
 def decode_images(folder: Path, record: Record) -> Iterator[tuple[float, av.VideoFrame]]:
@@ -536,14 +542,11 @@ def opened(path: Path) -> Iterator[tuple[Any, Any]]:
         raise VideoError(f"{path}: not readable as video ({reason})") from None
 
 
-def packets_of(container: Any, stream: Any, *, others: bool = False) -> Iterator[Any]:
-    """The packets of a stream, with `others` among those of all streams, and last the empty one that flushes the stream's decoder.
-
-    Whose a packet is says `packet.stream.index`: in the empty one `packet.stream_index` is always 0.
-    """
-    for packet in container.demux() if others else container.demux(stream):
+def packets_of(container: Any, stream: Any) -> Iterator[Any]:
+    """The packets of a stream, and last the empty one that flushes its decoder."""
+    for packet in container.demux(stream):
         yield packet
-        if packet.stream.index == stream.index and not packet.size and packet.dts is None:
+        if not packet.size and packet.dts is None:
             return
 
 
