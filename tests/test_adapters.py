@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from gerund.datasets import load_dataset
-from gerund.datasets.text_list import read_class_map, side_of
+from gerund.datasets.class_maps import read_class_map
+from gerund.datasets.text_list import side_of
 from gerund.errors import DataError, GerundError, UsageError
 from gerund.manifest import labels_of, of_split
 from gerund.types import Clip
@@ -25,6 +27,7 @@ from layouts import (
     images,
     make_activitynet,
     make_boris,
+    make_csv,
     make_cvat,
     make_elan,
     make_frames,
@@ -37,6 +40,7 @@ from layouts import (
     make_ssv2,
     make_top5,
     make_top5_of_all,
+    make_ucf101,
     studio_task,
     touch,
     via_project,
@@ -138,6 +142,29 @@ def test_a_kinetics_video_in_full_length_is_cut_by_time(tmp_path: Path) -> None:
     assert spans(load_dataset(f"kinetics:{tmp_path}")) == [("whole.mp4", "waving", 2.0, 5.0), ("short.mp4", "waving", 0.0, None)]
 
 
+@pytest.mark.parametrize("given", ["", "annotations", "annotations/train.csv"])
+def test_annotations_may_lie_in_a_folder_of_their_own_beside_the_videos(tmp_path: Path, given: str) -> None:
+    """As the copies of the CVD Foundation do; a replacement for a broken file comes before that file."""
+    for side in ("train", "val"):
+        rows = [f"waving,{side}{number},5,15,{side}" for number in range(2)]
+        write(tmp_path / "annotations" / f"{side}.csv", "label,youtube_id,time_start,time_end,split", *rows, bom=False)
+        for number in range(2):
+            touch(tmp_path / side / f"{side}{number}_000005_000015.mp4")
+    touch(tmp_path / "replacement" / "replacement_for_corrupted_k400" / "train1_000005_000015.mp4")
+    folders = [clip.path.relative_to(tmp_path).parts[0] for clip in load_dataset(f"kinetics:{tmp_path / given}")]
+    assert folders == (["train", "replacement"] if given.endswith(".csv") else ["train", "replacement", "val", "val"])
+
+
+def test_activitynet_and_ssv2_files_may_lie_in_a_folder_of_their_own(tmp_path: Path) -> None:
+    for name, make in (("activitynet", make_activitynet), ("ssv2", make_ssv2)):
+        clips = load_dataset(make(tmp_path / name))
+        (tmp_path / name / "annotations").mkdir()
+        for file in (tmp_path / name).glob("*.json"):
+            file.rename(tmp_path / name / "annotations" / file.name)
+        assert load_dataset(f"{name}:{tmp_path / name}") == clips
+        assert load_dataset(f"{name}:{tmp_path / name / 'annotations'}") == clips
+
+
 def test_ssv2_labels_are_templates_without_brackets(tmp_path: Path) -> None:
     clips = load_dataset(make_ssv2(tmp_path))
     assert [(clip.path.name, clip.label, clip.split) for clip in clips] == [
@@ -202,6 +229,113 @@ def test_numbers_are_named_by_a_map_or_refused(tmp_path: Path) -> None:
         load_dataset(f"list:{tmp_path / 'data'}::nowhere.txt")
 
 
+NAMES = ("bottom", "left", "right")
+
+
+def numbered(folder: Path, names: dict[str, int], *, first: int | None, paths: str = "{}") -> dict[str, str | None]:
+    """What a list with these numbers means beside a map of NAMES that counts from `first` (None: no numbers): file -> label."""
+    for name in names:
+        touch(folder / paths.format(name))
+    write(folder / "classInd.txt", *(name if first is None else f"{i + first} {name}" for i, name in enumerate(NAMES)))
+    write(folder / "all.txt", *(f"{paths.format(name)} {number}" for name, number in names.items()))
+    return {clip.path.name: clip.label for clip in load_dataset(f"list:{folder / 'all.txt'}")}
+
+
+@pytest.mark.parametrize("first", [0, 1, None])
+@pytest.mark.parametrize("start", [0, 1])
+def test_paths_that_name_classes_tell_from_where_a_list_counts(tmp_path: Path, first: int | None, start: int) -> None:
+    for place in ("{}", "v/{}", "some/v_{}"):
+        names = {"left0.mp4": start + 1, "LEFT_2.mp4": start + 1}
+        assert set(numbered(tmp_path, names, first=first, paths=place).values()) == {"left"}
+    names = {"left/a.mp4": start + 1, "bottom/b.mp4": start, "right/x/left.mp4": start + 2}
+    assert numbered(tmp_path, names, first=first) == {"a.mp4": "left", "b.mp4": "bottom", "left.mp4": "right"}
+    assert numbered(tmp_path, {r"Left\c.mp4": start + 1}, first=first) == {r"Left\c.mp4": "left"}
+
+
+def test_the_first_and_the_last_number_tell_from_where_a_list_counts(tmp_path: Path) -> None:
+    assert numbered(tmp_path, {"x.mp4": 0, "y.mp4": 1}, first=1) == {"x.mp4": "bottom", "y.mp4": "left"}
+    assert numbered(tmp_path, {"x.mp4": 1, "y.mp4": 3}, first=1) == {"x.mp4": "bottom", "y.mp4": "right"}
+    assert numbered(tmp_path, {"x.mp4": 1, "y.mp4": 3}, first=0) == {"x.mp4": "bottom", "y.mp4": "right"}
+    assert numbered(tmp_path, {"x.mp4": 2, "y.mp4": 3}, first=None) == {"x.mp4": "left", "y.mp4": "right"}
+    with pytest.raises(DataError, match=r"all\.txt:2: the label is the number 3, which .*classInd\.txt does not name"):
+        numbered(tmp_path, {"x.mp4": 0, "y.mp4": 3}, first=1)
+
+
+def test_numbers_that_may_count_from_0_or_from_1_are_not_guessed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    question = (
+        r"all\.txt: do its numbers count from 0 or from 1\? .*classInd\.txt counts from 1 to 3, and no label is 0 or 3; write the"
+    )
+    with pytest.raises(DataError, match=question):
+        numbered(tmp_path, {"x.mp4": 1, "y.mp4": 2}, first=1)
+    assert numbered(tmp_path, {"x.mp4": 1, "y.mp4": 2}, first=0) == {"x.mp4": "left", "y.mp4": "right"}
+    assert "no label is 0; numbers are taken to count from 0 all the same" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("lines", "names"),
+    [
+        (["exercise 1", "exercise 2", "exercise 3"], {0: "exercise 1", 1: "exercise 2", 2: "exercise 3"}),
+        (["drill 2", "drill 0", "run 1"], {0: "drill 2", 1: "drill 0", 2: "run 1"}),
+        (["rest", "drill 1", "run 2"], {0: "rest", 1: "drill 1", 2: "run 2"}),
+        (["3 point shot", "7 meter throw"], {0: "3 point shot", 1: "7 meter throw"}),
+        (["2 hands", "1 hand", "1 hand up"], {0: "2 hands", 1: "1 hand", 2: "1 hand up"}),
+        (["kick,1", "throw,0"], {1: "kick", 0: "throw"}),
+        (["2: kick", "1: throw"], {2: "kick", 1: "throw"}),
+        (["id;name", "4;kick", "9;throw"], {4: "kick", 9: "throw"}),
+    ],
+)
+def test_numbers_in_names_are_no_numbering(tmp_path: Path, lines: list[str], names: dict[int, str]) -> None:
+    assert read_class_map(write(tmp_path / "classes.txt", *lines)) == names
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("classes.txt", "kick\nthrow\nkick\n", r"classes\.txt: 'kick' is the name of 2 classes"),
+        ("classes.txt", "\n\n", r"classes\.txt: the class map is empty"),
+        ("classes.json", '{"kick": 0, "throw": 0}', r"classes\.json: the number 0 has two names, 'kick' and 'throw'"),
+        ("classes.json", '{"' + "9" * 5000 + '": "a"}', r"classes\.json: .* is not a number and a name"),
+    ],
+)
+def test_class_maps_that_name_two_alike_are_refused(tmp_path: Path, name: str, text: str, words: str) -> None:
+    (tmp_path / name).write_text(text, "utf-8")
+    with pytest.raises(DataError, match=words):
+        read_class_map(tmp_path / name)
+
+
+def test_a_long_line_of_a_class_map_is_read_at_once(tmp_path: Path) -> None:
+    """200,000 spaces; a pattern that tries every way to part them would need days."""
+    lines = ["a" + " " * 200_000 + "b", "9" * 200_000 + "c", "d" + "9" * 200_000, "e"]
+    assert list(read_class_map(write(tmp_path / "classes.txt", *lines)).values()) == lines
+
+
+def test_a_line_that_begins_with_a_hash_names_a_file_if_that_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("#1 serve.mp4", "b.mp4"):
+        touch(tmp_path / name)
+    write(tmp_path / "all.txt", "# the first try", "#1 serve.mp4 serve", "b.mp4 lob", "#b.mp4 smash")
+    assert spans(load_dataset(f"list:{tmp_path / 'all.txt'}")) == [
+        ("#1 serve.mp4", "serve", 0.0, None),
+        ("b.mp4", "lob", 0.0, None),
+    ]
+    assert "all.txt: 1 lines that begin with # name no file that is there; they are taken for comments" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("written", [r"videos\a.mp4", r".\videos\a.mp4", "./videos/a.mp4", r"C:\x\videos\a.mp4", "a.mp4"])
+@pytest.mark.parametrize("line", ["{} wave", '"{}",wave', "{}\twave", "sep=;\n{};wave"])
+def test_lists_may_have_the_paths_of_windows(tmp_path: Path, written: str, line: str) -> None:
+    video = touch(tmp_path / "videos" / "a.mp4")
+    write(tmp_path / "all.txt", *line.format(written).split("\n"))
+    (clip,) = load_dataset(f"list:{tmp_path / 'all.txt'}")
+    assert (clip.path.resolve(), clip.label) == (video.resolve(), "wave")
+
+
+def test_a_video_list_with_numbers_before_the_label_is_refused(tmp_path: Path) -> None:
+    touch(tmp_path / "a.mp4")
+    write(tmp_path / "all.txt", "a.mp4 300 wave")
+    with pytest.raises(DataError, match=r"all\.txt:1: 'a\.mp4' has the number 300 before its label; expected 'path label'"):
+        load_dataset(f"list:{tmp_path / 'all.txt'}")
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -216,7 +350,7 @@ def test_numbers_are_named_by_a_map_or_refused(tmp_path: Path) -> None:
 )
 def test_class_maps_come_in_many_shapes(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text, "utf-8")
-    found = read_class_map(tmp_path / name)
+    found = read_class_map(tmp_path / name, {5, 6})
     assert (found[5], found[6]) == ("Wave é", "jump up")
 
 
@@ -277,6 +411,20 @@ def test_a_frame_count_cuts_a_folder_and_must_be_there(tmp_path: Path) -> None:
         load_dataset(f"frames:{tmp_path}")
     write(tmp_path / "val_rawframes.txt", "clip 2a 1 2 0")
     assert spans(load_dataset(f"frames:{tmp_path}"))[-1] == ("clip 2a", "jump up", 1 / 25, None)
+
+
+@pytest.mark.parametrize("name", ["v_left.0", "v.left", "clip 1", "a b 2", "x.mp4"])
+def test_names_of_frame_folders_may_hold_dots_and_numbers(tmp_path: Path, name: str) -> None:
+    images(tmp_path / "frames" / name, 3)
+    images(tmp_path / "frames" / "other", 3)
+    write(tmp_path / "classes.txt", "left", "right")
+    write(tmp_path / "list.txt", f"{name} 2 0", f"{name} 1 2 1", "other 3 1", f".\\{name} 1 0")
+    assert spans(load_dataset(f"frames:{tmp_path / 'list.txt'}")) == [
+        (name, "left", 0.0, 2 / 25),
+        (name, "right", 1 / 25, None),
+        ("other", "right", 0.0, None),
+        (name, "left", 0.0, 1 / 25),
+    ]
 
 
 def test_a_folder_without_frame_folders_is_refused(tmp_path: Path) -> None:
@@ -577,7 +725,7 @@ DAMAGED = [
     (changed(make_cvat, "task 1.xml", "<annotations>", "<annotation>"), r"task 1\.xml:\d+: not XML"),
     (changed(make_labelstudio, "export.json", "winken é", " "), r"task 5: the label is ' ', not a name"),
     (changed(make_labelstudio, "export.json", '"start": 11', '"start": null'), r"task 5: 'ranges': 'None' is not a number"),
-    (changed(make_labelstudio, "export.json", '"fps": 10', '"fps": "0.0"'), r"task 5: a framerate of 0"),
+    (changed(make_labelstudio, "export.json", '"fps": 10', '"fps": "0.0"'), r"task 5: field 'fps': a framerate of 0"),
     (changed(make_labelstudio, "export.json", '"annotations"', '"videoLabels"'), r"task 5: .* export as JSON, not JSON-MIN"),
     (changed(make_labelstudio, "export.json", "-1 ", "-3 "), r"export\.json: its video .* is not there \(looked for "),
 ]
@@ -590,38 +738,150 @@ def test_what_is_damaged_is_named(tmp_path: Path, maker: Callable[[Path], str], 
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("maker", "words"),
+    [
+        (
+            changed(make_activitynet, DATABASE, "1.5", "1e300"),
+            r"video 'id-1': field 'segment': '1e\+300' is more than 10,000,000",
+        ),
+        (changed(make_activitynet, DATABASE, "1.5", "-1"), r"video 'id-1': field 'segment': '-1' is not a number of at least 0"),
+        (changed(make_kinetics, "train.csv", ",10,20,", ",10,1e300,"), r"train\.csv:3: column 'time_end': '1e300' is more than"),
+        (
+            changed(make_kinetics, "train.csv", "riding a bike", "x" * 200_000),
+            r"train\.csv:2: a value of more than 131,072 letters",
+        ),
+        (changed(make_kinetics, "train.csv", '"zähne', '"zähne"'), r"train\.csv:3: a quote is not closed, or stands inside"),
+        (project(metadata={"a": {"vid": "1", "z": [3, 1e300], "av": {"2": "7"}}}), r"metadata 'a': field 'z': '1e\+300' is more"),
+        (changed(make_elan, "session 1.eaf", 'VALUE="1000"', 'VALUE="1e300"'), r"time slot 'ts1': '1e300' is more than"),
+        (boris(boris_row("o", "p", "eat", "POINT", 1e300, "a.mp4")), r"e\.csv:2: column 'Time': '1e\+300' is more than"),
+        (boris(boris_row("o", "p", "eat", "POINT", 1, "x" * 5000)), r"e\.csv: its video 'x+' is not there"),
+        (
+            changed(make_cvat, "task 1.xml", 'frame="10"', 'frame="1e300"'),
+            r"track '0': frame: '1e300' is more than 1,000,000,000",
+        ),
+        (changed(make_labelstudio, "export.json", '"fps": 10', '"fps": 1e-308'), r"task 5: field 'fps': a framerate of 1e-308"),
+        (changed(make_labelstudio, "export.json", '"start": 11', '"start": 1e300'), r"task 5: 'ranges': '1e\+300' is more than"),
+        (
+            changed(make_list_file, "all.csv", "wave é", "9" * 5000),
+            r"all\.csv:3: the label is a number of 5000 digits, not that of",
+        ),
+        (
+            changed(make_ucf101, "ucfTrainTestlist/trainlist01.txt", "BabyCrawling/", "x" * 5000 + "/"),
+            r"xx/v_.* listed but not there",
+        ),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_what_no_video_can_have_is_refused_where_it_comes_in(tmp_path: Path, maker: Callable[[Path], str], words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        load_dataset(maker(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("maker", "file", "words"),
+    [
+        (make_list, "kinetics_train_list.txt", r"train_list\.txt:2: not UTF-8 text \(byte 0xe9\); save it as UTF-8"),
+        (make_list, "label_map.txt", r"label_map\.txt:2: not UTF-8 text"),
+        (make_hmdb51, f"{SPLITS}/wave_test_split1.txt", r"split1\.txt:1: not UTF-8 text"),
+        (make_kinetics, "train.csv", r"train\.csv:3: not UTF-8 text"),
+        (make_ssv2, LABELS, r"labels\.json:\d: not UTF-8 text"),
+        (make_boris, "events.csv", r"events\.csv:2: not UTF-8 text"),
+        (make_csv, "clips.csv", r"clips\.csv:2: not UTF-8 text"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "latin-1"])
+def test_every_text_may_be_unicode_of_any_kind_and_nothing_else(
+    tmp_path: Path, maker: Callable[[Path], str], file: str, words: str, encoding: str
+) -> None:
+    data = maker(tmp_path)
+    before, text = load_dataset(data), (tmp_path / file).read_text("utf-8-sig")
+    (tmp_path / file).write_bytes(text.encode(encoding))
+    if encoding == "latin-1":
+        with pytest.raises(DataError, match=words):
+            load_dataset(data)
+    else:
+        assert load_dataset(data) == before
+
+
 TEXTS = (".txt", ".csv", ".json", ".eaf", ".xml", ".tsv")
 
 
 @pytest.mark.parametrize("maker", [m for makers in MAKERS.values() for m in makers], ids=lambda maker: maker.__name__)
 def test_damage_of_any_kind_is_an_error_of_ours_or_harmless(tmp_path: Path, maker: Callable[[Path], str]) -> None:
-    """Cut, other bytes, other values at random places: never anything but a DataError with a path in it."""
+    """Cut, other bytes, other values at random places: never anything but a DataError with a path in it, or clips a video can have."""
     data = maker(tmp_path)
     files = sorted(file for file in tmp_path.rglob("*") if file.suffix in TEXTS)
     rng = random.Random(maker.__name__)
-    for _ in range(30 if files else 0):
+    for _ in range(60 if files else 0):
         file = rng.choice(files)
         whole = file.read_bytes() or b"x"
-        place = rng.randrange(len(whole))
-        file.write_bytes(
-            rng.choice(
-                [
-                    whole[:place],
-                    whole[:place] + bytes([rng.randrange(256)]) + whole[place + 1 :],
-                    whole.replace(b"{", b"[", 1),
-                    whole.replace(
-                        rng.choice([b"1", b'"', b","]), rng.choice([b"-9", b"", b"null", b"1e999"]), rng.randrange(1, 5)
-                    ),
-                    b"",
-                ]
-            )
-        )
+        file.write_bytes(damaged(whole, rng))
         try:
-            load_dataset(data)
+            clips = load_dataset(data)
         except GerundError as error:
             assert isinstance(error, DataError), error
             assert str(tmp_path) in str(error) or "leaks" in str(error), error
+        else:
+            assert all(0 <= clip.start < (clip.end or 2e7) <= 2e7 for clip in clips)
         file.write_bytes(whole)
+
+
+VALUES = (
+    *(
+        b"-9",
+        b"",
+        b"null",
+        b"NaN",
+        b"1e999",
+        b"1e300",
+        b"1e-308",
+        b"-0.5",
+        b"9" * 5000,
+        b"x" * 5000,
+        b"x" * 140_000,
+        b"true",
+        b"[]",
+        b"{}",
+    ),
+    *(
+        rb"a\b",
+        b"../..",
+        b"http://[",
+        b"file:///",
+        b"%00",
+        b"\\u0000",
+        b"\\ud800",
+        b"\xff",
+        b"\0",
+        b'"',
+        b"'",
+        b";",
+        b"\t",
+        b"\n#",
+        b" " * 5000,
+    ),
+)
+
+
+def damaged(whole: bytes, rng: random.Random) -> bytes:
+    """A file with something wrong somewhere: cut off, one byte, one value, one mark, two lines swapped, or one line twice."""
+    place = rng.randrange(len(whole))
+    words = list(re.finditer(rb"[\w./#:-]+", whole)) or list(re.finditer(rb".", whole, re.DOTALL))
+    lines = whole.splitlines(keepends=True)
+    word, line = rng.choice(words), rng.randrange(len(lines))
+    return rng.choice(
+        [
+            whole[:place],
+            whole[:place] + bytes([rng.randrange(256)]) + whole[place + 1 :],
+            whole[: word.start()] + rng.choice(VALUES) + whole[word.end() :],
+            whole[: word.start()] + rng.choice(VALUES) + whole[word.end() :],
+            whole[: word.start()] + rng.choice(words)[0] + whole[word.end() :],
+            whole.replace(*rng.choice([(b"{", b"["), (b",", b";"), (b'"', b""), (b"<", b"<<"), (b" ", b"")]), 1),
+            b"".join([*lines[:line], lines[line], *lines[line:]]),
+            b"".join([*lines[:line], *lines[line + 1 :]]),
+        ]
+    )
 
 
 def test_json_that_is_too_deep_or_too_long_is_refused(tmp_path: Path) -> None:

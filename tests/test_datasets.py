@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
+import gerund
+from gerund import cli
 from gerund.datasets import DATASETS, load_dataset
 from gerund.errors import DataError, UsageError
-from gerund.manifest import group_of, labels_of, leaking_groups, of_split, write_manifest
+from gerund.inputs import expand
+from gerund.manifest import assign_splits, group_of, labels_of, leaking_groups, of_split, write_manifest
 from gerund.types import Clip
 from layouts import MAKERS, make_csv, make_folder, touch, write_ucf101
 
@@ -184,7 +187,66 @@ def test_a_numbered_split_of_data_without_one_is_refused(tmp_path: Path) -> None
         load_dataset(make_folder(tmp_path / "data"), split=2)
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".CSV"])
+def test_a_table_is_a_manifest_whatever_parts_its_columns(tmp_path: Path, suffix: str) -> None:
+    touch(tmp_path / "a.mp4")
+    (tmp_path / f"clips{suffix}").write_text("path\tlabel\na.mp4\twave\n")
+    assert load_dataset(tmp_path / f"clips{suffix}") == [Clip(path=tmp_path / "a.mp4", label="wave")]
+    assert expand([tmp_path / f"clips{suffix}"]) == [Clip(path=tmp_path / "a.mp4", label="wave")]
+
+
+# --- what cannot be split
+
+
+def test_index_lists_what_cannot_be_split_yet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One video with two classes: nothing to test on, but whether it was understood can be looked at."""
+    (tmp_path / "clips.csv").write_text("path,label,start,end\na.mp4,wave,0,2\na.mp4,jump,3,4\na.mp4,wave,5,6\n")
+    clips = load_dataset(tmp_path / "clips.csv")
+    assert gerund.index(tmp_path / "clips.csv", out=tmp_path / "out.csv") == clips
+    assert load_dataset(tmp_path / "out.csv") == clips
+    assert "Not split, and not yet to be trained on: class 'jump' has clips of one group only" in capsys.readouterr().err
+    assert cli.app.meta(["index", str(tmp_path / "clips.csv")]) == 0
+    table = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["class", "train", "val", "test", "no", "split"] in table
+    assert ["wave", "0", "0", "0", "2"] in table
+    with pytest.raises(DataError, match="class 'jump' has clips of one group only"):
+        assign_splits(clips)
+
+
+def test_index_lists_one_class_and_clips_without_a_label(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for text, words in (("path,label\na.mp4,wave\n", "only one class, 'wave'"), ("path\na.mp4\n", "a.mp4: no label")):
+        (tmp_path / "clips.csv").write_text(text)
+        assert cli.app.meta(["index", str(tmp_path / "clips.csv")]) == 0
+        out, err = capsys.readouterr()
+        assert words in err
+        assert ("(no label)" in out) is ("wave" not in out)
+
+
+# --- lists of videos
+
+
+def test_a_list_of_videos_is_read_like_other_lists(tmp_path: Path) -> None:
+    names = ("é 1.mp4", "#2.mp4", "b/c.mp4")
+    for name in names:
+        touch(tmp_path / name)
+    text = '# of today\r\né 1.mp4\r\n#2.mp4\r\n#b/c.mp4\r\n"b\\c.mp4"\r\n'
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        (tmp_path / "list.txt").write_bytes(text.encode(encoding))
+        assert [clip.path for clip in expand([tmp_path / "list.txt"])] == [tmp_path / name for name in names]
+    (tmp_path / "list.txt").write_bytes(text.encode("latin-1"))
+    with pytest.raises(DataError, match=r"list\.txt:2: not UTF-8 text \(byte 0xe9\); save it as UTF-8"):
+        expand([tmp_path / "list.txt"])
+
+
 # --- ucf101
+
+
+def test_the_lists_of_ucf101_may_have_the_paths_of_windows(tmp_path: Path) -> None:
+    write_ucf101(tmp_path)
+    before = load_dataset(f"ucf101:{tmp_path}")
+    for file in (tmp_path / "ucfTrainTestlist").iterdir():
+        file.write_text(".\\" + file.read_text().replace("\r\n", "\n").replace("/", "\\"))
+    assert load_dataset(f"ucf101:{tmp_path}") == before
 
 
 @pytest.mark.parametrize(("split", "groups"), [(None, {1, 2}), (1, {1, 2}), (2, {3, 4}), (3, {5, 6})])

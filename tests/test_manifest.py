@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -85,6 +86,69 @@ def test_a_spreadsheet_export_with_byte_order_mark_and_any_line_ends_is_read(tmp
     ]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path;label;split\na.mp4;wave, left;train\nb.mp4;jump;test\n",
+        "path\tlabel\tsplit\na.mp4\twave, left\ttrain\nb.mp4\tjump\ttest\n",
+        "sep=;\r\npath;label;split\r\na.mp4;wave, left;train\r\nb.mp4;jump;test\r\n",
+        '"sep=\t"\npath\tlabel\tsplit\na.mp4\twave, left\ttrain\nb.mp4\tjump\ttest\n',
+        'Path,LABEL , Split\na.mp4,"wave, left",train\nb.mp4,jump,test\n',
+        'path, label, split\na.mp4, "wave, left", train\nb.mp4, jump, test\n',
+        ',path,label,split\n0,a.mp4,"wave, left",train\n1,b.mp4,jump,test\n',
+        "\tpath\tlabel\tsplit\n0\ta.mp4\twave, left\ttrain\n1\tb.mp4\tjump\ttest\n",
+        'Unnamed: 0,Unnamed: 0.1,path,label,split\n0,0,a.mp4,"wave, left",train\n7,1,b.mp4,jump,test\n',
+        'path,label,split,,\na.mp4,"wave, left",train,,\n,,,,\nb.mp4,jump,test,,\n,,,,\n,,,,\n',
+        '\n  \n"path";"label";"split"\n"a.mp4";"wave, left";"train"\n"b.mp4";"jump";"test"\n\n',
+        'path,label,split\na.mp4,"wave, left",train,,\nb.mp4,jump,test,\n',
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_tables_are_read_as_spreadsheets_and_pandas_write_them(tmp_path: Path, text: str, encoding: str) -> None:
+    assert read_manifest(manifest(tmp_path, text, encoding)) == [
+        Clip(path=tmp_path / "a.mp4", label="wave, left", split="train"),
+        Clip(path=tmp_path / "b.mp4", label="jump", split="test"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("written", "there"),
+    [
+        (r"v\a.mp4", "v/a.mp4"),
+        (r".\v\a.mp4", "v/a.mp4"),
+        (r"v/w\a.mp4", "v/w/a.mp4"),
+        (r"C:\Users\me\v\a.mp4", "v/a.mp4"),
+        (r"\\server\share\v\a.mp4", "v/a.mp4"),
+        ("file:///D:/films/v/a%20b.mp4", "v/a b.mp4"),
+        ("v/a%20b.mp4", "v/a b.mp4"),
+        ("v/e\u0301.mp4", "v/\u00e9.mp4"),
+        ("v/\u00e9.mp4", "v/e\u0301.mp4"),
+    ],
+)
+def test_a_path_is_found_as_windows_and_others_write_it(tmp_path: Path, written: str, there: str) -> None:
+    (tmp_path / there).parent.mkdir(parents=True)
+    (tmp_path / there).touch()
+    (clip,) = read_manifest(manifest(tmp_path, f"path,label\n{written},x\n"))
+    assert clip.path.samefile(tmp_path / there)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a backslash parts folders there")
+def test_a_file_that_is_called_exactly_as_written_comes_first(tmp_path: Path) -> None:
+    for name in (r"v\a.mp4", "v/a.mp4", "b%20c.mp4", "b c.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    clips = read_manifest(manifest(tmp_path, "path\nv\\a.mp4\nb%20c.mp4\n"))
+    assert [clip.path for clip in clips] == [tmp_path / r"v\a.mp4", tmp_path / "b%20c.mp4"]
+
+
+def test_the_longest_part_of_a_path_of_another_machine_counts(tmp_path: Path) -> None:
+    for name in ("left/0.mp4", "right/0.mp4", "0.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    clips = read_manifest(manifest(tmp_path, "path\nD:\\v\\right\\0.mp4\nD:\\v\\left\\0.mp4\nD:\\v\\1.mp4\n"))
+    assert [clip.path for clip in clips] == [tmp_path / "right" / "0.mp4", tmp_path / "left" / "0.mp4", tmp_path / "D:/v/1.mp4"]
+
+
 def test_columns_that_are_missing_or_empty_have_their_defaults(tmp_path: Path) -> None:
     clips = read_manifest(manifest(tmp_path, "end,path,start,group\n,a.mp4,,\n2.5,b.mp4,1,p1\n"))
     assert clips == [Clip(path=tmp_path / "a.mp4"), Clip(path=tmp_path / "b.mp4", start=1.0, end=2.5, group="p1")]
@@ -99,13 +163,24 @@ def test_columns_that_are_missing_or_empty_have_their_defaults(tmp_path: Path) -
         ("path,label\n", r"clips\.csv: no rows below the header"),
         ("path,label\na.mp4,x\n,y\n", r"clips\.csv:3: column 'path': is empty"),
         ("path,label\na.mp4,x,y\n", r"clips\.csv:2: more values than columns; quote values that contain a comma"),
-        ("path,start\na.mp4,1\nb.mp4,soon\n", r"clips\.csv:3: column 'start': 'soon' is not a time in seconds"),
-        ("path,start\na.mp4,-1\n", r"clips\.csv:2: column 'start': '-1' is not a time in seconds"),
-        ("path,end\na.mp4,nan\n", r"clips\.csv:2: column 'end': 'nan' is not a time in seconds"),
-        ("path,end\na.mp4,inf\n", r"clips\.csv:2: column 'end': 'inf' is not a time in seconds"),
+        ("path,start\na.mp4,1\nb.mp4,soon\n", r"clips\.csv:3: column 'start': 'soon' is not a number of at least 0"),
+        ("path,start\na.mp4,-1\n", r"clips\.csv:2: column 'start': '-1' is not a number of at least 0"),
+        ("path,end\na.mp4,nan\n", r"clips\.csv:2: column 'end': 'nan' is not a number of at least 0"),
+        ("path,end\na.mp4,inf\n", r"clips\.csv:2: column 'end': 'inf' is not a number of at least 0"),
         ("path,start,end\na.mp4,2,2\n", r"clips\.csv:2: column 'end': 2 is not after start, 2"),
         ("path,split\na.mp4,dev\n", r"clips\.csv:2: column 'split': 'dev' is not one of train, val, test"),
-        ('path,label\na.mp4,"' + "x" * 200_000 + '"\n', r"clips\.csv:.*not readable as a UTF-8 CSV \(field larger"),
+        (
+            'path,label\na.mp4,"' + "x" * 200_000 + '"\n',
+            r"clips\.csv:2: a value of more than 131,072 letters; a quote is not closed",
+        ),
+        ("path,start,end\na.mp4,1e300,\n", r"clips\.csv:2: column 'start': '1e300' is more than 10,000,000"),
+        ("path,start,end\na.mp4,0,1_0\n", r"clips\.csv:2: column 'end': '1_0' is not a number"),
+        ("path,Path\na.mp4,b.mp4\n", r"clips\.csv:1: column 'path' is there twice"),
+        ("path,label,\na.mp4,x,y\n", r"clips\.csv:2: the value 'y' stands in a column without a name"),
+        ('path,label\na.mp4,x\nb.mp4,"y\nc.mp4,x\nd.mp4,y\n', r"clips\.csv:3: a quote is not closed"),
+        ('path,label\na.mp4,x\nb.mp4,"y\nc.mp4,"x\nd.mp4,y\n', r"clips\.csv:3: a quote is not closed"),
+        ('path,label\na.mp4,"x\nb.mp4,y"\nc.mp4,x\n', r"clips\.csv:2: column 'label': .* several lines; is a quote not closed\?"),
+        ("\0".join("path,label\na.mp4,x\n"), r"clips\.csv:1: not UTF-8 text \(every other byte is zero, as in UTF-16"),
     ],
 )
 def test_what_cannot_be_read_is_named_with_file_line_and_column(tmp_path: Path, text: str, words: str) -> None:
@@ -114,9 +189,9 @@ def test_what_cannot_be_read_is_named_with_file_line_and_column(tmp_path: Path, 
 
 
 def test_a_manifest_in_another_encoding_or_place_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"clips\.csv: not readable as a UTF-8 CSV"):
+    with pytest.raises(DataError, match=r"clips\.csv:2: not UTF-8 text \(byte 0xfc\); save it as UTF-8"):
         read_manifest(manifest(tmp_path, "path,label\na.mp4,grüßen\n", "latin-1"))
-    with pytest.raises(DataError, match=r"none\.csv: not readable as a UTF-8 CSV .*No such file"):
+    with pytest.raises(DataError, match=r"none\.csv: not readable \(No such file"):
         read_manifest(tmp_path / "none.csv")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from gerund.errors import DataError
 from gerund.listing import list_videos
 from gerund.manifest import read_manifest
+from gerund.texts import exists, named_file, read_lines
 from gerund.types import Clip
 from gerund.video import is_frame_folder, is_hidden
 
@@ -21,11 +22,11 @@ def expand(inputs: Sequence[str | Path]) -> list[Clip]:
 
 
 def expand_one(path: Path) -> list[Clip]:
-    if path.suffix.lower() == ".csv":
+    if path.suffix.lower() in (".csv", ".tsv"):
         return read_manifest(path)
     if path.is_file() and path.suffix.lower() in (".txt", ".list"):
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-        return [Clip(path=path.parent / line) for line in lines if line and not line.startswith("#")]
+        files = [(line, named_file(path.parent, line)) for _, line in read_lines(path)]
+        return [Clip(path=file) for line, file in files if exists(file) or not line.startswith("#")]
     if path.is_dir() and not is_frame_folder(path):
         listing = list_videos(path)
         if not listing.videos:

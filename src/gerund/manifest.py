@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
-import math
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -14,7 +12,8 @@ from pathlib import Path
 
 from gerund.errors import DataError, UsageError
 from gerund.files import whole
-from gerund.storage import read_text, url_of
+from gerund.storage import url_of
+from gerund.texts import named_file, number, read_table
 from gerund.types import Clip
 
 COLUMNS = ("path", "label", "start", "end", "split", "group")
@@ -25,24 +24,16 @@ TEST_SHARE = 0.2
 def read_manifest(path: Path) -> list[Clip]:
     """Clips of a CSV with the columns path, label and, if wanted, start, end (seconds), split, group.
 
-    The file and the videos may be at URLs. Relative paths count from the CSV's own folder. Raises DataError with file, line and
-    column for what cannot be read.
+    The file and the videos may be at URLs. The separator may be a comma, a semicolon or a tab. Relative paths count from the CSV's
+    own folder. Raises DataError with file, line and column for what cannot be read.
     """
-    try:
-        return clips_in(csv.DictReader(io.StringIO(read_text(path), newline="")), path)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: not readable as a UTF-8 CSV ({error})") from None
-
-
-def clips_in(reader: csv.DictReader[str], path: Path) -> list[Clip]:
-    """All rows of an open manifest; `path` is for relative paths and for errors."""
-    columns = reader.fieldnames or []
-    if "path" not in columns:
-        raise DataError(f"{path}:1: no column 'path' (found: {', '.join(columns) or 'nothing'}); {expected()}")
-    unknown = [column for column in columns if column not in COLUMNS]
+    table = read_table(path, COLUMNS)
+    if "path" not in table.columns:
+        raise DataError(f"{path}:1: no column 'path' (found: {', '.join(table.columns) or 'nothing'}); {expected()}")
+    unknown = [column for column in table.columns if column not in COLUMNS]
     if unknown:
         raise DataError(f"{path}:1: unknown column {unknown[0]!r}; {expected()}")
-    clips = [clip_of(row, path, reader.line_num) for row in reader]
+    clips = [clip_of(row, path, line) for line, row in table.rows]
     if not clips:
         raise DataError(f"{path}: no rows below the header")
     return clips
@@ -59,35 +50,26 @@ def clip_of(row: dict[str, str], manifest: Path, line: int) -> Clip:
         return DataError(f"{manifest}:{line}: column {column!r}: {problem}")
 
     def seconds(column: str) -> float | None:
-        value = (row.get(column) or "").strip()
-        if not value:
-            return None
-        try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
-        if not (math.isfinite(number) and number >= 0):
-            raise fail(column, f"{value!r} is not a time in seconds")
-        return number
+        return number(row[column], f"{manifest}:{line}: column {column!r}") if row.get(column) else None
 
-    values = {key: (value or "").strip() or None for key, value in row.items() if key is not None}
-    if None in row:
-        raise DataError(f"{manifest}:{line}: more values than columns; quote values that contain a comma")
-    if values["path"] is None:
+    broken = next((column for column in COLUMNS if column != "path" and set("\r\n") & set(row.get(column, ""))), None)
+    if broken:
+        raise fail(broken, "the value runs over several lines; is a quote not closed?")
+    if not row.get("path"):
         raise fail("path", "is empty")
     start, end = seconds("start") or 0.0, seconds("end")
     if end is not None and end <= start:
         raise fail("end", f"{end:g} is not after start, {start:g}")
-    if values.get("split") not in (None, *SPLITS):
-        raise fail("split", f"{values['split']!r} is not one of {', '.join(SPLITS)}")
-    video = Path(values["path"])
+    if row.get("split") and row["split"] not in SPLITS:
+        raise fail("split", f"{row['split']!r} is not one of {', '.join(SPLITS)}")
+    video = Path(row["path"])
     return Clip(
-        path=video if url_of(video) else manifest.parent / video,
-        label=values.get("label"),
+        path=video if url_of(video) and not row["path"].startswith("file:") else named_file(manifest.parent, row["path"]),
+        label=row.get("label") or None,
         start=start,
         end=end,
-        split=values.get("split"),
-        group=values.get("group"),
+        split=row.get("split") or None,
+        group=row.get("group") or None,
     )
 
 

@@ -406,12 +406,13 @@ def show_clips(clips: list[Clip], style: str) -> int:
     else:
         from gerund.manifest import SPLITS, labels_of
 
+        sides = [*SPLITS, *({None} & {clip.split for clip in clips})]
         counts = [
-            (label, *(str(sum(c.label == label and c.split == split for c in clips)) for split in SPLITS))
-            for label in labels_of(clips)
+            (label or "(no label)", *(str(sum(c.label == label and c.split == side for c in clips)) for side in sides))
+            for label in [*labels_of(clips), *({None} & {clip.label for clip in clips})]
         ]
-        totals = ("all", *(str(sum(clip.split == split for clip in clips)) for split in SPLITS))
-        print_table(("class", *SPLITS), [*counts, totals])
+        totals = ("all", *(str(sum(clip.split == side for clip in clips)) for side in sides))
+        print_table(("class", *(side or "no split" for side in sides)), [*counts, totals])
     return 0
 
 

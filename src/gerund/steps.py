@@ -12,7 +12,7 @@ from typing import Any, Literal
 from gerund.backbones import best_device, load_backbone, resolve_precision
 from gerund.cache import FeatureCache
 from gerund.datasets import load_dataset
-from gerund.errors import UsageError
+from gerund.errors import DataError, UsageError
 from gerund.features import Extraction, Extractor, calibrated, with_spans
 from gerund.manifest import assign_splits, write_manifest
 from gerund.places import default_cache
@@ -36,6 +36,8 @@ def index(
 ) -> list[Clip]:
     """List the clips of a data set with their labels, groups and splits, as `train` would use them.
 
+    Clips that cannot be split so (one video per class) are listed all the same, and a line says what `train` would refuse.
+
     Parameters
     ----------
     data
@@ -56,7 +58,10 @@ def index(
         CSV manifest to write.
     """
     clips = load_dataset(data, split=split, group_pattern=group_pattern, allow_leak=allow_leak, background=background)
-    clips, notes = assign_splits(clips, val=val, seed=seed)
+    try:
+        clips, notes = assign_splits(clips, val=val, seed=seed)
+    except DataError as error:
+        notes = [f"Not split, and not yet to be trained on: {error}."]
     for line in notes:
         note(line)
     if out is not None:

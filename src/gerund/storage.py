@@ -73,15 +73,14 @@ def fetch(url: str, target: Path) -> None:
         files.get_file(path, str(target))
 
 
-def read_text(path: Path) -> str:
-    """The UTF-8 text of a file here or at a URL."""
+def read_bytes(path: Path) -> bytes:
+    """What a file here or at a URL holds. Raises OSError when it cannot be read."""
     url = url_of(path)
     if url is None:
-        return path.read_text(encoding="utf-8-sig")
+        return path.read_bytes()
     try:
         with reaching():
             files, place = file_system(url)
-            data = files.cat_file(place)
+            return bytes(files.cat_file(place))
     except FileNotFoundError:
         raise DataError(f"{url}: no such file") from None
-    return str(data, "utf-8-sig")

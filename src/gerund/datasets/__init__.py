@@ -29,6 +29,7 @@ from gerund.datasets.background import with_background
 from gerund.errors import DataError, UsageError
 from gerund.manifest import leaking_groups
 from gerund.places import default_cache
+from gerund.texts import exists
 from gerund.types import Clip
 
 __all__ = ["DATASETS", "load_dataset"]
@@ -106,13 +107,13 @@ def load_by_name(data: str, split: int | None, *, allow_missing: bool) -> list[C
     elif data == "toy":
         name, rest = "toy", str(default_cache() / "toy")
     elif not colon or (name not in DATASETS and (len(name) == 1 or Path(data).exists())):  # C:\clips is a path, not a data set
-        name, rest = ("csv" if data.lower().endswith(".csv") else "folder"), data
+        name, rest = ("csv" if data.lower().endswith((".csv", ".tsv")) else "folder"), data
     if name not in DATASETS:
         raise UsageError(f"unknown data set {name!r} in {data!r}; choose one of {', '.join(DATASETS)}, or give a folder or a CSV")
     rest, _, classes = rest.partition("::") if name in CLASS_MAPS else (rest, "", "")
     path = Path(rest).expanduser()
     for each in (path, Path(classes).expanduser()) if classes else (path,):
-        if name != "toy" and "://" not in data and not each.exists():
+        if name != "toy" and "://" not in data and not exists(each):
             raise DataError(f"{each}: no such file or folder")
     if split is not None and name not in SPLIT_NUMBERS:
         raise UsageError(f"--split {split}: {name} data has no numbered splits; leave the option out")
@@ -125,7 +126,7 @@ def load_by_name(data: str, split: int | None, *, allow_missing: bool) -> list[C
 
 def check_complete(clips: Sequence[Clip], *, allow_missing: bool) -> None:
     """Raise DataError for clips whose file is not there; with `allow_missing` only when none is."""
-    missing = [clip.path for clip in clips if not clip.path.exists()]
+    missing = [clip.path for clip in clips if not exists(clip.path)]
     if missing and not (allow_missing and len(missing) < len(clips)):
         raise DataError(
             f"{missing[0]}: listed but not there ({len(missing)} of {len(clips)} clips missing); is the download complete?"

@@ -5,23 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gerund.datasets.files import by_stem, field, files_like, labelled, number, read_json, report_missing, tell_used
+from gerund.datasets.files import by_stem, field, files_like, folder_of_lists, home_of, labelled, report_missing, tell_used
 from gerund.errors import DataError
 from gerund.listing import list_videos
 from gerund.progress import note
+from gerund.texts import number, read_json
 from gerund.types import Clip
 
 SIDES = {"training": "train", "train": "train", "validation": "val", "val": "val", "testing": "test", "test": "test"}
 
 
 def load(path: Path, *, split: int | None = None) -> list[Clip]:
-    """One clip per segment; the videos, v_ID.mp4 or ID.mp4, may lie anywhere below the JSON file's folder.
+    """One clip per segment; the videos, v_ID.mp4 or ID.mp4, may lie anywhere below the JSON file's folder (`annotations`: the one above).
 
     Videos without annotations (the withheld test set) are left out, missing ones and empty segments counted and left out.
     """
     file = path if path.is_file() else database_in(path)
     database = field(read_json(file), "database", dict, file)
-    listing = list_videos(file.parent)
+    listing = list_videos(home_of(path if path.is_dir() else path.parent))
     videos = by_stem(listing)
     clips: list[Clip] = []
     missing, total, empty = [], 0, 0
@@ -46,7 +47,7 @@ def load(path: Path, *, split: int | None = None) -> list[Clip]:
 
 
 def database_in(folder: Path) -> Path:
-    found = files_like(folder, "*.json")
+    found = files_like(folder_of_lists(folder, "*.json") or folder, "*.json")
     if len(found) != 1:
         raise DataError(f"{folder}: {len(found)} JSON files in this folder; name the one with the 'database'")
     return found[0]

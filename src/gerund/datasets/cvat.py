@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from gerund.datasets.files import ACTION_NAMES, annotation_files, attribute, find_video, labelled, number, read_xml
+from gerund.datasets.files import ACTION_NAMES, annotation_files, attribute, find_video, frame_number, labelled, rate, read_xml
 from gerund.errors import DataError, VideoError
 from gerund.types import Clip
 from gerund.video import probe
@@ -53,26 +53,19 @@ def labelled_frames(document: ET.Element, task: str | None, file: Path) -> dict[
         for shape in track:
             if "frame" in shape.attrib and shape.get("outside") != "1":
                 label = action_of(shape) or attribute(track, "label", where)
-                frames[label, str(index)].add(whole(attribute(shape, "frame", where), f"{where}: frame"))
+                frames[label, str(index)].add(frame_number(attribute(shape, "frame", where), f"{where}: frame"))
     for image in document.iter("image"):
         if task is not None and image.get("task_id") != task:
             continue
         where = f"{file}: image {image.get('id')!r}"
         for tag in image.findall("tag"):
-            frames[attribute(tag, "label", where), "tags"].add(whole(attribute(image, "id", where), where))
+            frames[attribute(tag, "label", where), "tags"].add(frame_number(attribute(image, "id", where), where))
     return frames
 
 
 def action_of(shape: ET.Element) -> str | None:
     found = (each.text for each in shape.findall("attribute") if (each.get("name") or "").strip().lower() in ACTION_NAMES)
     return next((text.strip() for text in found if text and text.strip()), None)
-
-
-def whole(text: str, where: str) -> int:
-    found = number(text, where)
-    if found != int(found):
-        raise DataError(f"{where}: {text!r} is not a frame number")
-    return int(found)
 
 
 def runs(numbers: list[int], step: int) -> Iterator[tuple[int, int]]:
@@ -87,7 +80,7 @@ def runs(numbers: list[int], step: int) -> Iterator[tuple[int, int]]:
 
 
 def frame_step(task: ET.Element) -> int:
-    match = re.search(r"step\s*=\s*(\d+)", task.findtext("frame_filter") or "")
+    match = re.search(r"step\s*=\s*([0-9]{1,9})", task.findtext("frame_filter") or "")
     return max(1, int(match[1])) if match else 1
 
 
@@ -98,4 +91,4 @@ def frame_rate(video: Path, file: Path) -> float:
         raise DataError(f"{file}: its frame numbers need the rate of the video; {error}") from None
     if not fps:
         raise DataError(f"{file}: its frame numbers need the rate of the video, which {video} does not tell")
-    return fps
+    return rate(fps, f"{file}: {video}")

@@ -1,9 +1,7 @@
-"""What adapters share: text, JSON and XML read with errors that name file and line, and the videos they speak of found."""
+"""What adapters share: XML read and fields checked with errors that name the file, and the videos they speak of found."""
 
 from __future__ import annotations
 
-import json
-import math
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
@@ -14,6 +12,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from gerund.errors import DataError
 from gerund.listing import Listing, Reason
 from gerund.progress import note
+from gerund.texts import exists, named_file, number, read_text
 from gerund.types import Clip
 from gerund.video import is_hidden, is_video
 
@@ -23,29 +22,12 @@ ACTION_NAMES = frozenset("action actions activity activities behavior behaviour 
 IMAGES = Reason("folder of images", "folders of images")
 SAME_NAME = Reason("video with the name of another", "videos with the name of another")
 NOT_USED = Reason("video that the lists do not use", "videos that the lists do not use")
+LISTS = frozenset("annotation annotations label labels list lists split splits csv json".split())
+"""How a folder with annotation files is called that lies beside the videos."""
+MOST_FRAMES = 1e9
+SLOWEST, FASTEST = 0.001, 100_000
 
 KINDS = {dict: "an object", list: "a list", str: "a text", str | int: "a text or a number"}
-
-
-def read_text(path: Path) -> str:
-    """A UTF-8 text, with or without a byte order mark. Raises DataError with the line that is not UTF-8."""
-    try:
-        data = path.read_bytes()
-        return data.decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{path}: not readable ({error.strerror})") from None
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path}:{line}: not UTF-8 text (byte {data[error.start]:#x}); save it as UTF-8") from None
-
-
-def read_json(path: Path) -> Any:
-    try:
-        return json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{error.lineno}: not JSON ({error.msg})") from None
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not JSON that can be read ({error})") from None
 
 
 class PlainTree(ET.TreeBuilder):
@@ -63,6 +45,8 @@ def read_xml(path: Path, root: str) -> ET.Element:
     except OSError as error:
         raise DataError(f"{path}: not readable ({error.strerror})") from None
     except ET.ParseError as error:
+        if not re.match(rb"[^>]*encoding", path.read_bytes()):
+            read_text(path)  # which says it where the text is not UTF-8
         raise DataError(f"{path}:{error.position[0]}: not XML ({error})") from None
     except (LookupError, ValueError, DataError) as error:
         raise DataError(f"{path}: not XML that can be read ({error})") from None
@@ -89,14 +73,18 @@ def attribute(element: ET.Element, name: str, where: object) -> str:
     return value
 
 
-def number(value: Any, where: object) -> float:
-    """A finite number, 0 or more; seconds or frames."""
-    try:
-        found = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError, OverflowError):
-        found = math.nan
-    if not (math.isfinite(found) and found >= 0):
-        raise DataError(f"{where}: {str(value)[:40]!r} is not a number of at least 0")
+def frame_number(value: Any, where: object) -> int:
+    """A whole number of at least 0."""
+    found = number(value, where, most=MOST_FRAMES)
+    if found != int(found):
+        raise DataError(f"{where}: {str(value)[:40]!r} is not a frame number")
+    return int(found)
+
+
+def rate(value: Any, where: object) -> float:
+    """Frames per second that a video can have."""
+    if not SLOWEST <= (found := number(value, where)) <= FASTEST:
+        raise DataError(f"{where}: a framerate of {value}; frames per second lie between {SLOWEST:g} and {FASTEST:,}")
     return found
 
 
@@ -119,15 +107,21 @@ def annotation_files(path: Path, *suffixes: str) -> list[Path]:
     return found
 
 
-def local_path(name: str) -> PurePosixPath:
-    """The path in what a tool wrote down: a plain path, a Windows path, a file:, http: or storage address."""
-    if re.match(r"[A-Za-z]:[\\/]", name):
-        return PurePosixPath(name.replace("\\", "/"))
-    parts = urlsplit(name) if re.match(r"[a-z][a-z0-9+.-]+:|.*/local-files/\?", name) else None
-    if parts is None:
-        return PurePosixPath(name if "/" in name else name.replace("\\", "/"))
+def local_name(name: str) -> str:
+    """The path in what a tool wrote down: the path of a file:, http: or storage address, or else what is written."""
+    if re.match(r"[A-Za-z]:[\\/]", name) or not re.match(r"[a-z][a-z0-9+.-]+:|.*/local-files/\?", name):
+        return name
+    try:
+        parts = urlsplit(name)
+    except ValueError:
+        return name
     stored = parse_qs(parts.query).get("d")
-    return PurePosixPath(stored[0] if stored else unquote(parts.path))
+    return stored[0] if stored else unquote(parts.path)
+
+
+def last_part(name: str) -> str:
+    """The file's own name in what a tool wrote down, whichever slashes it has."""
+    return PurePosixPath(local_name(name).replace("\\", "/")).name
 
 
 def find_video(annotation: Path, names: Iterable[str | None]) -> Path:
@@ -138,15 +132,25 @@ def find_video(annotation: Path, names: Iterable[str | None]) -> Path:
     named = [name.strip() for name in names if name and name.strip()]
     if not named:
         raise DataError(f"{annotation}: names no video")
-    tried: list[Path] = []
-    for name in named:
-        path = local_path(name)
-        for candidate in (annotation.parent / path, annotation.parent / path.name):
-            if path.name and is_video(candidate):
-                return candidate
-            tried.append(candidate)
-    looked = ", ".join(dict.fromkeys(str(candidate) for candidate in tried))
+    if found := video_beside(annotation, named):
+        return found
+    looked = ", ".join(dict.fromkeys(str(place) for name in named for place in places_of(annotation, name)))
     raise DataError(f"{annotation}: its video {named[0]!r} is not there (looked for {looked}); put it beside the annotation file")
+
+
+def video_beside(annotation: Path, names: Iterable[str | None]) -> Path | None:
+    """The first of some names' videos that is there."""
+    return next((place for name in names if name for place in places_of(annotation, name.strip()) if there(place)), None)
+
+
+def places_of(annotation: Path, name: str) -> list[Path]:
+    """Where the video may be that an annotation file calls so."""
+    return [named_file(annotation.parent, text) for text in (local_name(name), last_part(name))] if last_part(name) else []
+
+
+def there(path: Path) -> bool:
+    """Whether a path as somebody wrote it is a video; the system takes some for no path at all."""
+    return exists(path) and is_video(path)
 
 
 def by_stem(listing: Listing) -> dict[str, Path]:
@@ -182,3 +186,14 @@ def first_folder(path: Path, pattern: str) -> Path | None:
     """The folder itself, or the first one up to two levels below it, that holds a file of this pattern."""
     below = sorted(each for depth in ("*", "*/*") for each in path.glob(depth) if each.is_dir())
     return next((folder for folder in (path, *below) if files_like(folder, pattern)), None)
+
+
+def folder_of_lists(path: Path, pattern: str) -> Path | None:
+    """The folder itself, or else one in it, that holds a file of this pattern; one called annotations and the like comes first."""
+    below = sorted((each for each in path.iterdir() if each.is_dir()), key=lambda each: (each.name.lower() not in LISTS, each))
+    return next((folder for folder in (path, *below) if files_like(folder, pattern)), None)
+
+
+def home_of(folder: Path) -> Path:
+    """The folder whose videos the annotation files of a folder speak of: that one, or the one above `annotations` and the like."""
+    return folder.absolute().parent if folder.absolute().name.lower() in LISTS else folder

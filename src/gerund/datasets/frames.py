@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from gerund.datasets import folder
-from gerund.datasets.text_list import Row, lists_in, load_lists, roots
+from gerund.datasets.files import there
+from gerund.datasets.text_list import Row, lists_in, load_lists
 from gerund.errors import DataError
+from gerund.texts import exists, named_file
 from gerund.types import Clip
-from gerund.video import FRAME_FOLDER_FPS, frame_images, is_frame_folder
+from gerund.video import FRAME_FOLDER_FPS, frame_images
 
 
 def load(path: Path, *, split: int | None = None, classes: Path | None = None) -> list[Clip]:
@@ -22,13 +25,14 @@ def load(path: Path, *, split: int | None = None, classes: Path | None = None) -
     return folder.clips_below(path, images_only=True)
 
 
-def in_a_root(file: Path, text: str) -> bool:
-    return any((root / text).is_dir() for root in roots(file))
+def in_a_root(folders: Sequence[Path], text: str) -> bool:
+    places = (named_file(folder, text) for folder in folders)
+    return any(exists(place) and place.is_dir() for place in places)
 
 
 def frame_clip(path: Path, row: Row, where: str) -> Clip | None:
     """The listed images of a folder; None when there is no such folder."""
-    if not is_frame_folder(path):
+    if not there(path) or not path.is_dir():
         return None
     present = len(frame_images(path))
     offset, count = (0, 0, *(row.counts or (present,)))[-2:]

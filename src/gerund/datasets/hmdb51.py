@@ -6,11 +6,12 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from gerund.datasets.files import by_stem, files_like, first_folder, read_text, report_missing, tell_used
+from gerund.datasets.files import by_stem, files_like, first_folder, last_part, report_missing, tell_used
 from gerund.errors import DataError, UsageError
 from gerund.listing import list_videos
 from gerund.manifest import leaking_groups
 from gerund.progress import note
+from gerund.texts import read_lines
 from gerund.types import Clip
 
 SPLITS = (1, 2, 3)
@@ -35,7 +36,7 @@ def load(path: Path, *, split: int | None = None) -> list[Clip]:
     for file in files_like(lists, f"*_test_split{split}.txt"):
         label = file.name.removesuffix(f"_test_split{split}.txt")
         for name, side in listed(file):
-            stem = Path(name).stem
+            stem = Path(last_part(name)).stem
             if stem in videos and side:
                 clips.append(Clip(path=videos[stem], label=label, split=side, group=group_of(stem, label)))
             elif side:
@@ -48,12 +49,10 @@ def load(path: Path, *, split: int | None = None) -> list[Clip]:
 def listed(file: Path) -> list[tuple[str, str | None]]:
     """File names of a split file with their sides: train, test, or None for unused."""
     found = []
-    for number, line in enumerate(read_text(file).splitlines(), start=1):
+    for number, line in read_lines(file):
         parts = line.rsplit(None, 1)
-        if not parts:
-            continue
         if len(parts) != 2 or parts[1] not in SIDES:
-            raise DataError(f"{file}:{number}: {line.strip()!r} is not a file name and 0, 1 or 2")
+            raise DataError(f"{file}:{number}: {line[:80]!r} is not a file name and 0, 1 or 2")
         found.append((parts[0].strip(), SIDES[parts[1]]))
     return found
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gerund.datasets.files import by_stem, files_like, number, read_text, report_missing, tell_used
+from gerund.datasets.files import by_stem, files_like, folder_of_lists, home_of, report_missing, tell_used
 from gerund.errors import DataError, VideoError
 from gerund.listing import list_videos
 from gerund.progress import note
+from gerund.texts import number, read_table
 from gerund.types import Clip
 from gerund.video import probe
 
@@ -33,17 +32,17 @@ class Row:
 
 
 def load(path: Path, *, split: int | None = None) -> list[Clip]:
-    """Clips of one official CSV, or of all in a folder; the videos may lie anywhere below that folder.
+    """Clips of one official CSV, or of all in a folder or its folder `annotations`; the videos may lie anywhere below that folder.
 
     A video is called ID_000010_000020.mp4 (the segment's seconds) or ID.mp4; the latter may be the segment or the whole video.
     Missing videos are counted and left out. A group is one YouTube video.
     """
-    folder = path if path.is_dir() else path.parent
+    folder = (folder_of_lists(path, "*.csv") or path) if path.is_dir() else path.parent
     files = files_like(folder, "*.csv") if path.is_dir() else [path]
     if not files:
         raise DataError(f"{path}: no official CSV file ({','.join(COLUMNS)}) in this folder")
     rows = list(dict.fromkeys(row for file in files for row in rows_of(file)))
-    listing = list_videos(folder)
+    listing = list_videos(home_of(path if path.is_dir() else folder))
     videos = by_stem(listing)
     clips, missing = [], []
     for row in rows:
@@ -59,28 +58,27 @@ def load(path: Path, *, split: int | None = None) -> list[Clip]:
 
 
 def rows_of(file: Path) -> Iterator[Row]:
-    reader = csv.DictReader(io.StringIO(read_text(file), newline=""))
-    columns = reader.fieldnames or []
-    absent = [column for column in COLUMNS if column not in columns]
+    table = read_table(file, COLUMNS)
+    absent = [column for column in COLUMNS if column not in table.columns]
     if absent == ["label"]:
         note(f"{file}: has no labels (a withheld test set); left out.")
         return
     if absent:
         raise DataError(
-            f"{file}:1: no column {absent[0]!r} (found: {', '.join(columns) or 'nothing'}); expected {','.join(COLUMNS)}"
+            f"{file}:1: no column {absent[0]!r} (found: {', '.join(table.columns) or 'nothing'}); expected {','.join(COLUMNS)}"
         )
-    for values in reader:
-        where = f"{file}:{reader.line_num}"
-        label, video = (values["label"] or "").strip(), (values["youtube_id"] or "").strip()
-        if not label or not video:
-            raise DataError(f"{where}: column {'youtube_id' if label else 'label'!r} is empty")
-        side = (values["split"] or "").strip().lower()
+    for line, values in table.rows:
+        where = f"{file}:{line}"
+        empty = next((column for column in COLUMNS if not values.get(column)), None)
+        if empty:
+            raise DataError(f"{where}: column {empty!r} is empty")
+        side = values["split"].lower()
         if side not in SIDES:
             raise DataError(f"{where}: column 'split': {values['split']!r} is not one of {', '.join(SIDES)}")
         start, end = (number(values[column], f"{where}: column {column!r}") for column in ("time_start", "time_end"))
         if end <= start:
             raise DataError(f"{where}: column 'time_end': {end:g} is not after time_start, {start:g}")
-        yield Row(label=label, youtube_id=video, start=start, end=end, split=SIDES[side])
+        yield Row(label=values["label"], youtube_id=values["youtube_id"], start=start, end=end, split=SIDES[side])
 
 
 def clip_of(row: Row, path: Path) -> Clip:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from gerund.datasets.cvat import frame_rate
-from gerund.datasets.files import annotation_files, field, find_video, labelled, local_path, number, read_json, read_xml
+from gerund.datasets.files import MOST_FRAMES, annotation_files, field, find_video, labelled, last_part, rate, read_xml
 from gerund.errors import DataError
 from gerund.progress import note
+from gerund.texts import number, read_json
 from gerund.types import Clip
 from gerund.video import VIDEO_SUFFIXES
 
@@ -66,11 +67,10 @@ def task_clips(task: dict[str, Any], results: list[dict[str, Any]], file: Path, 
         spans: list[tuple[float, float | None]] = []
         if "ranges" in value:
             fps = fps or rate_of(data, video, file, where)
-            if fps == 0:
-                raise DataError(f"{where}: a framerate of 0")
             for each in field(value, "ranges", list, where):
                 first, last = (
-                    number(each.get(k) if isinstance(each, dict) else None, f"{where}: 'ranges'") for k in ("start", "end")
+                    number(each.get(k) if isinstance(each, dict) else None, f"{where}: 'ranges'", most=MOST_FRAMES)
+                    for k in ("start", "end")
                 )
                 spans.append((round(max(0.0, first - 1) / fps, 3), round(last / fps, 3)))
         elif "start" in value and "end" in value:
@@ -87,20 +87,20 @@ def task_clips(task: dict[str, Any], results: list[dict[str, Any]], file: Path, 
 def video_names(data: dict[str, Any]) -> list[str]:
     """What the task's data say about its video, and the names without the mark of an upload."""
     texts = [value for value in data.values() if isinstance(value, str)]
-    named = [text for text in texts if local_path(text).suffix.lower() in VIDEO_SUFFIXES]
-    return named + [UPLOAD.sub("", local_path(text).name) for text in named]
+    named = [text for text in texts if Path(last_part(text)).suffix.lower() in VIDEO_SUFFIXES]
+    return named + [UPLOAD.sub("", last_part(text)) for text in named]
 
 
 def rate_of(data: dict[str, Any], video: Path, file: Path, where: str) -> float:
     """Frames per second that the labels of a task count in."""
     for key in RATES:
         if data.get(key):
-            return number(data[key], f"{where}: field {key!r}")
+            return rate(data[key], f"{where}: field {key!r}")
     config = file.with_name(CONFIG)
     if config.is_file():
         for tag in read_xml(config, "View").iter("Video"):
-            if re.fullmatch(r"[\d.]+", rate := tag.get("framerate") or tag.get("frameRate") or "24"):
-                return number(rate, f"{config}: framerate")
+            if re.fullmatch(r"[\d.]+", told := tag.get("framerate") or tag.get("frameRate") or "24"):
+                return rate(told, f"{config}: framerate")
     note(
         f"{where}: frame numbers are taken at the video's own rate; if the Video tag had another framerate (24 when it had none), "
         f"put the labelling config beside the export as {CONFIG}."

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gerund.datasets.files import by_stem, field, files_like, read_json, report_missing, tell_used
+from gerund.datasets.files import by_stem, field, files_like, home_of, report_missing, tell_used
 from gerund.errors import DataError
 from gerund.listing import list_videos
+from gerund.texts import read_json
 from gerund.types import Clip
 
 FILES = {"train": ("*train.json", "train"), "validation": ("*validation.json", "val")}
@@ -18,7 +19,7 @@ def load(path: Path, *, split: int | None = None) -> list[Clip]:
     JSON files and videos (ID.webm) may lie anywhere below `path`. The published test set has no labels and is left out.
     """
     names = field({"labels": read_json(only(path, "*labels.json"))}, "labels", dict, only(path, "*labels.json"))
-    listing = list_videos(path)
+    listing = list_videos(home_of(path))
     videos = by_stem(listing)
     clips, missing = [], []
     for pattern, side in FILES.values():

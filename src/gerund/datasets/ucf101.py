@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from gerund.datasets.files import read_text, tell_used
+from gerund.datasets.files import tell_used
 from gerund.errors import DataError, UsageError
 from gerund.listing import list_videos
+from gerund.texts import named_file, read_lines, read_table
 from gerund.types import Clip
 
 SPLITS = (1, 2, 3)
@@ -44,7 +43,7 @@ def listed_clips(path: Path, split: int | None) -> list[Clip]:
         if not folder.is_dir():
             raise DataError(f"{folder}: missing; {path} must hold the folders UCF-101 and ucfTrainTestlist as published")
     return [
-        Clip(path=videos / name, label=name.parts[0], split=side, group=group)
+        Clip(path=videos / name, label=name.parent.name, split=side, group=group)
         for side in ("train", "test")
         for name, group in listed(lists / f"{side}list{split:02d}.txt")
     ]
@@ -61,7 +60,9 @@ def load_top5(path: Path, *, split: int | None = None) -> list[Clip]:
     if split not in (None, 1):
         raise UsageError(f"--split {split}: the sample {sample} is split 1; the others need the whole UCF-101")
     clips = [
-        Clip(path=sample / side / name, label=label, split=side, group=group_of(Path(name), str(sample / f"{side}.csv")))
+        Clip(
+            path=named_file(sample / side, name), label=label, split=side, group=group_of(Path(name), str(sample / f"{side}.csv"))
+        )
         for side in ("train", "test")
         for name, label in sample_rows(sample / f"{side}.csv")
     ]
@@ -72,17 +73,13 @@ def sample_rows(path: Path) -> list[tuple[str, str]]:
     """(file name, label) of a CSV with the columns video_name and tag."""
     if not path.is_file():
         raise DataError(f"{path}: missing; it is part of the published sample")
-    reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
-    if not {"video_name", "tag"} <= set(reader.fieldnames or ()):
-        raise DataError(
-            f"{path}:1: expected the columns video_name and tag, found {', '.join(reader.fieldnames or ()) or 'nothing'}"
-        )
+    table = read_table(path, ("video_name", "tag"))
+    if not {"video_name", "tag"} <= set(table.columns):
+        raise DataError(f"{path}:1: expected the columns video_name and tag, found {', '.join(table.columns) or 'nothing'}")
     rows = []
-    for row in reader:
-        if not row["video_name"] or row["tag"] not in TOP5:
-            raise DataError(
-                f"{path}:{reader.line_num}: {row['tag']!r} is not one of {', '.join(sorted(TOP5))}, or the name is empty"
-            )
+    for line, row in table.rows:
+        if not row.get("video_name") or row.get("tag") not in TOP5:
+            raise DataError(f"{path}:{line}: {row.get('tag')!r} is not one of {', '.join(sorted(TOP5))}, or the name is empty")
         rows.append((row["video_name"], row["tag"]))
     return rows
 
@@ -91,12 +88,10 @@ def listed(path: Path) -> list[tuple[Path, str]]:
     """The files that a list names, with their groups; train lists have a class number behind each, test lists do not."""
     if not path.is_file():
         raise DataError(f"{path}: missing; it is part of the published ucfTrainTestlist")
-    names = [
-        (i, Path(*line.split()[0].split("/"))) for i, line in enumerate(read_text(path).splitlines(), start=1) if line.strip()
-    ]
+    names = [(line, Path(PurePosixPath(text.split()[0].replace("\\", "/")))) for line, text in read_lines(path)]
     if not names:
         raise DataError(f"{path}: the list is empty")
-    return [(name, group_of(name, f"{path}:{i}")) for i, name in names]
+    return [(name, group_of(name, f"{path}:{line}")) for line, name in names]
 
 
 def group_of(name: Path, where: str) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gerund.datasets.files import ACTION_NAMES, annotation_files, field, find_video, labelled, number, read_json
+from gerund.datasets.files import ACTION_NAMES, annotation_files, field, find_video, labelled
 from gerund.errors import DataError
+from gerund.texts import number, read_json
 from gerund.types import Clip
 
 
