@@ -2,116 +2,188 @@
 
 from __future__ import annotations
 
-import csv
+import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from gerund.datasets.files import annotation_files, find_video, labelled, number, read_text
+from gerund.datasets.files import annotation_files, find_video, labelled
 from gerund.errors import DataError
+from gerund.texts import LONGEST, key, number, read_table, read_text
 from gerund.types import Clip
 
-MEDIA = ("Media file name", "Media file path", "Media file", "Source")
+MEDIA = ("Media file name", "Media file path", "Media file")
 KIND = ("Behavior type", "Status")
+OFFSET = ("Time offset (s)", "Time offset")
+LENGTHS = ("Media duration (s)", "Media duration")
+NO_FILE = ("", "na", "not found", "none")
+"""What BORIS writes in the column of the media file where it found none, as for events at 0 s before version 8.9.17."""
+COLUMNS = (*MEDIA, *KIND, *OFFSET, *LENGTHS, "Source", "Observation id", "Subject", "Behavior", "Time", "Start (s)", "Stop (s)")
 POINT_SECONDS = 1.0
 """A point event has no length: its clip is this long, with the event in the middle."""
+SLACK = 0.01
+"""Seconds by which rounding may put an event before the start of its video."""
 
-Row = dict[str, str]
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of a table: where it stands, its values, and those of the lines above the header."""
+
+    where: str
+    values: dict[str, str]
+
+    def get(self, columns: Sequence[str]) -> str:
+        return next((self.values[column] for column in columns if self.values.get(column)), "")
+
+    def need(self, *columns: str) -> str:
+        if not (found := self.get(columns)):
+            raise DataError(f"{self.where}: column {columns[0]!r} is missing or empty")
+        return found
+
+    def seconds(self, column: str) -> float:
+        return number(self.need(column), f"{self.where}: column {column!r}", least=-LONGEST)
 
 
 def load(path: Path, *, split: int | None = None) -> list[Clip]:
-    """One clip per state event (a START and its STOP, or a row with both) and per point event of a table, or all in a folder."""
+    """One clip per state event (a START and its STOP, or a row with both) and per point event of a table, or all in a folder.
+
+    BORIS adds the observation's time offset to its times; here it is taken off. The times of an observation over several files run
+    on from one to the next; the lengths of the files in the table tell where each begins.
+    """
     return [clip for file in annotation_files(path, ".csv", ".tsv") for clip in clips_of(file)]
 
 
 def clips_of(file: Path) -> list[Clip]:
-    rows = list(event_rows(file))
+    rows, aggregate = event_rows(file)
+    several_files(rows)
     clips = []
-    for line, row, start, end in aggregated(rows, file) if "Start (s)" in rows[0][1] else paired(rows, file):
-        video = find_video(file, [media_name(value(row, MEDIA, file, line))])
-        clips.append(labelled(video, value(row, ("Behavior",), file, line), start, end, f"{file}:{line}"))
-    several_files(rows, file)
+    for row, start, end in aggregated(rows) if aggregate else paired(rows):
+        for name, first, last in in_files(row, start, end):
+            clips.append(labelled(find_video(file, [name]), row.need("Behavior"), first, last, row.where))
     return clips
 
 
-def event_rows(file: Path) -> Iterator[tuple[int, Row]]:
-    """Line number and values of every event; older versions write lines about the observation above the header."""
-    lines = read_text(file).replace("\r\n", "\n").split("\n")
-    head = next((i for i, line in enumerate(lines) if "Behavior" in line and ("Time" in line or "Start (s)" in line)), None)
+def event_rows(file: Path) -> tuple[list[Row], bool]:
+    """Every event, and whether the table is aggregated; older versions write lines about the observation above the header."""
+    text = read_text(file)
+    lines = re.split(r"\r\n?|\n", text)
+    wanted = (key("Time"), key("Start (s)"))
+    cells = [[key(cell.strip(' "')) for cell in re.split(r"[\t,;]", line)] for line in lines]
+    head = next((i for i, row in enumerate(cells) if key("Behavior") in row and any(name in row for name in wanted)), None)
     if head is None:
         raise DataError(f"{file}: no header with the columns Behavior and Time; export events as tabular CSV or TSV")
-    separator = max("\t,;", key=lines[head].count)
-    try:
-        table = list(csv.reader(lines[head:], delimiter=separator))
-    except csv.Error as error:
-        raise DataError(f"{file}: not readable as a table ({error})") from None
-    found = [(head + i, row) for i, row in enumerate(table[1:], start=2) if any(row)]
-    if not found:
+    table = read_table(file, COLUMNS, text="\n".join(lines[head:]), above=head)
+    if not table.rows:
         raise DataError(f"{file}:{head + 1}: no events below the header")
-    for line, row in found:
-        yield line, dict(zip(table[0], row, strict=False))
+    above = told_above(lines[:head])
+    return [Row(where=f"{file}:{line}", values=above | values) for line, values in table.rows], "Start (s)" in table.columns
 
 
-def value(row: Row, columns: Sequence[str], file: Path, line: int) -> str:
-    found = next((row[column].strip() for column in columns if (row.get(column) or "").strip()), None)
-    if found is None:
-        raise DataError(f"{file}:{line}: column {columns[0]!r} is missing or empty")
-    return found
+def told_above(lines: Sequence[str]) -> dict[str, str]:
+    """The time offset and the media file that older versions write above the header."""
+    pairs = [[cell.strip(' "') for cell in re.split(r"[\t,;]", line, maxsplit=1)] for line in lines]
+    told = {}
+    for name, value in (pair for pair in pairs if len(pair) == 2):
+        if key(name) in map(key, OFFSET):
+            told[OFFSET[0]] = re.split(r"[\t,;]", value)[0].strip(' "')
+        elif key(name) == key("Player #1"):
+            told["Source"] = value.strip('\t,; "')
+    return told
 
 
-def media_name(text: str) -> str:
-    """`a.mp4`, also when it is written as `player #1:a.mp4;`."""
-    first = text.split(";")[0].strip()
-    return first.partition(":")[2].strip() if first.lower().startswith("player #") else first
+def media_of(row: Row) -> list[str]:
+    """The files of the first player: `a.mp4;b.mp4` of `player #1:a.mp4;b.mp4|player #2:c.mp4`; what lies beside plays at once."""
+    first = re.split(r"\|\s*player #", row.get(("Source",)), maxsplit=1, flags=re.IGNORECASE)[0]
+    files = [part.strip() for part in re.sub(r"(?i)^\s*player #\d+\s*:", "", first).split(";")]
+    return [name for name in files if name.lower() not in NO_FILE]
 
 
-def aggregated(rows: list[tuple[int, Row]], file: Path) -> Iterator[tuple[int, Row, float, float]]:
-    for line, row in rows:
-        start = number(value(row, ("Start (s)",), file, line), f"{file}:{line}: column 'Start (s)'")
-        if value(row, KIND, file, line).upper() == "POINT":
-            yield line, row, *around(start)
-        else:
-            yield line, row, start, number(value(row, ("Stop (s)",), file, line), f"{file}:{line}: column 'Stop (s)'")
+def media_name(row: Row) -> str:
+    """The file that a row names; where it names none, the only one of its source."""
+    name = next((row.values[column] for column in MEDIA if row.values.get(column, "").lower() not in NO_FILE), "")
+    name = re.sub(r"(?i)^\s*player #\d+\s*:", "", name).split(";")[0].strip() or next(iter(media_of(row)), "")
+    if not name:
+        raise DataError(f"{row.where}: column {MEDIA[0]!r} is missing or empty")
+    return name
 
 
-def paired(rows: list[tuple[int, Row]], file: Path) -> Iterator[tuple[int, Row, float, float]]:
+def lengths_of(row: Row) -> list[float]:
+    """Seconds of each file of the first player, [] if the table does not tell them all."""
+    parts = row.get(LENGTHS).split("|")[0].split(";")
+    told = [number(part, f"{row.where}: column {LENGTHS[0]!r}") for part in parts if re.search(r"\d", part)]
+    return told if len(told) == len(media_of(row)) else []
+
+
+def in_files(row: Row, start: float, end: float | None) -> Iterator[tuple[str, float, float]]:
+    """The files that an event lies in, with its start and end in each, without the observation's offset; a point has no end."""
+    offset = number(row.get(OFFSET) or 0, f"{row.where}: column {OFFSET[0]!r}", least=-LONGEST)
+    start = round(start - offset, 6)
+    if start < -SLACK:
+        raise DataError(
+            f"{row.where}: the event lies {-start:g} s before the start of its video (its time offset is {offset:g} s)"
+        )
+    start = max(0.0, start)
+    stop = start if end is None else round(end - offset, 6)
+    names, lengths, begin = media_of(row), lengths_of(row), 0.0
+    for name, length in list(zip(names, lengths, strict=True))[:-1] if len(names) > 1 else []:
+        if start < begin + length and (stop > begin or start >= begin):
+            yield name, *span(max(start, begin) - begin, None if end is None else min(stop, begin + length) - begin)
+        begin += length
+    if start >= begin or stop > begin:
+        last = names[-1] if len(names) > 1 else media_name(row)
+        yield last, *span(max(start, begin) - begin, None if end is None else stop - begin)
+
+
+def span(start: float, end: float | None) -> tuple[float, float]:
+    """Start and end in one file; a point event gets the second around it."""
+    if end is None:
+        start = max(0.0, start - POINT_SECONDS / 2)
+        end = start + POINT_SECONDS
+    return round(start, 6), round(end, 6)
+
+
+def aggregated(rows: Sequence[Row]) -> Iterator[tuple[Row, float, float | None]]:
+    for row in rows:
+        point = row.need(*KIND).upper() == "POINT"
+        yield row, row.seconds("Start (s)"), None if point else row.seconds("Stop (s)")
+
+
+def paired(rows: Sequence[Row]) -> Iterator[tuple[Row, float, float | None]]:
     """States from their START and STOP rows: the same observation, subject, behaviour and modifiers."""
-    started: dict[tuple[str, ...], tuple[int, Row, float]] = {}
-    for line, row in rows:
-        time = number(value(row, ("Time",), file, line), f"{file}:{line}: column 'Time'")
-        kind = value(row, KIND, file, line).upper()
-        name = value(row, ("Behavior",), file, line)
-        modifiers = [text for column, text in row.items() if column.startswith("Modifier")]
-        key = (row.get("Observation id") or "", row.get("Subject") or "", name, *modifiers)
+    started: dict[tuple[str, ...], tuple[Row, float]] = {}
+    for row in rows:
+        time, kind, name = row.seconds("Time"), row.need(*KIND).upper(), row.need("Behavior")
+        modifiers = [text for column, text in row.values.items() if column.startswith("Modifier")]
+        same = (row.get(("Observation id",)), row.get(("Subject",)), name, *modifiers)
         if kind == "POINT":
-            yield line, row, *around(time)
+            yield row, time, None
         elif kind == "START":
-            if key in started:
-                raise DataError(f"{file}:{line}: {name!r} starts again, though the one of line {started[key][0]} has not stopped")
-            started[key] = (line, row, time)
+            if same in started:
+                line = started[same][0].where.rpartition(":")[2]
+                raise DataError(f"{row.where}: {name!r} starts again, though the one of line {line} has not stopped")
+            started[same] = (row, time)
         elif kind == "STOP":
-            if key not in started:
-                raise DataError(f"{file}:{line}: {name!r} stops without having started")
-            first, start_row, start = started.pop(key)
-            yield first, start_row, start, time
+            if same not in started:
+                raise DataError(f"{row.where}: {name!r} stops without having started")
+            first, start = started.pop(same)
+            yield first, start, time
         else:
-            raise DataError(f"{file}:{line}: column {KIND[0]!r} is {kind!r}, not START, STOP or POINT")
-    for (_, _, name, *_), (line, _, _) in started.items():
-        raise DataError(f"{file}:{line}: {name!r} starts but never stops; close it in BORIS")
+            raise DataError(f"{row.where}: column {KIND[0]!r} is {kind!r}, not START, STOP or POINT")
+    for (_, _, name, *_), (row, _) in started.items():
+        raise DataError(f"{row.where}: {name!r} starts but never stops; close it in BORIS")
 
 
-def around(time: float) -> tuple[float, float]:
-    start = max(0.0, time - POINT_SECONDS / 2)
-    return start, start + POINT_SECONDS
-
-
-def several_files(rows: list[tuple[int, Row]], file: Path) -> None:
-    """Refuse an observation over several files: BORIS counts its time on from one to the next."""
+def several_files(rows: Sequence[Row]) -> None:
+    """Refuse an observation over several files of which the table does not tell where each begins."""
     first: dict[str, str] = {}
-    for line, row in rows:
-        name = media_name(value(row, MEDIA, file, line))
-        known = first.setdefault(row.get("Observation id") or "", name)
-        if known != name:
+    for row in rows:
+        if len(media_of(row)) > 1 and lengths_of(row):
+            continue
+        name = media_name(row)
+        known = first.setdefault(row.get(("Observation id",)), name)
+        if known != name or len(media_of(row)) > 1:
+            other = name if known != name else media_of(row)[1]
             raise DataError(
-                f"{file}:{line}: one observation over two files ({known}, {name}), whose times run on; "
-                "make one observation per file in BORIS"
+                f"{row.where}: one observation over two files ({known}, {other}), whose times run on, and no column {LENGTHS[0]!r} "
+                "with the length of each; make one observation per file in BORIS"
             )
