@@ -233,7 +233,7 @@ def test_uneven_times_are_measured(action: np.ndarray, tmp_path: Path) -> None:
 
 
 def test_a_turned_video_tells_its_rotation(healthy: Callable[..., Path]) -> None:
-    seen = inspect(turned(healthy("libx264", ".mp4"), 90))
+    seen = inspect(turned(healthy("libx264", ".mp4"), 6))
     assert abs(seen.record.rotation) == 90
     assert seen.problem is None
 

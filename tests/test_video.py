@@ -14,7 +14,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from gerund import video
 from gerund.decoding import Reading, decode_here
@@ -252,12 +252,25 @@ def test_transparency_is_left_out(tmp_path: Path, codec: str) -> None:
     np.testing.assert_allclose(frames.data.mean(axis=(1, 2)), [RED, RED], atol=2)
 
 
-def turned(path: Path, degrees: int) -> Path:
-    """Write into an mp4 that it is to be shown turned clockwise: the matrix of its track header (ISO 14496-12, 8.3.2).
+MATRICES = {
+    1: (1, 0, 0, 1),
+    2: (-1, 0, 0, 1),
+    3: (-1, 0, 0, -1),
+    4: (1, 0, 0, -1),
+    5: (0, 1, 1, 0),
+    6: (0, 1, -1, 0),
+    7: (0, -1, -1, 0),
+    8: (0, -1, 1, 0),
+}
+"""a, b, c, d of a display matrix by the number of the EXIF orientation that means the same."""
 
-    A point (x, y), y downwards, goes to (a x + c y, b x + d y); for 90 degrees the x axis then points down: a, b, c, d = 0, 1, -1, 0.
+
+def turned(path: Path, way: int) -> Path:
+    """Write into an mp4 how it is to be shown: the matrix of its track header (ISO 14496-12, 8.3.2).
+
+    A point (x, y), y downwards, goes to (a x + c y, b x + d y); turned by 90 degrees (6) the x axis then points down.
     """
-    a, b, c, d = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[degrees]
+    a, b, c, d = MATRICES[way]
     content = bytearray(path.read_bytes())
     start = content.index(b"tkhd") + 4 + 40
     matrix = struct.unpack(">9i", content[start : start + 36])
@@ -267,20 +280,58 @@ def turned(path: Path, degrees: int) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    ("degrees", "colours"), [(90, (BLUE, RED, WHITE, GREEN)), (180, (WHITE, BLUE, GREEN, RED)), (270, (GREEN, WHITE, RED, BLUE))]
-)
-def test_a_phone_held_sideways_gives_an_upright_picture(tmp_path: Path, degrees: int, colours: Any) -> None:
-    path = tmp_path / "phone.mp4"
+def upright(picture: np.ndarray, way: int) -> np.ndarray:
+    """What Pillow makes of a picture with an EXIF orientation."""
+    image = Image.fromarray(picture)
+    image.getexif()[0x0112] = way
+    return np.array(ImageOps.exif_transpose(image))
+
+
+@pytest.mark.parametrize("way", MATRICES)
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_a_video_turned_or_mirrored_in_its_header_gives_an_upright_picture(tmp_path: Path, suffix: str, way: int) -> None:
+    path = tmp_path / f"phone{suffix}"
     video.write(path, [quadrants()] * 3, fps=25)
-    assert_corners(joined(video.read(path)).data[0], RED, GREEN, BLUE, WHITE)
-    turned(path, degrees)
+    turned(path, way)
+    expected = upright(quadrants(), way)
     plain = joined(video.read(path)).data
-    assert plain.shape == ((3, 96, 64, 3) if degrees != 180 else (3, 64, 96, 3))
-    assert_corners(plain[0], *colours)
+    assert plain.shape == (3, *expected.shape)
+    assert_corners(plain[0], *corners(expected))
+    assert_corners(video.frame_at(path, 0.0), *corners(expected))
     wide = joined(video.read(path, resize=Resize(height=24, width=40, fit="squeeze"))).data
     assert wide.shape == (3, 24, 40, 3)
-    assert_corners(wide[0], *colours)
+    assert_corners(wide[0], *corners(expected))
+    assert_corners(joined(video.read(path, fps=8)).data[0], *corners(expected))
+
+
+@pytest.mark.parametrize("way", MATRICES)
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+def test_an_image_turned_or_mirrored_by_its_exif_gives_an_upright_picture(tmp_path: Path, suffix: str, way: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = way
+    options = {"lossless": True} if suffix == ".webp" else {}
+    for name in ("1", "2"):
+        Image.fromarray(quadrants()).save(tmp_path / f"{name}{suffix}", exif=exif, **options)
+    frames = joined(video.read(tmp_path))
+    expected = upright(quadrants(), way)
+    assert frames.data.shape == (2, *expected.shape)
+    assert_corners(frames.data[0], *corners(expected))
+
+
+@pytest.mark.parametrize(("said", "way"), [("rotate=270", 6), ("rotate=0:flip=horizontal", 2), ("rotate=0:flip=vertical", 4)])
+def test_a_turn_that_stands_in_the_pictures_themselves_is_followed(tmp_path: Path, said: str, way: int) -> None:
+    """H.264 may carry its orientation in a message between its pictures, whatever the container says."""
+    plain, path = tmp_path / "plain.h264", tmp_path / "a.h264"
+    with av.open(str(plain), "w") as out:
+        stream: Any = out.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 64, 96, "yuv420p"
+        out.mux([*stream.encode(av.VideoFrame.from_ndarray(quadrants(), format="rgb24")), *stream.encode()])
+    with av.open(str(plain)) as container, path.open("wb") as file:
+        adding = av.BitStreamFilterContext(f"h264_metadata=display_orientation=insert:{said}", container.streams.video[0])
+        for packet in container.demux(video=0):
+            for each in adding.filter(packet if packet.size else None):
+                file.write(bytes(each))
+    assert_corners(joined(video.read(path)).data[0], *corners(upright(quadrants(), way)))
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "area"])
@@ -381,12 +432,14 @@ def test_every_fit_sees_an_anamorphic_video_as_a_player_shows_it(tmp_path: Path,
     assert np.array_equal(stored, squeezed) == (fit == "squeeze")
 
 
-def test_a_turned_anamorphic_picture_is_stretched_along_its_own_rows(tmp_path: Path) -> None:
-    path = turned(anamorphic(tmp_path / "phone.mp4", [quadrants()], "2"), 90)
+@pytest.mark.parametrize("way", MATRICES)
+def test_a_turned_anamorphic_picture_is_stretched_along_its_own_rows(tmp_path: Path, way: int) -> None:
+    path = turned(anamorphic(tmp_path / "phone.mp4", [quadrants()], "2"), way)
+    expected = upright(quadrants(64, 192), way)
     picture = joined(video.read(path)).data[0]
-    assert picture.shape == (192, 64, 3)
-    assert_corners(picture, BLUE, RED, WHITE, GREEN)
-    assert video.frame_at(path, 0.0).shape == (192, 64, 3)
+    assert picture.shape == expected.shape
+    assert_corners(picture, *corners(expected))
+    assert video.frame_at(path, 0.0).shape == expected.shape
 
 
 def test_every_frame_of_a_stream_keeps_the_shape_of_its_pixels(tmp_path: Path) -> None:

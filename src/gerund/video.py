@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 import av
 import numpy as np
+from av.sidedata.sidedata import Type as SideData
 from av.video.frame import PictureType
 from av.video.reformatter import Interpolation, VideoReformatter
 
@@ -44,6 +45,16 @@ LEAST_SKIPPED = 1.5
 """Frames per wanted frame from which on looking ahead pays."""
 
 av.logging.set_level(None)
+
+
+def unknown_side_data(kinds: Any, value: int) -> Any:
+    """A kind of side data that PyAV has no name for (EXIF is one); otherwise it could not be asked for any other."""
+    kind = object.__new__(kinds)
+    kind._name_, kind._value_ = f"KIND_{value}", value
+    return kind
+
+
+SideData._missing_ = classmethod(unknown_side_data)  # type: ignore[method-assign, assignment]
 
 PLAIN_CONTAINERS = (
     "asf avi flv gif h264 hevc ivf m4v matroska mjpeg mov mpeg mpegts mpegvideo mxf nut obu ogg webm yuv4mpegpipe".split()
@@ -694,7 +705,7 @@ class FrameConverter:
         self.scaler = VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
-        turned = frame.rotation % 180 != 0
+        turned, upside_down, mirrored = orientation(frame)
         shown_width = frame.width * (frame.opaque if isinstance(frame.opaque, PixelAspect) else 1.0)
         shown = (shown_width, frame.height) if turned else (frame.height, shown_width)
         height, width = scaled_size(shown, self.resize)
@@ -706,10 +717,25 @@ class FrameConverter:
         kind = "gray" if self.grey else "rgb24" if as_it_is else "gbrp"
         scaled = self.scaler.reformat(frame, width=width, height=height, format=kind, interpolation=interpolation, threads=1)
         picture = planar_rgb(scaled) if kind == "gbrp" else scaled.to_ndarray()
-        picture = np.rot90(picture, round(frame.rotation / 90))
+        picture = picture.swapaxes(0, 1) if turned else picture
+        picture = picture[:: -1 if upside_down else 1, :: -1 if mirrored else 1]
         if self.resize is None:
             return np.ascontiguousarray(picture)
         return fitted(picture, self.resize)
+
+
+def orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
+    """How a picture is to be turned to be upright: whether rows become columns, and then the rows, the columns are in reverse order.
+
+    The display matrix of a file, a frame or an image's EXIF says so: the stored x axis points along its first row, y along its second.
+    """
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return False, False, False
+    x_right, x_down, _, y_right, y_down = np.frombuffer(matrix, np.int32)[:5].tolist()
+    if abs(x_down) + abs(y_right) > abs(x_right) + abs(y_down):
+        return True, x_down < 0, y_right < 0
+    return False, y_down < 0, x_right < 0
 
 
 def planar_rgb(frame: av.VideoFrame) -> np.ndarray:
