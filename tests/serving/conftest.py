@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,33 +40,38 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def assembled(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Service, Guard]]:
+def assembled(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[Service, Guard]]]:
     """Makes a service and the application around it: limits by name, and `token`, `queue`, `keep`, `workers`."""
     pytest.importorskip("fastapi")
     from gerund.serving.app import build
     from gerund.serving.limits import Limits
+    from gerund.serving.scratch import Scratch
     from gerund.serving.service import Service
 
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     monkeypatch.setattr(workers, "ALIVE_EVERY", 0.2)
     monkeypatch.setattr("gerund.serving.security.PAUSE", 0.01)
 
     def assemble(*, token=None, queue=8, keep=60.0, workers=1, loopback=True, **limits) -> tuple[Service, Guard]:
-        scratch = tmp_path / f"scratch{len(list(tmp_path.iterdir()))}"
-        scratch.mkdir()
         service = Service(
-            Recognizer.load(model), scratch, limits=replace(Limits(), **limits), workers=workers, queue=queue, keep=keep
+            Recognizer.load(model),
+            stack.enter_context(Scratch()),
+            limits=replace(Limits(), **limits),
+            workers=workers,
+            queue=queue,
+            keep=keep,
         )
         hosts = frozenset({"127.0.0.1", "localhost"}) if loopback else None
         return service, build(service, model="run", token=token, hosts=hosts)
 
-    return assemble
+    with ExitStack() as stack:
+        yield assemble
 
 
 @pytest.fixture
 def started(assembled: Callable[..., tuple[Service, Guard]]) -> Iterator[Callable[..., Server]]:
     """Starts a server in this process, without a socket."""
-    from contextlib import ExitStack
-
     from fastapi.testclient import TestClient
 
     with ExitStack() as stack:

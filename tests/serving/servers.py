@@ -56,7 +56,8 @@ class Server:
 
     @property
     def leftovers(self) -> list[str]:
-        return sorted(path.name for path in self.service.scratch.iterdir())
+        """What lies in the folder of uploads, or in one that it was before."""
+        return sorted(path.name for folder in self.service.scratch.used for path in folder.glob("[!.]*"))
 
 
 class Listening:

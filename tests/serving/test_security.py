@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from http.cookies import SimpleCookie
 from pathlib import Path
@@ -764,12 +765,76 @@ def test_leftovers_of_servers_that_are_no_more_are_removed(tmp_path, monkeypatch
     (dead / "video").write_text("private")
     (tmp_path / "gerund-serve-link").symlink_to(tmp_path / "other")
     (tmp_path / "other").mkdir()
-    with scratch.scratch_folder() as first, scratch.scratch_folder() as second:
+    with scratch.Scratch() as first, scratch.Scratch() as second:
         assert not dead.exists()
-        assert first.is_dir()
-        assert first != second
-        assert first.stat().st_mode & 0o777 == 0o700
+        assert first.folder.is_dir()
+        assert first.folder != second.folder
+        assert first.folder.stat().st_mode & 0o777 == 0o700
     assert {path.name for path in tmp_path.iterdir()} == {"gerund-serve-link", "other"}
+
+
+def test_a_start_that_takes_a_new_folder_for_a_leftover_costs_its_owner_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    make, made = scratch.tempfile.mkdtemp, []
+
+    def made_and_taken(**named):
+        made.append(make(**named))
+        scratch.remove_leftovers()  # another start, in the instant between a folder and its lock
+        return made[-1]
+
+    monkeypatch.setattr(scratch.tempfile, "mkdtemp", made_and_taken)
+    with scratch.Scratch() as own:
+        scratch.remove_leftovers()
+        assert [str(own.folder)] == made[-1:]
+        assert own.folder.stat().st_mode & 0o777 == 0o700
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_starts_side_by_side_do_not_take_each_others_folders(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def start(_):
+        with scratch.Scratch() as own:
+            (own.folder / "upload").write_text("mine")
+            scratch.remove_leftovers()
+            return (own.folder / "upload").read_text()
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(start, range(200))) == ["mine"] * 200
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_uploads_that_a_cleaner_took_is_made_anew(server, clip):
+    job = server.client.post("/v1/jobs", content=clip.read_bytes()).json()["id"]
+    server.wait_for(job, "done")
+    first = server.service.scratch.folder
+    shutil.rmtree(first)
+    assert server.client.post("/v1/predict", content=clip.read_bytes()).status_code == 200
+    second = server.service.scratch.folder
+    assert second != first
+    assert second.stat().st_mode & 0o777 == 0o700
+    assert server.job(job)["state"] == "done"
+    answer = server.client.get(f"/v1/jobs/{job}/annotated.mp4")
+    assert (answer.status_code, answer.json()["error"]) == (404, "the video of this job is no longer there; send it again")
+    shutil.rmtree(second)
+    assert server.client.get("/readyz").status_code == 200
+    assert server.service.scratch.folder.is_dir()
+    (server.service.scratch.folder / scratch.LOCK).unlink()
+    third = server.service.scratch.folder
+    server.service.scratch.keep()
+    scratch.remove_leftovers()
+    assert server.service.scratch.folder == third
+    assert third.is_dir()
+
+
+def test_no_place_for_uploads_at_all_is_said_and_mended_when_there_is_one_again(server, clip, tmp_path):
+    shutil.rmtree(tmp_path / "temporary")
+    assert server.client.get("/readyz").status_code == 503
+    answer = server.client.post("/v1/predict", content=clip.read_bytes())
+    assert (answer.status_code, answer.json()["error"]) == (507, "the upload cannot be stored (No such file or directory)")
+    (tmp_path / "temporary").mkdir()
+    assert server.client.get("/readyz").status_code == 200
+    assert server.client.post("/v1/predict", content=clip.read_bytes()).status_code == 200
 
 
 def test_limits_travel_to_the_worker():

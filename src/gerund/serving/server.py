@@ -62,7 +62,7 @@ def serve(
     except ModuleNotFoundError as error:
         raise UsageError(f"serving needs {error.name}: pip install 'gerund[serve]'") from None
     from gerund.recognizer import Recognizer, find_model
-    from gerund.serving.scratch import scratch_folder
+    from gerund.serving.scratch import Scratch
     from gerund.serving.service import Service
 
     kept_secret = os.environ.pop(TOKEN_VARIABLE, None)  # decoders inherit the environment and have no use for it
@@ -73,7 +73,7 @@ def serve(
     if count < 1 or queue < 0:
         raise UsageError(f"--workers {count} --queue {queue}: at least one worker is needed, and a queue cannot be below 0")
     recognizer = Recognizer.load(model, device=device)
-    with listening(host, port) as listener, scratch_folder() as scratch:
+    with listening(host, port) as listener, Scratch() as scratch:
         service = Service(recognizer, scratch, limits=limits, workers=count, queue=queue, keep=kept)
         hosts = frozenset({"localhost", "127.0.0.1", "::1", host}) if is_loopback(host) else None
         app = build(service, model=display_name(find_model(Path(model))), token=secret, hosts=hosts)

@@ -9,7 +9,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -18,8 +18,9 @@ from gerund.errors import VideoError
 from gerund.recognizer import Recognizer
 from gerund.serving import studio
 from gerund.serving.analysis import analysis, prediction_of
-from gerund.serving.analyst import VIDEO, Analyst, EndedError, Task
+from gerund.serving.analyst import Analyst, EndedError, Task
 from gerund.serving.limits import Limits
+from gerund.serving.scratch import Scratch
 from gerund.timelines import windows_for
 from gerund.types import Features, Prediction, Timeline
 
@@ -87,7 +88,9 @@ class Upload:
 class Service:
     """One model, its analyst, and the jobs; all methods belong to the event loop's thread."""
 
-    def __init__(self, recognizer: Recognizer, scratch: Path, *, limits: Limits, workers: int, queue: int, keep: float) -> None:
+    def __init__(
+        self, recognizer: Recognizer, scratch: Scratch, *, limits: Limits, workers: int, queue: int, keep: float
+    ) -> None:
         self.recognizer = recognizer
         self.scratch = scratch
         self.limits = limits
@@ -109,6 +112,11 @@ class Service:
 
     @property
     def ready(self) -> bool:
+        """Whether a request would be taken, and its upload had a place."""
+        try:
+            self.scratch.keep()
+        except OSError:
+            return False
         return not self.closing and self.analyst.thread.is_alive()
 
     def admit(self) -> None:
@@ -157,9 +165,13 @@ class Service:
             )
 
     def folder(self) -> Path:
-        """A new folder whose name says nothing and cannot be guessed."""
-        path = self.scratch / secrets.token_urlsafe(16)
-        path.mkdir()
+        """A new folder whose name says nothing and cannot be guessed. Raises RefusedError when there is no place for it."""
+        try:
+            self.scratch.keep()
+            path = self.scratch.folder / secrets.token_urlsafe(16)
+            path.mkdir()
+        except OSError as error:
+            raise RefusedError(507, f"the upload cannot be stored ({error.strerror})") from None
         return path
 
     async def features(self, task: Task) -> Features:
@@ -264,9 +276,11 @@ class Service:
         assert job.timeline is not None
         out = job.task.folder / f"{kind}.mp4"
         async with job.drawing:
+            if not job.task.path.is_file():
+                raise RefusedError(404, "the video of this job is no longer there; send it again")
             if not out.is_file():
                 async with self.studio:
-                    await studio.make(kind, job.task.folder / VIDEO, out, job.timeline, self.limits)
+                    await studio.make(kind, job.task.path, out, job.timeline, self.limits)
         return out
 
     def tidy(self) -> None:
@@ -285,6 +299,8 @@ class Service:
         while True:
             await asyncio.sleep(min(self.keep / 4 + 0.1, 15.0))
             self.tidy()
+            with suppress(OSError):
+                self.scratch.keep()
 
     async def finish(self, seconds: float) -> None:
         """Take nothing more, and wait for the jobs in hand for so long at most."""
