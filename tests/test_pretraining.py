@@ -54,15 +54,16 @@ def test_hidden_steps_are_predicted_better_than_by_their_mean(clips, tmp_path):
 
 
 def test_the_folder_holds_the_encoder_of_the_best_epoch_and_what_it_was_made_for(encoder):
-    assert {path.name for path in encoder.folder.iterdir()} == {"config.json", "encoder.safetensors", "results.csv"}
+    assert {path.name for path in encoder.folder.iterdir()} == {"best", "results.csv"}
+    assert {path.name for path in (encoder.folder / "best").iterdir()} == {"config.json", "encoder.safetensors"}
     rows = list(csv.DictReader((encoder.folder / "results.csv").open()))
     assert list(rows[0]) == ["epoch", "time", "train/loss", "val/loss"]
     assert len(rows) == 10
-    made_for = json.loads((encoder.folder / "config.json").read_text())["made_for"]
+    made_for = json.loads((encoder.folder / "best" / "config.json").read_text())["made_for"]
     assert made_for["fps"] == 8.0
     assert made_for["head.width"] == 16
     assert made_for["backbone"].startswith("pixels:8-")
-    names = set(load_file(encoder.folder / "encoder.safetensors"))
+    names = set(load_file(encoder.folder / "best" / "encoder.safetensors"))
     assert {"positions", "project.weight", "layers.0.attend.query.weight", "norm.weight", "standardize.mean"} <= names
     assert not any(name.startswith("classify") for name in names)
 
@@ -79,14 +80,14 @@ def test_the_best_epoch_is_the_one_that_is_kept(clips, tmp_path, monkeypatch):
 
 def test_the_same_seed_gives_the_same_encoder(clips, encoder, tmp_path):
     again = gerund.pretrain([clips], **SMALL, epochs=10, out=tmp_path / "again")
-    first, second = (load_file(each.folder / "encoder.safetensors") for each in (encoder, again))
+    first, second = (load_file(each.folder / "best" / "encoder.safetensors") for each in (encoder, again))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_training_starts_from_the_encoder_and_keeps_its_standardisation(clips, encoder, tmp_path):
     run = gerund.train(clips, **SMALL, epochs=1, lr=1e-9, schedule="constant", init=encoder.folder, out=tmp_path / "run")
     trained = gerund.Recognizer.load(run.run).head.state_dict()
-    for name, value in load_file(encoder.folder / "encoder.safetensors").items():
+    for name, value in load_file(encoder.folder / "best" / "encoder.safetensors").items():
         torch.testing.assert_close(trained[name], value, atol=1e-6, rtol=1e-6)
     assert json.loads((run.run / "config.json").read_text())["init"] == str(encoder.folder)
 
@@ -128,7 +129,7 @@ def test_a_folder_without_an_encoder_or_with_a_damaged_one_is_named(clips, encod
         with pytest.raises(UsageError, match="not a folder made by gerund pretrain"):
             gerund.train(clips, **SMALL, init=folder, out=tmp_path / "run")
     shutil.copytree(encoder.folder, tmp_path / "damaged")
-    weights = tmp_path / "damaged" / "encoder.safetensors"
+    weights = tmp_path / "damaged" / "best" / "encoder.safetensors"
     weights.write_bytes(weights.read_bytes()[:-4] + b"oops")
     with pytest.raises(ModelError, match=r"encoder\.safetensors: damaged"):
         gerund.train(clips, **SMALL, init=tmp_path / "damaged", out=tmp_path / "run")

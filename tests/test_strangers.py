@@ -101,7 +101,7 @@ def test_a_configuration_that_no_network_has_is_one_line(asked, tmp_path, text, 
 
 def test_the_network_of_a_model_folder_is_built_under_the_same_rule(asked, tmp_path):
     with pytest.raises(UsageError, match="a evilx model"):
-        hf_models.rebuild({"model_type": "evilx", **EVIL}, 4, tmp_path / "backbone.safetensors")
+        hf_models.rebuild({"model_type": "evilx", **EVIL}, 4, {}, tmp_path / "backbone.safetensors")
     assert hf_models.config_of({"model_type": "videomae", **EVIL}, "m").hidden_act == "gelu"
     assert asked == [("videomae", {"hidden_act": "gelu", "return_dict": True})]
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from gerund import video, workers
 from gerund.errors import CacheError
+from gerund.files import beside, tidy
 from gerund.types import Resize
 from gerund.workers import UNREADABLE, Finished, Job, reason
 
@@ -94,10 +95,12 @@ class Worker(workers.Worker):
 def shared_memory(size: int) -> Path:
     """A file of `size` bytes for two processes to map, in memory if there is room.
 
-    The room is reserved at once: a container may have 64 MB of it, and who writes beyond that is killed (SIGBUS).
+    The room is reserved at once: a container may have 64 MB of it, and who writes beyond that is killed (SIGBUS). The file's name is
+    gone as soon as both have mapped it; those of processes that were killed before are removed.
     """
     for folder in (shared_memory_folder(), None):
-        handle, name = tempfile.mkstemp(prefix="gerund-", dir=folder)
+        tidy(Path(folder or tempfile.gettempdir()))
+        handle, name = tempfile.mkstemp(prefix=f"{beside(Path('gerund')).name}.", dir=folder)
         try:
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(handle, 0, size)

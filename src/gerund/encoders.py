@@ -10,6 +10,7 @@ from typing import Any
 
 from safetensors.torch import save
 
+from gerund import files
 from gerund.errors import ModelError, UsageError
 from gerund.heads import Head
 from gerund.heads.transformer import TransformerHead
@@ -18,6 +19,7 @@ from gerund.sampling import Sampling
 
 FORMAT, FORMAT_VERSION = "gerund-encoder", 1
 WEIGHTS = "encoder.safetensors"
+BEST = "best"
 FREE = ("pooling", "dropout", "attention_dropout", "classifier_dropout", "position_scale")
 """Options of the head that change no weight of the encoder, so that training may choose its own."""
 OWN = ("classify.", "score.", "cls")
@@ -31,14 +33,13 @@ def made_for(fingerprint: str, fps: float | None, sampling: Sampling, options: M
 
 
 def save_encoder(head: Head, use: Mapping[str, Any], folder: Path) -> None:
-    """Write the encoder's weights and config.json. Raises ModelError when the folder cannot be written."""
+    """Write the encoder's weights and config.json into `best` in a folder, both or neither. Raises ModelError when that cannot be done."""
     state = {key: value.detach().cpu().contiguous() for key, value in head.state_dict().items() if not key.startswith(OWN)}
-    partial = folder / f".{WEIGHTS}"
     try:
-        partial.write_bytes(save(state, {"format": "pt"}))
-        config = {"format": FORMAT, "format_version": FORMAT_VERSION, "made_for": dict(use), "sha256": sha256(partial)}
-        partial.replace(folder / WEIGHTS)
-        (folder / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        with files.whole_folder(folder / BEST) as new:
+            (new / WEIGHTS).write_bytes(save(state, {"format": "pt"}))
+            config = {"format": FORMAT, "format_version": FORMAT_VERSION, "made_for": dict(use), "sha256": sha256(new / WEIGHTS)}
+            (new / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     except OSError as error:
         raise ModelError(f"{folder}: the encoder cannot be saved ({error.strerror}); choose another place with --out") from None
 
@@ -50,12 +51,20 @@ def load_encoder(folder: Path, head: Head, use: Mapping[str, Any]) -> None:
     """
     if not isinstance(head, TransformerHead):
         raise UsageError(f"--init {folder}: holds the encoder of a transformer head; only --head transformer can start from it")
-    path = folder / "config.json"
+    files.tidy(folder)
+    best = folder / BEST
+    place = best if files.find(best).is_dir() else folder  # a folder of before has no `best` in it
+    files.steadily(place, lambda found: read_encoder(found, folder, head, use))
+
+
+def read_encoder(found: Path, folder: Path, head: TransformerHead, use: Mapping[str, Any]) -> None:
+    """The same from this very folder; `folder` is the one that was asked for."""
+    path = found / "config.json"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         config = None
-    if not isinstance(config, dict) or config.get("format") != FORMAT or not (folder / WEIGHTS).is_file():
+    if not isinstance(config, dict) or config.get("format") != FORMAT or not (found / WEIGHTS).is_file():
         raise UsageError(f"--init {folder}: not a folder made by gerund pretrain (its config.json and {WEIGHTS} are not in it)")
     if config.get("format_version") != FORMAT_VERSION:
         raise ModelError(f"{path}: format version {config.get('format_version')} is not known here; update gerund")
@@ -63,6 +72,6 @@ def load_encoder(folder: Path, head: Head, use: Mapping[str, Any]) -> None:
     differing = [f"{key} {there.get(key)} there, {value} here" for key, value in use.items() if there.get(key) != value]
     if differing:
         raise UsageError(f"--init {folder}: made for another set-up: {'; '.join(differing)}. Train alike, or pretrain again")
-    head.load_state_dict(read_tensors(folder / WEIGHTS, config.get("sha256", "")), strict=False)
+    head.load_state_dict(read_tensors(found / WEIGHTS, config.get("sha256", "")), strict=False)
     if head.standardize is not None:
         head.standardize.fitted = True

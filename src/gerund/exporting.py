@@ -20,6 +20,7 @@ from gerund.backbones.quantizing import check_nncf, full_batches, quantized_grap
 from gerund.errors import DataError, GerundError, ModelError, UsageError
 from gerund.evaluation import recorded_manifest
 from gerund.features import Extractor, calibration_frames
+from gerund.files import remove, whole_folder
 from gerund.manifest import of_split, read_manifest
 from gerund.metrics import topk_accuracy
 from gerund.predicting import expand
@@ -131,16 +132,15 @@ def export(
     recognizer = in_f32(model, cache)
     clips = expand(check) if check else recorded(model)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
-            partial = Path(folder) / "export"
-            partial.mkdir()
-            clips = clips or noise_clips(Path(folder))
+        with whole_folder(out) as partial:
+            noise = partial / "noise"
+            clips = clips or noise_clips(noise)
             calibration = full_batches(calibration_frames(recognizer.backbone, paths_of(clips, "train"))) if int8 else None
             write_graphs(recognizer, partial, format_, calibration)
             comparison = compared(recognizer, opened(partial), held_out(clips, ACCURACY_CLIPS if int8 else PARITY_CLIPS))
             if not int8:
                 refuse_other_answers(comparison, out)
+            remove(noise)
             done = Export(
                 folder=out,
                 format=format_,
@@ -149,9 +149,6 @@ def export(
                 comparison=comparison,
             )
             (partial / "README.md").write_text(card(done), encoding="utf-8")
-            if out.exists():
-                out.rmdir()
-            partial.rename(out)
     except OSError as error:
         raise ModelError(f"{out}: cannot be written ({error.strerror or error}); choose another place") from None
     return done
@@ -198,6 +195,7 @@ def noise_clips(folder: Path) -> list[Clip]:
     """Videos of noise, for a model without clips: every graph can be compared on them, though they look like nothing."""
     note("No clips are recorded with this model; the answers are compared on videos of noise. Better: your own, with --check")
     random = np.random.default_rng(0)
+    folder.mkdir()
     clips = []
     for index, num_frames in enumerate((40, 25, 8, 3)):
         coarse = random.integers(0, 256, (num_frames, 15, 20, 3), dtype=np.uint8)
@@ -342,7 +340,7 @@ def write_openvino(graph: Graph, folder: Path) -> None:
     """By way of ONNX, so that both formats hold the same graph."""
     import openvino as ov
 
-    with tempfile.TemporaryDirectory() as between:
+    with tempfile.TemporaryDirectory(dir=folder) as between:
         write_onnx(graph, Path(between))
         model = ov.convert_model(Path(between) / f"{graph.name}.onnx")
         if graph.calibration is not None:

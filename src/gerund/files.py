@@ -1,4 +1,8 @@
-"""Files written whole or not at all: under another name in the same folder, which is then replaced by the right one."""
+"""Files and folders written whole or not at all: under another name in the same folder, which is then replaced by the right one.
+
+A folder cannot replace another in one step, so the old one is put aside first, where `find` finds it should the process die just then.
+What dead processes leave behind is removed by the next one that begins something there (`tidy`).
+"""
 
 from __future__ import annotations
 
@@ -6,16 +10,33 @@ import contextlib
 import errno
 import hashlib
 import os
+import platform
+import re
+import shutil
 import stat
+import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
-from gerund.errors import DataError
+from gerund.errors import DataError, GerundError
 
 LONGEST_SUFFIX = 16
 """Letters that count as a suffix; a longer one is part of a name."""
+HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:4]
+STARTED = time.time()
+LEFTOVER = re.compile(r"\.[0-9a-f]{12}\.([0-9a-f]{4})-(\d+)-\d+(\..*)?")
+"""Names as `beside` gives them to a process: of which host, and its number there."""
+FORGOTTEN = 86_400.0
+"""Seconds after which what a process of another host, or of Windows, has not finished belongs to nobody."""
+ASIDE = "old"
+MOMENT = 0.01
+"""Seconds, many times what a process needs between its two renames."""
+
+Made = TypeVar("Made")
 
 
 def beside(path: Path, mark: str | None = None) -> Path:
@@ -25,7 +46,7 @@ def beside(path: Path, mark: str | None = None) -> Path:
     """
     digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:12]
     suffix = path.suffix if len(path.suffix) <= LONGEST_SUFFIX else ""
-    return path.with_name(f".{digest}.{mark or f'{os.getpid()}-{threading.get_ident()}'}{suffix}")
+    return path.with_name(f".{digest}.{mark or f'{HOST}-{os.getpid()}-{threading.get_ident()}'}{suffix}")
 
 
 @contextmanager
@@ -59,3 +80,132 @@ def write_text(path: Path, text: str) -> None:
         write_bytes(path, text.encode())
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+@contextmanager
+def scratch(path: Path) -> Iterator[Path]:
+    """An empty folder beside `path`, gone after the block. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tidy(path.parent)
+    folder = beside(path)
+    remove(folder)
+    try:
+        folder.mkdir()
+        yield folder
+    finally:
+        remove(folder)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A new folder to fill, which takes the place of `path` once the block has ended well; else nothing is left of it.
+
+    Whenever the process or the machine ends, `find` finds the old one or the new one, whole. One process at a time may write `path`.
+    Raises OSError.
+    """
+    target = Path(os.path.realpath(path))
+    with scratch(target) as new:
+        yield new
+        flush(new)
+        exchange(new, target)
+
+
+def exchange(new: Path, target: Path) -> None:
+    """Give a folder another's name; that one is gone then."""
+    old = beside(target, ASIDE)
+    if target.exists():
+        target.rename(old)
+    try:
+        new.rename(target)
+    except OSError:
+        if old.exists():
+            old.rename(target)
+        raise
+    with contextlib.suppress(OSError):  # an aside that is being removed is no longer found as one
+        old.rename(new)
+
+
+def find(path: Path) -> Path:
+    """The folder `path`, or the one put aside by a process that died before the new one had its name."""
+    old = beside(Path(os.path.realpath(path)), ASIDE)
+    for _ in range(2):
+        if path.exists() or not old.exists():
+            return path
+        time.sleep(MOMENT)  # another process may be between its two renames
+    return old
+
+
+def steadily(path: Path, read: Callable[[Path], Made], tries: int = 100) -> Made:
+    """What `read` makes of a folder, which other processes may replace meanwhile: where it fails for that, it is done again.
+
+    `read` must notice when it has read one file of the old folder and one of the new, as checksums do.
+    """
+    while True:
+        place = find(path)
+        before = state_of(place)
+        try:
+            return read(place)
+        except (GerundError, OSError):
+            tries -= 1
+            if tries == 0 or state_of(find(path)) == before:
+                raise
+
+
+def state_of(folder: Path) -> tuple[int, ...]:
+    """Numbers that are others when a folder has been replaced; none when it is not there."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return ()
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
+
+
+def flush(path: Path) -> None:
+    """Have the system put a file, or all files of a folder, on the disk now: a name must not outlive a power cut without its content."""
+    for each in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        with contextlib.suppress(OSError), each.open("rb") as file:  # folders, and some file systems, cannot
+            os.fsync(file.fileno())
+
+
+def tidy(folder: Path) -> None:
+    """Remove what processes that are no more have begun in a folder, and what they put aside of things that are there whole."""
+    with contextlib.suppress(OSError):
+        entries = list(folder.iterdir())
+        asides = {beside(entry, ASIDE).name for entry in entries}
+        for entry in entries:
+            if entry.name in asides:
+                remove(entry.rename(beside(entry)))  # half removed, it must not be found any more
+            elif is_abandoned(entry):
+                remove(entry)
+
+
+def is_abandoned(path: Path) -> bool:
+    """Whether a name was given by `beside` to a process that has ended."""
+    match = LEFTOVER.fullmatch(path.name)
+    if match is None:
+        return False
+    try:
+        changed = path.lstat().st_mtime
+    except OSError:
+        return False
+    number = int(match[2])
+    if match[1] != HOST or sys.platform == "win32":
+        return changed < time.time() - FORGOTTEN
+    if number == os.getpid():
+        return changed < STARTED - 1  # an earlier process had this number, as they do in containers
+    try:
+        os.kill(number, 0)  # asks only whether it is there
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder with all in it, if it is there and that is possible."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)

@@ -24,7 +24,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from torch.nn import functional
 
-from gerund import progress
+from gerund import files, progress
 from gerund.backbones import best_device
 from gerund.errors import ModelError, TrainingError, UsageError
 from gerund.features import Extraction
@@ -383,12 +383,14 @@ class Journal(Callback):
             note(why)
 
     def save(self, trainer: Any, path: Path) -> None:
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        if trainer.is_global_zero:
-            path.parent.mkdir(exist_ok=True)
-        trainer.save_checkpoint(partial)  # all processes meet here, the first writes
-        if trainer.is_global_zero:
-            partial.replace(path)
+        if not trainer.is_global_zero:
+            trainer.save_checkpoint(path)  # all processes meet here, the first writes
+            return
+        path.parent.mkdir(exist_ok=True)
+        files.tidy(path.parent)
+        with files.whole(path) as partial:
+            trainer.save_checkpoint(partial)
+            files.flush(partial)
 
 
 def fit(

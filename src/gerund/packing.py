@@ -7,8 +7,6 @@ INDEX entry per video, sorted by digest) and pack.json. It is written under anot
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +15,7 @@ import numpy as np
 
 from gerund.cache import DIGEST_LENGTH, FeatureCache, block_spec, read_digests
 from gerund.errors import CacheError, DataError, UsageError
+from gerund.files import tidy, whole_folder, write_bytes
 from gerund.progress import note, progress
 from gerund.types import Features, FeatureSpec
 
@@ -39,8 +38,8 @@ class Packed:
 def pack(cache: Path, out: Path) -> Packed:
     """Pack the features of a cache into large shards, to train from with --packed.
 
-    Videos that are not complete are left out with a note. Raises DataError for a folder without features, UsageError when `out` has them
-    already, CacheError when it cannot be written.
+    Videos that are not complete are left out with a note; what was packed before is left as it is. Raises DataError for a folder
+    without features, UsageError when `out` has all of them already, CacheError when it cannot be written.
 
     Parameters
     ----------
@@ -53,29 +52,44 @@ def pack(cache: Path, out: Path) -> Packed:
     folders = [folder for folder in sorted(store.folder.glob("*")) if any(folder.glob("*.safetensors"))]
     if not folders:
         raise DataError(f"{cache}: no features to pack; gerund extract DATA --cache {cache} makes some")
-    for folder in folders:
-        if (out / folder.name).exists():
-            raise UsageError(f"{out / folder.name}: packed already; remove it or choose another folder")
+    copy_digests(store, out)  # first, so that whatever was packed has them
+    there = [folder for folder in folders if (out / folder.name).exists()]
+    if len(there) == len(folders):
+        raise UsageError(f"{out / folders[0].name}: packed already; remove it or choose another folder")
+    for folder in there:
+        note(f"{out / folder.name}: packed already, and left as it is")
     packed = Packed(out=out)
     for folder in folders:
-        packed = pack_spec(store, folder, packed)
-    digests = store.folder / "digests.txt"
-    if digests.is_file():
-        shutil.copyfile(digests, out / "digests.txt")
+        if folder not in there:
+            packed = pack_spec(store, folder, packed)
     return packed
+
+
+def copy_digests(store: FeatureCache, out: Path) -> None:
+    """Tell the packed folder what the cache knows of files and URLs."""
+    digests = store.folder / "digests.txt"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        tidy(out)
+        if digests.is_file():
+            write_bytes(out / "digests.txt", digests.read_bytes())
+    except OSError as error:
+        raise cannot_pack(out, error) from None
+
+
+def cannot_pack(out: Path, error: OSError) -> CacheError:
+    return CacheError(f"{out}: shards cannot be written ({error.strerror}); choose another folder")
 
 
 def pack_spec(store: FeatureCache, folder: Path, packed: Packed) -> Packed:
     """Pack everything that was made under one spec."""
     target = packed.out / folder.name
-    temporary = target.with_name(f".{folder.name}.{os.getpid()}")
     videos = sorted({path.name[:DIGEST_LENGTH] for path in folder.glob("*.safetensors")})
     spec = spec_of(folder)
-    writer = ShardWriter(temporary)
     failed = []
     try:
-        temporary.mkdir(parents=True)
-        with progress("Packing features", len(videos), "videos") as bar:
+        with whole_folder(target) as temporary, progress("Packing features", len(videos), "videos") as bar:
+            writer = ShardWriter(temporary)
             for video in videos:
                 features = store.get(spec, video)
                 if features is None:
@@ -84,14 +98,11 @@ def pack_spec(store: FeatureCache, folder: Path, packed: Packed) -> Packed:
                 else:
                     writer.add(video, features)
                 bar.advance()
-        writer.close()
-        summary = {"format": FORMAT, "spec": folder.name, "backbone": spec.backbone, "videos": len(writer.index)}
-        (temporary / "pack.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-        temporary.rename(target)
+            writer.close()
+            summary = {"format": FORMAT, "spec": folder.name, "backbone": spec.backbone, "videos": len(writer.index)}
+            (temporary / "pack.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        raise CacheError(f"{packed.out}: shards cannot be written ({error.strerror}); choose another folder") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        raise cannot_pack(packed.out, error) from None
     return replace(
         packed,
         videos=packed.videos + len(writer.index),

@@ -18,13 +18,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import save as save_arrays
 from safetensors.torch import load_file, save
 
-from gerund import hub
+from gerund import files, hub
 from gerund.backbones import Backbone, best_device, quantized_digest, rebuild_backbone, weights_licence
 from gerund.cache import FeatureCache
 from gerund.calibration import UNKNOWN_THRESHOLD, Familiarity
 from gerund.errors import GerundError, ModelError, VideoError
 from gerund.features import Extraction, Extractor
-from gerund.files import write_bytes
 from gerund.heads import Head, build_head
 from gerund.sampling import Sampling, step_times, tokens
 from gerund.spotting import WINDOW, Eye, Watch, WatchSettings
@@ -81,7 +80,13 @@ class Recognizer:
 
         Raises ModelError when there is none, or a damaged one.
         """
-        folder = find_model(model)
+        return files.steadily(
+            model_folder(model), lambda folder: cls.read(checked_folder(folder, model), model, device=device, cache=cache)
+        )
+
+    @classmethod
+    def read(cls, folder: Path, model: str | Path, *, device: str, cache: Path | None) -> Recognizer:
+        """The recogniser in this very folder; `model` is what it was asked for as."""
         config = read_config(folder)
         try:
             labels = [composed(config["id2label"][str(index)]) for index in range(len(config["id2label"]))]
@@ -124,29 +129,27 @@ class Recognizer:
 
         `bundle` puts the backbone's weights inside, as a hard link into one store per machine where the file system allows it.
         """
-        partial = folder.with_name(f".{folder.name}.{os.getpid()}")
-        shutil.rmtree(partial, ignore_errors=True)
         try:
-            partial.mkdir(parents=True)
-            state = {key: value.detach().cpu().contiguous() for key, value in self.head.state_dict().items()}
-            (partial / "model.safetensors").write_bytes(save(state, {"format": "pt"}))
-            if self.backbone.quantized is not None:
-                for suffix in (".xml", ".bin"):
-                    shutil.copyfile(self.backbone.quantized.with_suffix(suffix), partial / f"{QUANTIZED}{suffix}")
-            if bundle and not self.backbone.name.startswith("pixels"):
-                link(stored_weights(self.backbone, self.extractor.cache), partial / "backbone.safetensors")
-            config = self.config() | {"bundled": bundle, "model_sha256": sha256(partial / "model.safetensors")}
-            if self.familiarity is not None:
-                (partial / FAMILIARITY).write_bytes(save_arrays(self.familiarity.tensors()))
-                config["unknown_sha256"] = sha256(partial / FAMILIARITY)
-            (partial / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-            (partial / "README.md").write_text(card or model_card(self), encoding="utf-8")
-            if folder.exists():
-                shutil.rmtree(folder)
-            partial.rename(folder)
+            with files.whole_folder(folder) as partial:
+                self.write(partial, bundle, card)
         except OSError as error:
-            shutil.rmtree(partial, ignore_errors=True)
             raise ModelError(f"{folder}: the model cannot be saved ({error.strerror}); choose another place with --out") from None
+
+    def write(self, folder: Path, bundle: bool, card: str) -> None:
+        """Fill a new folder. Raises OSError."""
+        state = {key: value.detach().cpu().contiguous() for key, value in self.head.state_dict().items()}
+        (folder / "model.safetensors").write_bytes(save(state, {"format": "pt"}))
+        if self.backbone.quantized is not None:
+            for suffix in (".xml", ".bin"):
+                shutil.copyfile(self.backbone.quantized.with_suffix(suffix), folder / f"{QUANTIZED}{suffix}")
+        if bundle and not self.backbone.name.startswith("pixels"):
+            link(stored_weights(self.backbone, self.extractor.cache), folder / "backbone.safetensors")
+        config = self.config() | {"bundled": bundle, "model_sha256": sha256(folder / "model.safetensors")}
+        if self.familiarity is not None:
+            (folder / FAMILIARITY).write_bytes(save_arrays(self.familiarity.tensors()))
+            config["unknown_sha256"] = sha256(folder / FAMILIARITY)
+        (folder / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (folder / "README.md").write_text(card or model_card(self), encoding="utf-8")
 
     def config(self) -> dict[str, Any]:
         """Everything but the weights, in the shape that Hugging Face tools read."""
@@ -319,17 +322,26 @@ def as_clip(video: str | Path | Clip) -> Clip:
     return video if isinstance(video, Clip) else Clip(path=Path(video))
 
 
-def find_model(model: str | Path) -> Path:
+def model_folder(model: str | Path) -> Path:
     """The model folder that is meant: a folder itself, the `best` in a run folder, or for hf:USER/MODEL the one fetched from the hub."""
     path = hub.fetch(str(model)) if hub.is_remote(model) else Path(model)
-    for folder in (path, path / "best"):
-        if (folder / "config.json").is_file() and (folder / "model.safetensors").is_file():
-            return folder
+    return path / "best" if files.find(path / "best").is_dir() else path
+
+
+def find_model(model: str | Path) -> Path:
+    """The place of a model's folder. Raises ModelError when there is none."""
+    return files.steadily(model_folder(model), lambda folder: checked_folder(folder, model))
+
+
+def checked_folder(path: Path, model: str | Path) -> Path:
+    """The same folder. Raises ModelError when it is none of a model."""
+    if (path / "config.json").is_file() and (path / "model.safetensors").is_file():
+        return path
     if not path.is_dir():
         raise ModelError(f"{model}: no such model folder")
     if (path / "config.json").is_file() and (path / "README.md").is_file() and any(path.glob("backbone.*")):
         raise ModelError(f"{model}: an exported model; run it with: python -m gerund.runtime {model} VIDEO")
-    inside = "" if hub.is_remote(model) else f", also in {path.name}/best"
+    inside = "" if hub.is_remote(model) or path.name == "best" else f", also in {path.name}/best"
     raise ModelError(f"{model}: not a model folder (config.json and model.safetensors are missing{inside})")
 
 
@@ -384,8 +396,9 @@ def stored_weights(backbone: Backbone, cache: FeatureCache) -> Path:
     path = cache.folder.parent / "weights" / f"{backbone.weights_digest[:32]}.safetensors"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
+        files.tidy(path.parent)
         state = {key: value.detach().cpu().contiguous().clone() for key, value in backbone.module.state_dict().items()}
-        write_bytes(path, save(state, {"format": "pt"}))
+        files.write_bytes(path, save(state, {"format": "pt"}))
     return path
 
 

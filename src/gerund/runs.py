@@ -46,7 +46,8 @@ def make_run_folder(out: Path | None, name: str = "train") -> Path:
 def find_checkpoint(resume: Path) -> Path:
     """The checkpoint that `--resume` means: a .ckpt file, the last one of a run folder, or for `last` the one of the newest run.
 
-    While a run is still fine-tuning, its last one is that of the fine-tuning.
+    While a run is still fine-tuning, its last one is that of the fine-tuning. One that is not there means that the run, stopped before
+    its first epoch was over or solved at once, has to begin anew.
     """
     if str(resume) == "last":
         found = sorted(
@@ -58,7 +59,7 @@ def find_checkpoint(resume: Path) -> Path:
     path = resume / "last.ckpt" if resume.is_dir() else resume
     if not path.is_file() and resume.is_dir() and (resume / FINETUNE / "last.ckpt").is_file():
         return resume / FINETUNE / "last.ckpt"
-    if not path.is_file():
+    if not path.is_file() and not (resume / "config.json").is_file():
         raise UsageError(f"--resume {resume}: no checkpoint there (looked for {path})")
     return path
 

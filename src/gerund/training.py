@@ -22,6 +22,7 @@ from gerund.encoders import load_encoder, made_for
 from gerund.errors import DataError, GerundError, ModelError, TrainingError, UsageError
 from gerund.evaluation import Evaluation, evaluate_clips
 from gerund.features import Extraction, Extractor, calibrated, with_spans
+from gerund.files import find
 from gerund.fitting import ALONE, Epoch, Team, token_set
 from gerund.leaderboard import FOLDS, HEADS, Leaderboard, cross_validate, processes_on, with_head
 from gerund.manifest import SPLITS, assign_splits, labels_of, of_split, read_manifest, write_manifest
@@ -354,18 +355,21 @@ def resume_training(
 ) -> Training:
     """Go on with a run in its own folder, on its own clips."""
     run = run_of(checkpoint)
+    found = checkpoint if checkpoint.is_file() else None
     for flag, value in (("--recipe", recipe), ("--config", config), ("--out", out)):
         if value is not None:
             raise UsageError(f"{flag} {value}: a resumed run keeps its own; leave it out")
     settings = resolve(None, run / "config.json", given)
     clips = read_manifest(run / "clips.csv")
     team = assembled(settings, devices, nodes)
-    recognizer = untrained(clips, replace(settings, init=None), cache)  # the checkpoint brings all weights
+    recognizer = untrained(clips, replace(settings, init=None) if found else settings, cache)  # a checkpoint brings all weights
     if team.is_first:
         write_json(run / "config.json", as_config(settings))
+        if found is None:
+            (run / "results.csv").unlink(missing_ok=True)
     if settings.finetune:
-        recognizer = with_tuned_backbone(recognizer, clips, settings, cache, run, checkpoint, team)
-    of_head = None if run / FINETUNE in checkpoint.parents else checkpoint
+        recognizer = with_tuned_backbone(recognizer, clips, settings, cache, run, found, team)
+    of_head = None if run / FINETUNE in checkpoint.parents else found
     return finish(recognizer, extract_views(recognizer, settings, clips, team), clips, settings, run, of_head, team)
 
 
@@ -383,7 +387,7 @@ def finish(
         history = fit_head(recognizer, views, clips, settings, run, checkpoint, team)
         return team.shared(lambda: completed(recognizer, views, clips, settings, run, history))
     except KeyboardInterrupt:
-        kept = f"the best model so far is {run / 'best'}; " if (run / "best").exists() else ""
+        kept = f"the best model so far is {run / 'best'}; " if find(run / "best").exists() else ""
         note(f"Interrupted: {kept}go on with: gerund train --resume {run}")
         raise
 
@@ -396,22 +400,19 @@ def completed(
     best = Recognizer.load(run / "best", device=settings.device, cache=recognizer.extractor.cache.folder.parent)
     best.extractor.cache = recognizer.extractor.cache
     num_held_out = calibrate(best, views[0], clips, settings, kept_epoch(history, views[0], clips))
-    best.save(run / "best", bundle=settings.bundle)
     evaluations = {"val": evaluate_clips(best, chosen)} if (chosen := of_split(clips, "val")) else {}
     if best.head.in_closed_form and evaluations:
-        solve_with_all(best, views, clips, run, settings)
+        solve_with_all(best, views, clips)
     if chosen := of_split(clips, "test"):
         evaluations["test"] = evaluate_clips(best, chosen)
     metrics = {side: evaluation.metrics for side, evaluation in evaluations.items()}
+    best.save(run / "best", bundle=settings.bundle, card=model_card(best, metrics.get("test"), described(clips, settings)))
     metrics["calibration"] = calibration_of(best, evaluations, num_held_out)
     tell_calibration(metrics["calibration"])
     if settings.precision == "int8":
         tell_cost_of_int8(best, evaluations)
     try:
         write_json(run / "metrics.json", metrics)
-        (run / "best" / "README.md").write_text(
-            model_card(best, metrics.get("test"), described(clips, settings)), encoding="utf-8"
-        )
         write_reports(run, history, views[0].usable(clips), evaluations)
         write_report(run, best, settings, clips, [results_row(epoch) for epoch in history], evaluations, failed)
     except OSError as error:
@@ -419,12 +420,11 @@ def completed(
     return Training(run=run, model=run / "best", metrics=metrics, history=history, test=evaluations.get("test"), failed=failed)
 
 
-def solve_with_all(best: Recognizer, views: list[Extraction], clips: Sequence[Clip], run: Path, settings: Recipe) -> None:
+def solve_with_all(best: Recognizer, views: list[Extraction], clips: Sequence[Clip]) -> None:
     """Solve a head in closed form once more, now that the validation clips have told how good it is, with them among the training clips."""
     known = views[0].usable(of_split(clips, "train", "val"))
     tokens = token_set(best, views[:1], known)
     best.head.solve(tokens.data[0], tokens.valid[0], tokens.targets, tokens.groups)
-    best.save(run / "best", bundle=settings.bundle)
 
 
 def described(clips: Sequence[Clip], settings: Recipe) -> str:

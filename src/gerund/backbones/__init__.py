@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from gerund.backbones import hf_models, pixels, timm_models
 from gerund.backbones.base import Backbone, weights_digest
@@ -84,10 +84,11 @@ def rebuild_backbone(config: Mapping[str, Any], weights: Path, *, fetch: bool = 
         backbone = load_backbone(config["name"], pretrained=config["origin"] == "pretrained", image_size=size)
         check_digest(backbone.weights_digest, config, backbone.name)
         return replace(backbone, **shape)
-    check_digest(weights_digest(timm_models.read_weights(weights)), config, str(weights))
+    state = timm_models.read_weights(weights)  # mapped, so that it is there when built, whatever becomes of the file's name
+    check_digest(weights_digest(state), config, str(weights))
     return Backbone(
         name=config["name"],
-        build=lambda: rebuild_module(config, resize, weights),
+        build=lambda: rebuild_module(config, resize, state, weights),
         window=config.get("window", 1),
         stride=config.get("stride", 1),
         architecture=config.get("architecture"),
@@ -97,10 +98,10 @@ def rebuild_backbone(config: Mapping[str, Any], weights: Path, *, fetch: bool = 
     )
 
 
-def rebuild_module(config: Mapping[str, Any], resize: Resize, weights: Path) -> nn.Module:
+def rebuild_module(config: Mapping[str, Any], resize: Resize, state: dict[str, Tensor], source: Path) -> nn.Module:
     if config.get("architecture") is not None:
-        return hf_models.rebuild(config["architecture"], config["window"], weights)
-    return timm_models.rebuild(config["name"], resize.height, weights)
+        return hf_models.rebuild(config["architecture"], config["window"], state, source)
+    return timm_models.rebuild(config["name"], resize.height, state, source)
 
 
 def check_digest(found: str, config: Mapping[str, Any], source: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import warnings
 from collections import deque
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import torch
 
 from gerund.backbones.base import Backbone
 from gerund.errors import UsageError
+from gerund.files import scratch
 from gerund.openvino_core import core
 from gerund.places import default_cache
 
@@ -99,9 +99,8 @@ def converted(backbone: Backbone, batch_size: int) -> Path:
 
     path = default_cache() / "openvino" / f"{backbone.file_name}-{batch_size}-{ov.get_version()[:12]}.xml"
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            partial = Path(folder) / path.name
+        with scratch(path) as folder:
+            partial = folder / path.name
             ov.save_model(openvino_graph(backbone, batch_size), partial, compress_to_fp16=False)
             partial.with_suffix(".bin").replace(path.with_suffix(".bin"))
             partial.replace(path)

@@ -16,7 +16,7 @@ from torch import nn
 
 from gerund import hub
 from gerund.backbones.base import Backbone, resize_of
-from gerund.backbones.timm_models import RANDOM_SEED, load_weights, read_weights
+from gerund.backbones.timm_models import RANDOM_SEED, load_weights
 from gerund.errors import BackboneError, UsageError
 from gerund.types import Fit
 
@@ -173,9 +173,9 @@ def read_object(path: Path) -> dict[str, Any]:
         raise BackboneError(f"{path}: not readable as JSON ({error})") from None
 
 
-def rebuild(architecture: Mapping[str, Any], window: int, weights: Path) -> nn.Module:
-    """The network of a model folder with the weights bundled there; nothing is fetched."""
-    config = config_of(architecture, str(weights.parent))
+def rebuild(architecture: Mapping[str, Any], window: int, state: dict[str, torch.Tensor], source: Path) -> nn.Module:
+    """The network of a model folder with the weights bundled there, in the file `source`; nothing is fetched."""
+    config = config_of(architecture, str(source.parent))
     module = VideoEncoder(network(config, None), window)
-    load_weights(module, read_weights(weights), weights, str(architecture["model_type"]))
+    load_weights(module, state, source, str(architecture["model_type"]))
     return module

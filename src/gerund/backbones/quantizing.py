@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 from gerund.backbones.base import Backbone
 from gerund.backbones.engines import BATCH_SIZE, compile_engine, converted, core
 from gerund.errors import UsageError
+from gerund.files import scratch
 from gerund.places import default_cache
 
 
@@ -29,10 +29,9 @@ def quantize(backbone: Backbone, frames: np.ndarray) -> tuple[Backbone, float]:
     name = f"{backbone.file_name}-int8-{hashlib.sha256(planes.data).hexdigest()[:16]}.xml"
     path = default_cache() / "openvino" / name
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
         small = quantized_graph(core().read_model(converted(backbone, BATCH_SIZE)), planes)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            partial = Path(folder) / path.name
+        with scratch(path) as folder:
+            partial = folder / path.name
             ov.save_model(small, partial, compress_to_fp16=False)
             partial.with_suffix(".bin").replace(path.with_suffix(".bin"))
             partial.replace(path)

@@ -154,9 +154,9 @@ def last_stage(module: Any) -> list[str]:
     return names
 
 
-def rebuild(name: str, image_size: int, weights: Path) -> nn.Module:
-    """The network of a model folder with the weights bundled there; nothing is fetched."""
+def rebuild(name: str, image_size: int, state: dict[str, torch.Tensor], source: Path) -> nn.Module:
+    """The network of a model folder with the weights bundled there, in the file `source`; nothing is fetched."""
     check_name(name)
     module = create(name, image_size)
-    load_weights(module, read_weights(weights), weights, name)
+    load_weights(module, state, source, name)
     return module
