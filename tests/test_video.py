@@ -934,3 +934,26 @@ def test_a_video_that_has_the_size_already_is_read_whole(tmp_path, side):
         np.concatenate([block.data for block in video.read(tmp_path / "a.mp4", resize=each)]) for each in (None, resize)
     )
     assert np.array_equal(plain, resized)
+
+
+@pytest.mark.parametrize(("codec", "suffix", "fps"), [("mpeg4", ".m4v", None), ("libx264", ".ts", None), ("libx264", ".ts", 4)])
+def test_a_stream_that_grows_beyond_the_limit_of_pixels_is_refused(
+    ramp_video: RampVideo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str, suffix: str, fps: float | None
+) -> None:
+    def raw(path: Path) -> bytes:
+        with av.open(str(path)) as source, av.open(str(tmp_path / "raw"), "w", format="m4v") as out:
+            out.add_stream_from_template(source.streams.video[0])
+            out.mux([packet for packet in source.demux(video=0) if packet.size])
+        return (tmp_path / "raw").read_bytes()
+
+    small, large = (
+        ramp_video(30, name=name, codec=codec, suffix=".mkv" if suffix == ".m4v" else suffix, size=size)
+        for name, size in (("small", (32, 48)), ("large", (96, 160)))
+    )
+    path = tmp_path / f"grows{suffix}"
+    path.write_bytes(b"".join(raw(each) if suffix == ".m4v" else each.read_bytes() for each in (small, large)))
+    assert {frame.width for _, frame in video.frames(path, fps=fps)} == {48, 160}
+    monkeypatch.setitem(video.bounds, "pixels", 5000)
+    assert len(list(video.decode(small))) == 30
+    with pytest.raises(VideoError, match="160 x 96 pixels; at most 5,000 are taken"):
+        list(video.frames(path, fps=fps))

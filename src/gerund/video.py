@@ -64,9 +64,22 @@ open_options: dict[str, str] = {}
 """What FFmpeg is told whenever this process opens a file to read; see `trust_no_file`."""
 
 
-def trust_no_file() -> None:
-    """From now on this process reads plain containers only, and no file opened leads to another file or a connection."""
+bounds: dict[str, float] = {"pixels": math.inf}
+"""The most pixels that a picture read by this process may have, whatever the header says; see `trust_no_file`."""
+
+
+def trust_no_file(*, pixels: float = math.inf) -> None:
+    """From now on this process reads plain containers only, no file opened leads to another file or a connection, and a picture of
+    more than `pixels` pixels ends its video with a VideoError.
+    """
     open_options.update(protocol_whitelist="file", format_whitelist=",".join(PLAIN_CONTAINERS))
+    bounds["pixels"] = pixels
+
+
+def allowed(width: int, height: int) -> None:
+    """Raises VideoError for a picture of more pixels than this process may read."""
+    if width * height > bounds["pixels"]:
+        raise VideoError(f"{width} x {height} pixels; at most {bounds['pixels']:,} are taken, send a smaller one")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,7 +273,8 @@ def decode_planned(path: Path, plan: Plan, *, threads: int, tick: Callable[[], N
                 decoded = context.decode(packet)
             except av.FFmpegError:
                 return
-            yield from ((plan.times[frame.pts], marked(frame, aspect)) for frame in decoded if frame.pts in plan.times)
+            shown = [marked(frame, aspect) for frame in decoded]
+            yield from ((plan.times[frame.pts], frame) for frame in shown if frame.pts in plan.times)
 
         for packet, need in zip((packet for packet in packets_of(container, stream) if packet.size), plan.needs, strict=False):
             tick()
@@ -320,6 +334,7 @@ def pixel_aspect(stream: Any) -> float:
 
 
 def marked(frame: av.VideoFrame, aspect: float) -> av.VideoFrame:
+    allowed(frame.width, frame.height)  # a stream may change its size
     if aspect != 1:
         frame.opaque = PixelAspect(aspect)  # a new one for each frame: PyAV drops a shared one with the first frame that goes
     return frame

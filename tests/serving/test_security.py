@@ -575,6 +575,17 @@ def test_too_long_too_large_and_too_many_packets_are_refused(started, clip):
         assert server.leftovers == []
 
 
+def test_a_stream_that_grows_after_its_header_is_refused(started, tmp_path):
+    for name, side in (("small", 32), ("large", 160)):
+        video.write(tmp_path / f"{name}.ts", (np.full((side, side, 3), index, np.uint8) for index in range(9)), fps=25)
+    grows = (tmp_path / "small.ts").read_bytes() + (tmp_path / "large.ts").read_bytes()
+    server = started(pixels=5000)
+    answer = server.client.post("/v1/predict", content=grows)
+    assert answer.status_code == 422
+    assert "160 x 160 pixels; at most 5,000 are taken" in answer.json()["error"]
+    assert server.client.post("/v1/predict", content=(tmp_path / "small.ts").read_bytes()).status_code == 200
+
+
 def test_a_video_without_a_length_is_stopped_where_the_limit_is(started, tmp_path):
     raw = tmp_path / "raw.h264"
     video.write(raw, (np.full((32, 32, 3), index % 200, np.uint8) for index in range(200)), fps=25)

@@ -89,7 +89,7 @@ class WorkerSide(decoding.WorkerSide):
         super().__init__(orders, reports)
         self.limits = Limits(**self.setup["limits"])
         self.packets = 0
-        video.trust_no_file()
+        video.trust_no_file(pixels=self.limits.pixels)
 
     def prepare(self) -> None:
         shut_in(cpu_seconds=self.limits.seconds_job)
@@ -104,8 +104,7 @@ class WorkerSide(decoding.WorkerSide):
         more_processor_time(self.limits.seconds_job)
         self.packets = 0
         info = probe(job.path)
-        if info.width * info.height > self.limits.pixels:
-            raise VideoError(f"{info.width} x {info.height} pixels; at most {self.limits.pixels:,} are taken, send a smaller one")
+        video.allowed(info.width, info.height)
         too_long = f"longer than {self.limits.duration:g} s, the most that is taken; send a part of it"
         if info.duration is not None and info.duration > self.limits.duration:
             raise VideoError(too_long)

@@ -85,7 +85,7 @@ def main(order: dict[str, Any]) -> int:
     """What runs in the process of its own."""
     threading.Thread(target=end_with_parent, daemon=True).start()
     limits = Limits(**order["limits"])
-    video.trust_no_file()
+    video.trust_no_file(pixels=limits.pixels)
     shut_in(cpu_seconds=limits.seconds_job, writes=LARGEST_OUTPUT, processes=True)
     source, out = Path(order["source"]), Path(order["out"])
     try:
