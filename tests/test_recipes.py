@@ -97,6 +97,8 @@ def test_a_config_gives_the_same_settings_and_flags_win(tmp_path):
     recipe = resolve("hybrid-transformer", None, {"seed": 7, "lr": 0.5})
     (tmp_path / "config.json").write_text(json.dumps(as_config(recipe)))
     assert read_config(tmp_path / "config.json") == read_config(tmp_path) == recipe
+    (tmp_path / "config.json").write_text(json.dumps(as_config(recipe)), "utf-8-sig")  # as Notepad saves it
+    assert read_config(tmp_path) == recipe
     again = resolve(None, tmp_path / "config.json", {"seed": 0, "head_options": {"dense-width": 8}})
     assert (again.seed, again.lr, again.head_options["dense_width"], again.head_options["pooling"]) == (0, 0.5, 8, "max")
 
@@ -106,8 +108,8 @@ def test_a_wrong_config_is_named(tmp_path):
     path.write_text('{"lrr": 1}')
     with pytest.raises(UsageError, match="unknown setting 'lrr'"):
         resolve(None, path, {})
-    path.write_text("[")
-    with pytest.raises(UsageError, match="not readable as JSON"):
+    path.write_text("{\n[")
+    with pytest.raises(UsageError, match=r"--config .*config\.json:2: not JSON"):
         resolve(None, path, {})
     with pytest.raises(UsageError, match="exclude each other"):
         resolve("default", path, {})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from collections.abc import Mapping
@@ -10,7 +9,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from gerund.errors import UsageError
+from gerund.errors import DataError, UsageError
+from gerund.texts import read_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,9 +251,9 @@ def read_config(path: Path) -> Recipe:
     """Settings from a config.json (or the one in a run folder). Raises UsageError for what is no such file, or has unknown settings."""
     path = path / "config.json" if path.is_dir() else path
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--config {path}: not readable as JSON ({error})") from None
+        values = read_json(path)
+    except DataError as error:
+        raise UsageError(f"--config {error}") from None
     known = {each.name for each in fields(Recipe)}
     unknown = sorted(set(values) - known) if isinstance(values, dict) else ["(no object)"]
     if unknown:
