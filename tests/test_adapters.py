@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from clocks import grey, with_sound
 from gerund.datasets import load_dataset
 from gerund.datasets.class_maps import read_class_map
 from gerund.datasets.text_list import side_of
@@ -749,6 +750,13 @@ def test_cvat_tracks_are_clips_where_they_are_visible(tmp_path: Path) -> None:
         (LONG, "winken é", 4.0, 5.0),
         (LONG, "jump up", 2.0, 3.0),
     ]
+
+
+def test_cvat_counts_frames_from_the_first_picture(tmp_path: Path) -> None:
+    with_sound(tmp_path / "late.mp4", [grey(4 * index) for index in range(60)], late=2.0, seconds=9)
+    write(tmp_path / "annotations.xml", *cvat_xml("late.mp4"), bom=False)
+    found = spans(load_dataset(f"cvat:{tmp_path}"))
+    assert [span[2:] for span in found] == [(3.0, 4.0), (6.0, 7.0), (4.0, 5.0)]
 
 
 def test_cvat_attributes_called_action_and_tags_name_clips_too(tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 import gerund
+from clocks import grey, with_sound
 from gerund.datasets import load_dataset
 from gerund.datasets.background import SHORTEST
 from gerund.types import Clip
-from gerund.video import picture_seconds, probe
+from gerund.video import picture_span, probe
 from layouts import film, make_elan, make_folder, touch
 
 
@@ -78,7 +79,7 @@ def test_the_length_is_that_of_the_pictures_not_of_the_header(tmp_path: Path) ->
             frame.sample_rate = 8000
             container.mux(sound.encode(frame))
     assert probe(path).duration == pytest.approx(5.0, abs=0.1)
-    assert picture_seconds(path) == pytest.approx(2.0, abs=0.01)
+    assert picture_span(path) == (0, pytest.approx(2.0, abs=0.01))
     assert background_of([Clip(path=path, label="wave", start=0, end=1)]) == [(1, pytest.approx(2.0, abs=0.01))]
 
 
@@ -113,3 +114,11 @@ def test_a_model_trained_with_background_knows_it_and_its_config_says_so(tmp_pat
     run = gerund.train(make_elan(tmp_path / "data"), background=True, **options, out=tmp_path / "run").run
     assert gerund.Recognizer.load(run / "best").labels == ["background", "jump up", "winken é"]
     assert json.loads((run / "config.json").read_text())["background"] is True
+
+
+def test_time_before_the_first_picture_is_no_background(tmp_path: Path) -> None:
+    path = with_sound(tmp_path / "a.mp4", [grey(9 * index) for index in range(20)], late=2.0, seconds=6)
+    spans = [(2, 2.5), (2.5, 3), (3.5, 4)]
+    assert background_of([Clip(path=path, label="wave", start=3, end=3.5)]) == [
+        (pytest.approx(a), pytest.approx(b)) for a, b in spans
+    ]

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import damaging
+from clocks import grey, with_sound
 from gerund import inspecting, video
 from gerund.datasets import toy
 from gerund.inspecting import PARTS, SIDE, Parts, as_values, from_values, inspect, inspect_all
@@ -355,3 +356,8 @@ def test_frames_and_bytes_of_a_long_file_are_signs_of_life(healthy: Callable[...
     path, ticks = healthy(), []
     inspect(path, lambda: ticks.append(1))
     assert len(ticks) == 50 + -(-path.stat().st_size // 1000)
+
+
+def test_the_length_of_a_video_is_that_of_its_pictures(tmp_path: Path) -> None:
+    path = with_sound(tmp_path / "late.mp4", [grey(9 * index) for index in range(20)], late=2.0, seconds=6)
+    assert inspect(path).seconds == pytest.approx(2.0, abs=0.01)

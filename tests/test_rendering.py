@@ -1,9 +1,11 @@
 """Answers drawn into video: original timing, readable at any size, nothing piled up in memory."""
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
 
+from clocks import grey, with_sound
 from gerund import rendering, video
 from gerund.errors import UsageError, VideoError
 from gerund.types import Clip
@@ -31,6 +33,25 @@ def test_uneven_times_survive(ramp_video, tmp_path):
             writer.add(np.full((32, 48, 3), round(100 * seconds), np.uint8), seconds)
     rendering.annotate(Clip(path=tmp_path / "uneven.mp4"), SCORES, tmp_path / "out.mp4")
     assert [time for time, _ in video.decode(tmp_path / "out.mp4")] == pytest.approx([0.0, 0.1, 0.5, 0.55, 2.0], abs=1e-4)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
+@pytest.mark.parametrize("late", [0.0, 0.7])
+def test_pictures_and_sound_keep_their_places_beside_each_other(tmp_path, suffix, late):
+    pictures = [grey(9 * index) for index in range(20)]
+    source = with_sound(tmp_path / "in.mp4", pictures, late=late, seconds=3, sound_late=0.7 - late)
+    rendering.annotate(Clip(path=source), SCORES, tmp_path / f"out{suffix}")
+    places = []
+    for path in (source, tmp_path / f"out{suffix}"):
+        with av.open(str(path)) as container:
+            heard = next(frame.time for frame in container.decode(audio=0) if np.abs(frame.to_ndarray()).max() > 0.01)
+            container.seek(0)
+            places.append([frame.time - heard for frame in container.decode(video=0)])
+    assert len(places[1]) == 20
+    priming = 0.023 if suffix == ".mkv" else 0.001  # sound that nobody hears, where the format does not mark it
+    assert places[1] == pytest.approx(places[0], abs=priming)
+    times = [time for time, _ in video.decode(tmp_path / f"out{suffix}")]
+    assert times == pytest.approx(late + np.arange(20) / 10, abs=priming)
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp"])

@@ -66,6 +66,18 @@ def segments_of(text, *, threshold=0.3, min_duration=0.0, nothing=()):
     return [(each.label, each.start, each.end) for each in found]
 
 
+def test_a_timeline_begins_with_the_pictures():
+    plain, model = features(60), recognizer()
+    late = Features(plain.data, plain.pts + 2.5)
+    first, moved = (timeline_of(model, Path("x.mp4"), each, Windows(window=2.0)) for each in (plain, late))
+    np.testing.assert_array_equal(moved.scores, first.scores)
+    assert moved.duration == first.duration + 2.5
+    assert [(each.start - 2.5, each.end - 2.5, each.label) for each in moved.segments] == [
+        (each.start, each.end, each.label) for each in first.segments
+    ]
+    assert moved.segments[0].start == 2.5
+
+
 def test_runs_of_one_label_become_segments():
     assert segments_of("aaabb..cc") == [("a", 0, 3), ("b", 3, 5), ("c", 7, 9)]
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from clocks import grey, with_sound
 from gerund import video
 from gerund.decoding import Reading, decode_here
 from gerund.errors import StreamError, VideoError
@@ -116,6 +117,86 @@ def test_without_a_rate_every_frame_is_read_in_order(ramp_video: RampVideo) -> N
 
 def test_a_video_slower_than_wanted_gives_each_frame_once(ramp_video: RampVideo) -> None:
     assert shown(joined(video.read(ramp_video(20, fps=5), fps=8))) == list(range(20))
+
+
+LATE = [
+    (".mp4", "libx264"),
+    (".mov", "libx264"),
+    (".mkv", "libx264"),
+    (".ts", "libx264"),
+    (".flv", "libx264"),
+    (".webm", "libvpx"),
+]
+
+
+@pytest.mark.parametrize(("suffix", "codec"), LATE)
+@pytest.mark.parametrize("sound_first", [True, False])
+def test_times_count_from_the_start_of_the_file_where_the_sound_comes_first(
+    tmp_path: Path, suffix: str, codec: str, sound_first: bool
+) -> None:
+    pictures = [grey(3 * index) for index in range(20)]
+    path = with_sound(tmp_path / f"late{suffix}", pictures, late=2.0, seconds=6, codec=codec, sound_first=sound_first)
+    sound, first = starts_of(path)
+    assert first - sound == pytest.approx(2.0, abs=0.15)  # priming of the sound takes some
+    late = first - sound
+    every = [time for time, _ in video.decode(path)]
+    np.testing.assert_allclose(every, late + np.arange(20) / 10, atol=0.0011)
+    wanted = [
+        time for time in every if np.ceil((time - 1e-3) * 3) < (time + 0.1 - 1e-3) * 3
+    ]  # an instant k / 3 s meets the picture
+    assert [time for time, _ in video.frames(path, fps=3)] == pytest.approx(wanted)  # at this rate frames are skipped
+    assert shown(joined(video.read(path, fps=3))) == [every.index(time) for time in wanted]
+    assert video.probe(path).start == pytest.approx(late, abs=0.0011)
+    levels = [video.frame_at(path, seconds).mean() for seconds in (0.5, late + 0.51, late + 1.95, 9.0)]
+    np.testing.assert_allclose(levels, [0, 15, 57, 57], atol=2.5)
+
+
+@pytest.mark.parametrize(("suffix", "codec"), LATE)
+def test_times_begin_at_0_where_the_pictures_do(tmp_path: Path, suffix: str, codec: str) -> None:
+    pictures = [grey(3 * index) for index in range(20)]
+    together = with_sound(tmp_path / f"late{suffix}", pictures, late=2.0, seconds=3, sound_late=2.5, codec=codec)
+    first = next(video.decode(together))[0]
+    assert first == 0
+    assert next(time for time, _ in video.frames(together, fps=3)) == 0
+    assert video.probe(together).start == 0
+
+
+def starts_of(path: Path) -> tuple[float, float]:
+    """The first time stamps of sound and picture in a file, as its packets have them; sound before 0 is priming that nobody hears."""
+    first = {"audio": np.inf, "video": np.inf}
+    with av.open(str(path)) as container:
+        for packet in container.demux():
+            if packet.pts is not None:
+                first[packet.stream.type] = min(first[packet.stream.type], float(packet.pts * packet.time_base))
+    return max(first["audio"], 0.0), first["video"]
+
+
+def test_a_video_that_no_instant_meets_gives_its_last_frame() -> None:
+    assert list(at_rate([(0.02, "a"), (0.06, "b")], 8)) == [(0.06, "b")]
+    assert list(at_rate([(0.02, "a"), (0.06, "b"), (0.1, "c")], 8)) == [(0.1, "c")]
+
+
+def test_a_film_without_sound_is_black_until_its_first_picture(tmp_path: Path) -> None:
+    with video.Writer(tmp_path / "late.mp4") as writer:
+        for index in range(3):
+            writer.add(grey(60 * index + 60), 2.0 + index / 10)
+    times, frames = zip(*video.decode(tmp_path / "late.mp4"), strict=True)
+    assert times == pytest.approx([0, 2.0, 2.1, 2.2], abs=0.001)
+    assert [round(float(frame.to_ndarray(format="rgb24").mean()), -1) for frame in frames] == [0, 60, 120, 180]
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp"])
+def test_an_animation_is_black_until_its_first_picture(tmp_path: Path, suffix: str) -> None:
+    palette = np.repeat(np.arange(256, dtype=np.uint8)[::-1, None], 3, axis=1) if suffix == ".gif" else None
+    with video.Writer(tmp_path / f"late{suffix}", palette=palette) as writer:
+        for index in range(3):
+            picture = grey(60 * index + 60)
+            writer.add(picture if palette is None else 255 - picture[..., 0], 2.0 + index / 10)
+    with Image.open(tmp_path / f"late{suffix}") as film:
+        assert film.n_frames == 4
+        film.load()
+        assert film.info["duration"] == 2000
+        assert np.asarray(film.convert("L")).max() <= 2
 
 
 def test_blocks_have_one_size_but_the_last(ramp_video: RampVideo) -> None:

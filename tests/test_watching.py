@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 import gerund
+from clocks import grey, with_sound
 from gerund import progress, video
 from gerund.errors import UsageError, VideoError
 from gerund.live import Newest, Reader, Seen, Source
@@ -466,3 +467,11 @@ def test_camera_numbers_and_device_files_are_cameras():
     assert Source.named("/dev/video3") == Source("3", "camera")
     assert Source.named("-").kind == "pipe"
     assert Source.named("rtsp://host/x").kind == "network"
+
+
+def test_a_file_that_is_watched_counts_from_its_start(tmp_path):
+    path = with_sound(tmp_path / "late.mp4", [grey(9 * index) for index in range(10)], late=2.0, seconds=4)
+    reader = Reader(Source.named(path), fps=None, timeout=5.0, reconnect=False)
+    reader.start()
+    assert reader.newest.take(5.0).seconds == pytest.approx(2.0, abs=0.001)
+    reader.stop()

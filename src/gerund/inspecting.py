@@ -97,13 +97,13 @@ class Look:
         self.first: np.ndarray | None = None
         self.moves = self.shines = False
         self.steps: Counter[int] = Counter()
-        self.last = 0.0
+        self.start = self.last = 0.0
 
     def add(self, time: float, frame: Any) -> None:
         picture = self.convert(frame)
         self.parts.add(picture)
         if self.first is None:
-            self.first = picture.astype(np.int16)
+            self.first, self.start = picture.astype(np.int16), time
         else:
             step = round(1000 * (time - self.last))
             if step in self.steps or len(self.steps) < self.STEPS:
@@ -125,7 +125,7 @@ class Look:
 
     @property
     def seconds(self) -> float:
-        return self.last + self.usual_step / 1000
+        return self.last - self.start + self.usual_step / 1000
 
 
 class Ear:

@@ -178,7 +178,7 @@ class Reader(threading.Thread):
     def read_until_lost(self) -> None:
         pause = LEAST_PAUSE
         while True:
-            self.clock.restart()
+            self.clock.restart(0.0 if self.source.kind == "file" else None)
             try:
                 for _ in self.frames():
                     pause = LEAST_PAUSE

@@ -45,20 +45,21 @@ def at_rate(timed: Iterable[tuple[float, Item]], fps: float | None) -> Iterator[
     """Keep the items on screen at 0, 1/fps, 2/fps ... seconds, each at most once; `timed` holds (pts, item) in order of pts.
 
     An item is on screen from its own pts until the next one's, the last one for as long as the one before it. A video slower
-    than `fps` therefore keeps every frame and repeats none. None keeps everything.
+    than `fps` therefore keeps every frame and repeats none. Where no instant meets any item, the last one is kept. None keeps everything.
     """
     if fps is None:
         yield from timed
         return
     held: tuple[float, Item] | None = None
-    step = 0.0
+    step, kept = 0.0, False
     for pts, item in timed:
         if held is not None:
             step = pts - held[0]
             if wanted_between(held[0], pts, fps):
+                kept = True
                 yield held
         held = (pts, item)
-    if held is not None and wanted_between(held[0], held[0] + (step or 1 / fps), fps):
+    if held is not None and (not kept or wanted_between(held[0], held[0] + (step or 1 / fps), fps)):
         yield held
 
 

@@ -247,11 +247,12 @@ def window_weights(pts: np.ndarray, start: float, window: float) -> np.ndarray:
 
 def windows_of(path: Path, features: Features, settings: Windows) -> list[Clip]:
     """Windows from the first row on, and a last one that ends with the video; one alone when the video is not longer than it."""
+    first = float(features.pts[0]) if len(features) else 0.0
     last = features.end - settings.window if len(features) else 0.0
-    count = max(0, int(np.ceil(last / settings.step - 1e-9)))
-    starts = [number * settings.step for number in range(count)]
+    count = max(0, int(np.ceil((last - first) / settings.step - 1e-9)))
+    starts = [first + number * settings.step for number in range(count)]
     clips = [Clip(path=path, start=start, end=start + settings.window) for start in starts]
-    return [*clips, Clip(path=path, start=max(last, 0.0))]
+    return [*clips, Clip(path=path, start=max(last, first))]
 
 
 def rows_for(clips: Sequence[Clip], features: Features) -> Features:

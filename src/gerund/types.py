@@ -23,8 +23,8 @@ FITS: tuple[Fit, ...] = ("crop", "squeeze", "letterbox")
 class Clip:
     """What to look at: a labelled span of one video; one manifest row, no pixels.
 
-    `start` and `end` are seconds from the first frame, `end` is exclusive and None means the end of the video. Clips of one
-    `group` (same source video, same person, same session) are never on two sides of a split. Labels and groups are kept in their
+    `start` and `end` are seconds from the start of the file (docs/data.md), `end` is exclusive and None means the end of the video. Clips
+    of one `group` (same source video, same person, same session) are never on two sides of a split. Labels and groups are kept in their
     composed form, so that the two ways to write an é are one class.
     """
 
@@ -56,7 +56,7 @@ def composed(text: str) -> str:
 
 @dataclass(frozen=True)
 class Frames:
-    """A block of decoded frames: `data` (N, H, W, 3) uint8 RGB and `pts` (N,) float64 seconds from the first frame."""
+    """A block of decoded frames: `data` (N, H, W, 3) uint8 RGB and `pts` (N,) float64 seconds from the start of the file."""
 
     data: np.ndarray
     pts: np.ndarray

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import re
@@ -23,7 +24,7 @@ from av.video.frame import PictureType
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from gerund.errors import StreamError, VideoError
-from gerund.sampling import PACKET_REFERENCE, PACKET_UNUSED, at_rate, packet_needs
+from gerund.sampling import PACKET_REFERENCE, PACKET_UNUSED, TIME_SLACK, at_rate, packet_needs
 from gerund.types import Frames, Resize
 
 VIDEO_SUFFIXES = frozenset(
@@ -84,12 +85,16 @@ def allowed(width: int, height: int) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class VideoInfo:
-    """What the container says of a video: nothing is decoded, so `duration` (s), `fps` and `num_frames` may be unknown (None)."""
+    """What the container says of a video: nothing is decoded, so `duration` (s), `fps` and `num_frames` may be unknown (None).
+
+    `start` and `duration` are when the pictures begin and end, in seconds from the start of the file (`start_of`).
+    """
 
     path: Path
     width: int
     height: int
     fps: float | None
+    start: float
     duration: float | None
     num_frames: int | None
     codec: str
@@ -148,11 +153,14 @@ def probe(path: Path) -> VideoInfo:
         duration, rate, count = None, None, None
         path_to_open = path
     with opened(path_to_open) as (container, stream):
+        start = 0.0
         if duration is None:
+            if stream.start_time is not None:
+                start = max(float(stream.start_time * stream.time_base) - start_of(container), 0.0)
             rate = rate_of(container, stream)
             count = stream.frames or None
             if stream.duration is not None and stream.time_base is not None:
-                duration = float(stream.duration * stream.time_base)
+                duration = start + float(stream.duration * stream.time_base)
             elif container.duration is not None:
                 duration = container.duration / av.time_base
         context = stream.codec_context
@@ -161,6 +169,7 @@ def probe(path: Path) -> VideoInfo:
             width=context.width,
             height=context.height,
             fps=float(rate) if rate else None,
+            start=start,
             duration=duration,
             num_frames=count,
             codec=context.name,
@@ -168,10 +177,10 @@ def probe(path: Path) -> VideoInfo:
         )
 
 
-def picture_seconds(path: Path) -> float:
-    """Seconds from the first picture to the end of the last, as the packets say; nothing is decoded. Raises VideoError."""
+def picture_span(path: Path) -> tuple[float, float]:
+    """The seconds at which the pictures begin and end, as the packets say; nothing is decoded. Raises VideoError."""
     if path.is_dir():
-        return len(frame_images(path)) / FRAME_FOLDER_FPS
+        return 0.0, len(frame_images(path)) / FRAME_FOLDER_FPS
     starts, ends, count = [], [], 0
     with opened(path) as (container, stream):
         for packet in packets_of(container, stream):
@@ -181,9 +190,11 @@ def picture_seconds(path: Path) -> float:
                 starts.append(stamp)
                 ends.append(stamp + (packet.duration or 0))
         if starts:
-            return float((max(ends) - min(starts)) * stream.time_base)
-        rate = stream.average_rate or stream.guessed_rate
-        return float(count / rate) if rate else 0.0
+            first, last = float(min(starts) * stream.time_base), float(max(ends) * stream.time_base)
+            start = start_of(container, first)
+            return first - start, last - start
+        rate = rate_of(container, stream)
+        return 0.0, float(count / rate) if rate else 0.0
 
 
 def read(
@@ -192,8 +203,8 @@ def read(
     """Decode a video once, in blocks of at most `block` frames, so that any length fits in memory.
 
     `fps`: the frames on screen at 0, 1/fps, 2/fps ... (see `sampling.at_rate`); None reads every frame. `resize` None keeps the
-    video's own size. Frames are as a player shows them (upright, their pixels made square) and their `pts` count from the first
-    frame. Damaged packets are skipped. Raises VideoError when no frame at all can be decoded.
+    video's own size. Frames are as a player shows them (upright, their pixels made square) and their `pts` count from the start of
+    the file (`start_of`). Damaged packets are skipped. Raises VideoError when no frame at all can be decoded.
     """
     convert = FrameConverter(resize)
     data: list[np.ndarray] = []
@@ -251,14 +262,14 @@ def plan_of(path: Path, fps: float) -> Plan | None:
                 pts.append(packet.pts)
                 keys.append(packet.is_keyframe)
             scale = stream.time_base
+            start = start_of(container, float(min(pts, default=0) * scale))
     except VideoError:
         return None  # the decoder is asked the same and says what is wrong
     stamps, first = np.array(pts), np.frombuffer(bytes(keys), bool)
     order = np.sort(stamps)
     if len(order) < 2 or not first[0] or stamps[0] != order[0] or not np.diff(order).all():
         return None
-    origin = float(order[0] * scale)
-    times = {int(stamp): time for time, stamp in at_rate(((float(int(each) * scale) - origin, each) for each in order), fps)}
+    times = {int(stamp): time for time, stamp in at_rate(((float(int(each) * scale) - start, each) for each in order), fps)}
     return Plan(packet_needs(stamps, first, np.fromiter(times, np.int64)), times)
 
 
@@ -297,27 +308,37 @@ def use_threads(context: Any, threads: int) -> Any:
 
 
 def frame_at(path: Path, seconds: float, resize: Resize | None = None) -> np.ndarray:
-    """The picture (H, W, 3) uint8 on screen at a time; the last one for times beyond the end."""
-    convert = FrameConverter(resize)
+    """The picture (H, W, 3) uint8 on screen at a time; the first one for times before it, the last one for times beyond the end."""
+    shown = last_shown(from_keyframe(path, seconds), seconds) if path.is_file() else None
+    if shown is None:  # before the first picture, or in a file that cannot be searched
+        pictures = decode(path)
+        first = next(pictures)
+        shown = last_shown(itertools.chain([first], pictures), seconds) or first[1]
+    return FrameConverter(resize)(shown)
+
+
+def last_shown(pictures: Iterable[tuple[float, av.VideoFrame]], seconds: float) -> av.VideoFrame | None:
+    """The last frame that comes on screen by a time; None where the first one comes later."""
     shown = None
-    for time, frame in from_keyframe(path, seconds) if path.is_file() else decode(path):
-        if shown is not None and time > seconds:
+    for time, frame in pictures:
+        if time > seconds + TIME_SLACK:
             break
         shown = frame
-    if shown is None:
-        raise VideoError(f"{path}: no frame could be decoded; is the file complete?")
-    return convert(shown)
+    return shown
 
 
 def from_keyframe(path: Path, seconds: float) -> Iterator[tuple[float, av.VideoFrame]]:
-    """Frames from the last key frame before a time on, without decoding what comes before."""
+    """Frames from the last key frame before a time on, without decoding what comes before; none where that cannot be found."""
     with opened(path) as (container, stream):
-        origin, record = float((stream.start_time or 0) * stream.time_base), Record()
+        start, record = start_of(container), Record()
         record.open(container, stream)
-        container.seek(round((seconds + origin) / stream.time_base), stream=stream)
+        try:
+            container.seek(round((seconds + start) / stream.time_base), stream=stream)
+        except av.FFmpegError:
+            return
         for packet in packets_of(container, stream):
             for frame in record.decoded(packet):
-                yield (frame.time or 0.0) - origin, frame
+                yield (frame.time or 0.0) - start, frame
 
 
 class PixelAspect(float):
@@ -475,18 +496,32 @@ def rate_of(container: Any, stream: Any) -> Fraction | None:
     return stream.average_rate or stream.guessed_rate
 
 
+def start_of(container: Any, first: float = math.inf) -> float:
+    """The time stamp, in seconds, at which a file starts: where a player's clock and annotation tools say 0.
+
+    It is the earliest start of all pictures and sounds, FFmpeg's `start_time`; subtitles and data do not count. So the pictures begin
+    later than 0 where the sound comes first. It is no later than the time stamp of the `first` picture, where that is known, and just
+    that in a raw stream, which tells no start; else 0.
+    """
+    start = math.inf if container.start_time is None else container.start_time / av.time_base
+    return min(start, first) if min(start, first) < math.inf else 0.0
+
+
 class Clock:
-    """Seconds from the first frame, strictly rising: a missing or backward time stamp becomes the one before it plus the usual step."""
+    """Seconds from the start of the file, strictly rising: a missing or backward time stamp becomes the one before it plus the usual step.
+
+    A first frame that stands before the start is at 0.
+    """
 
     def __init__(self, container: Any, stream: Any) -> None:
         self.usual = 1 / float(rate_of(container, stream) or 25)
-        self.origin: float | None = None
+        self.container = container
         self.last = -math.inf
 
     def time(self, frame: av.VideoFrame) -> float:
-        if self.origin is None:
-            self.origin = frame.time or 0.0
-        time = self.last + self.usual if frame.time is None else frame.time - self.origin
+        if self.last == -math.inf:
+            self.start = start_of(self.container, math.inf if frame.time is None else frame.time)
+        time = self.last + self.usual if frame.time is None else frame.time - self.start
         if time <= self.last:
             time = self.last + self.usual
         self.last = time if math.isfinite(time) else 0.0
@@ -496,7 +531,7 @@ class Clock:
 def decode(
     path: Path, *, threads: int = 1, record: Record | None = None, tick: Callable[[], None] = lambda: None
 ) -> Iterator[tuple[float, av.VideoFrame]]:
-    """Every frame of a video with its time in seconds from the first one, strictly rising; `tick` is called for every packet.
+    """Every frame of a video with its time in seconds from the start of the file, strictly rising; `tick` is called for every packet.
 
     Damaged packets are skipped; `record` is filled with them and with whatever else was met on the way.
     Raises VideoError when no frame at all can be decoded, or when reading breaks off.
@@ -619,7 +654,8 @@ Arrival = tuple[float, float, av.VideoFrame]
 def live(source: str | Readable, *, name: str, timeout: float | None = None) -> Iterator[Arrival]:
     """The frames of a stream as they come: when the packet of each arrived (`time.monotonic`), its time stamp in seconds, the frame.
 
-    `source` is a URL, or something to read bytes from. Damaged packets are skipped, and frames may change their size.
+    `source` is a URL, or something to read bytes from. Of a file, time stamps count from its start (`start_of`). Damaged packets are
+    skipped, and frames may change their size.
     Raises VideoError when the stream cannot be opened, breaks off, or gives nothing for `timeout` seconds (URLs only).
     """
     try:
@@ -665,13 +701,13 @@ def arriving(container: Any, stream: Any) -> Iterator[Arrival]:
     record.open(container, stream)
     arrivals: dict[int | None, float] = {}
     usual = 1 / float(rate_of(container, stream) or 25)
-    stamp = -usual
+    start, stamp = start_of(container), -usual
     for packet in packets_of(container, stream):
         now = arrivals[packet.pts] = monotonic()
         if len(arrivals) > REORDERED:
             arrivals.pop(next(iter(arrivals)))
         for frame in record.decoded(packet):
-            stamp = stamp + usual if frame.time is None else frame.time
+            stamp = stamp + usual if frame.time is None else frame.time - start
             yield arrivals.get(frame.pts, now), stamp, frame
 
 
@@ -680,7 +716,7 @@ LEAP = 10.0
 
 
 class LiveClock:
-    """Seconds since the first frame of a live source, strictly rising, also over reconnections.
+    """Seconds since the first frame of a live source, strictly rising, also over reconnections; of a file, since its start.
 
     Time stamps that go back, or leap ahead of the wall clock by more than `leap` seconds, begin a new count where the wall clock stands.
     """
@@ -691,14 +727,15 @@ class LiveClock:
         self.last: float | None = None
         self.restart()
 
-    def restart(self) -> None:
-        """Forget how the stream counts: it was opened again."""
-        self.origin: float | None = None
+    def restart(self, origin: float | None = None) -> None:
+        """Forget how the stream counts: it was opened again. `origin` is the time stamp of second 0, None for that of the next frame."""
+        self.origin = origin
 
     def time(self, stamp: float, arrived: float) -> float:
         """The place in the stream of a frame with this time stamp, which arrived then (`time.monotonic`)."""
         if self.last is None:
-            self.last, self.origin = 0.0, stamp
+            self.origin = stamp if self.origin is None else min(stamp, self.origin)
+            self.last = stamp - self.origin
         else:
             waited = max(arrived - self.arrived, 0.001)
             if self.origin is None or not self.last < stamp - self.origin <= self.last + waited + self.leap:
@@ -825,6 +862,8 @@ def write(
 
 
 ANIMATIONS = {".gif": "gif", ".webp": "libwebp_anim"}
+LEAST_LEAD = 0.1
+"""Seconds without a picture at the start of a film without sound that are worth a black one."""
 CLOCK = {".gif": 100, ".webp": 1000}
 VIDEO_CLOCK = 90_000
 """Ticks per second of a written file's time stamps: what the format itself counts in."""
@@ -833,6 +872,7 @@ VIDEO_CLOCK = 90_000
 class Writer:
     """Writes pictures at their own times, one after the other: .mp4 (and its like), .gif or .webp. Use as a context manager.
 
+    A file starts with the first of its pictures and sounds; so without sound, a first picture that comes late has a black one before it.
     `palette` (256, 3) uint8 is the one palette of a GIF, whose pictures are then given as indices (H, W) uint8. `sound` is a video
     whose sound goes along, if it has any and the format takes some. Raises VideoError when the file cannot be written.
     """
@@ -865,6 +905,8 @@ class Writer:
         picture = np.ascontiguousarray(picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2])
         if self.stream is None:
             self.stream = self.open_stream(picture)
+            if seconds > LEAST_LEAD and self.next_sound is None:
+                self.add(self.black(picture), 0.0)
         if self.palette is not None:
             frame = av.VideoFrame.from_ndarray((picture, self.palette), format="pal8")  # type: ignore[arg-type]
         else:
@@ -874,6 +916,11 @@ class Writer:
         for packet in self.stream.encode(frame):
             self.container.mux(packet)
         self.add_sound(seconds)
+
+    def black(self, picture: np.ndarray) -> np.ndarray:
+        """A black picture like another one, or one of the darkest colour there is."""
+        darkest = 0 if self.palette is None else int(self.palette[:, 1:].sum(axis=1).argmin())
+        return np.full_like(picture, darkest)
 
     def add_sound(self, seconds: float) -> None:
         """Write the sound up to a time, so that pictures and sound lie side by side in the file."""
@@ -895,12 +942,12 @@ class Writer:
 
 
 def sound_packets(path: Path, container: Any) -> Iterator[tuple[float, Any]]:
-    """Packets of a video's sound for another container, with their times in seconds from the video's first frame.
+    """Packets of a video's sound for another container, with their times in seconds from the start of the file.
 
     They are copied as they are where the container takes the codec, else encoded as AAC; damaged ones are left out. The stream is
     added to the container when the first packet is asked for, and then only if there is sound.
     """
-    with opened(path) as (source, pictures):
+    with opened(path) as (source, _):
         given = source.streams.best("audio")
         if given is None or given.codec_context is None:  # no sound, or in a codec that is not known
             return
@@ -908,13 +955,13 @@ def sound_packets(path: Path, container: Any) -> Iterator[tuple[float, Any]]:
         unheard = name.startswith("pcm") and container.format.name == "mp4"  # allowed by now, but most players stay silent
         copied = name in container.supported_codecs and not unheard
         made = container.add_stream_from_template(given) if copied else container.add_stream("aac", rate=given.rate)
-        origin = float((pictures.start_time or 0) * pictures.time_base)
+        start = start_of(source)
         for packet in packets_of(source, given):
             for each in [packet] if copied else encoded_sound(packet, made):
                 if each.pts is None or not each.size:
                     continue
                 each.stream = made
-                shift = round(origin / each.time_base)
+                shift = round(start / each.time_base)
                 each.pts -= shift
                 if each.dts is not None:
                     each.dts -= shift

@@ -11,7 +11,7 @@ from pathlib import Path
 from gerund.errors import VideoError
 from gerund.progress import note
 from gerund.types import Clip
-from gerund.video import picture_seconds
+from gerund.video import picture_span
 
 BACKGROUND = "background"
 SHORTEST = 0.5
@@ -30,31 +30,32 @@ def with_background(clips: Sequence[Clip]) -> list[Clip]:
     added = []
     for path, own in by_video.items():
         if not any(clip.start == 0 and clip.end is None for clip in own):
-            for start, end in gaps(own, length_of(path)):
+            for start, end in gaps(own, *pictures_of(path)):
                 added += [replace(own[0], label=BACKGROUND, start=a, end=b) for a, b in parts(start, end, longest)]
     if not added:
         note("--background: no unlabelled time; every video is labelled as a whole.")
     return [*clips, *added]
 
 
-def length_of(path: Path) -> float:
-    """Seconds of a video, by its packets, since headers can lie; 0, with a note, when it cannot be read."""
+def pictures_of(path: Path) -> tuple[float, float]:
+    """The seconds at which a video's pictures begin and end, by its packets, since headers can lie; 0 and 0, with a note, when it cannot
+    be read."""
     try:
-        return picture_seconds(path)
+        return picture_span(path)
     except VideoError as error:
         note(f"--background: {error}; nothing is added.")
-        return 0.0
+        return 0.0, 0.0
 
 
-def gaps(clips: Sequence[Clip], length: float) -> Iterator[tuple[float, float]]:
-    """Spans between 0 and `length` that no clip covers, SHORTEST seconds or more."""
-    covered = 0.0
+def gaps(clips: Sequence[Clip], begin: float, end: float) -> Iterator[tuple[float, float]]:
+    """Spans between `begin` and `end` that no clip covers, SHORTEST seconds or more."""
+    covered = begin
     for clip in sorted(clips, key=lambda clip: clip.start):
-        if min(clip.start, length) - covered >= SHORTEST:
-            yield covered, min(clip.start, length)
+        if min(clip.start, end) - covered >= SHORTEST:
+            yield covered, min(clip.start, end)
         covered = max(covered, float("inf") if clip.end is None else clip.end)
-    if length - covered >= SHORTEST:
-        yield covered, length
+    if end - covered >= SHORTEST:
+        yield covered, end
 
 
 def parts(start: float, end: float, longest: float) -> list[tuple[float, float]]:

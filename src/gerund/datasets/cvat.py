@@ -34,10 +34,10 @@ def clips_of(file: Path) -> list[Clip]:
         if not frames:
             continue
         video = find_video(file, [task.findtext("source"), task.findtext("name")])
-        fps, step = frame_rate(video, file), frame_step(task)
+        (fps, start), step = frame_clock(video, file), frame_step(task)
         for (label, _), numbers in frames.items():
             for first, last in runs(sorted(numbers), step):
-                clips.append(labelled(video, label, round(first / fps, 3), round((last + step) / fps, 3), file))
+                clips.append(labelled(video, label, round(start + first / fps, 3), round(start + (last + step) / fps, 3), file))
     if not clips:
         raise DataError(f"{file}: no track and no tag with a label")
     return clips
@@ -84,11 +84,12 @@ def frame_step(task: ET.Element) -> int:
     return max(1, int(match[1])) if match else 1
 
 
-def frame_rate(video: Path, file: Path) -> float:
+def frame_clock(video: Path, file: Path) -> tuple[float, float]:
+    """Frames per second of a video, and the second at which its frame 0 stands."""
     try:
-        fps = probe(video).fps
+        info = probe(video)
     except VideoError as error:
         raise DataError(f"{file}: its frame numbers need the rate of the video; {error}") from None
-    if not fps:
+    if not info.fps:
         raise DataError(f"{file}: its frame numbers need the rate of the video, which {video} does not tell")
-    return rate(fps, f"{file}: {video}")
+    return rate(info.fps, f"{file}: {video}"), info.start

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gerund.datasets.cvat import frame_rate
+from gerund.datasets.cvat import frame_clock
 from gerund.datasets.files import MOST_FRAMES, annotation_files, field, find_video, labelled, last_part, rate, read_xml
 from gerund.errors import DataError
 from gerund.progress import note
@@ -105,4 +105,4 @@ def rate_of(data: dict[str, Any], video: Path, file: Path, where: str) -> float:
         f"{where}: frame numbers are taken at the video's own rate; if the Video tag had another framerate (24 when it had none), "
         f"put the labelling config beside the export as {CONFIG}."
     )
-    return frame_rate(video, file)
+    return frame_clock(video, file)[0]
