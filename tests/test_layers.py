@@ -35,7 +35,8 @@ LAYERS = {
     1: "segments segment_metrics sampling manifest metrics calibration recipes runs drawing unpacking workers copies hub charts pages openvino_core",
     0.8: "texts",
     0.5: "storage files lengths",
-    0: "errors types progress places",
+    0.2: "progress",
+    0: "errors types places printing",
 }
 LAYER_OF = {room: layer for layer, rooms in LAYERS.items() for room in rooms.split()}
 

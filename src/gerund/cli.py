@@ -11,7 +11,8 @@ from cyclopts import App, CycloptsError, Parameter
 
 from gerund import progress
 from gerund.errors import GerundError
-from gerund.showing import show
+from gerund.printing import prepare, say
+from gerund.showing import Style, show
 
 INTERRUPTED = 130
 OUTPUT = Parameter(group="Output", negative="")
@@ -116,14 +117,15 @@ def launch(
     debug
         Show a traceback when something fails.
     """
+    prepare()
     progress.quiet, progress.silent = quiet, False
-    style = "json" if json else "csv" if csv else "text"
+    style: Style = "json" if json else "csv" if csv else "text"
     try:
         command, *options = modern(words) or [""]
         result = app([command, *options] if command else [])
         return show(command, result, style) if result is not None and not progress.silent else 0
     except (GerundError, CycloptsError) as error:
-        return failed(str(error), error.exit_code if isinstance(error, GerundError) else 2, debug)
+        return failed(str(error).strip(), error.exit_code if isinstance(error, GerundError) else 2, debug)
     except KeyboardInterrupt:
         return failed("interrupted; what was done is kept", INTERRUPTED, debug)
     except BrokenPipeError:
@@ -134,11 +136,12 @@ def launch(
 
 def failed(message: str, code: int, debug: bool) -> int:
     if debug:
-        traceback.print_exc()
-    print(f"gerund: {message}", file=sys.stderr)
+        say(*traceback.format_exc().splitlines(), file=sys.stderr)
+    say(f"gerund: {message}", file=sys.stderr)
     return code
 
 
 def main() -> None:
     """Entry point; see docs for the exit codes."""
+    prepare()
     sys.exit(app.meta())

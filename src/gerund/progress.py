@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from gerund.printing import say, visible
+
 PLAIN_EVERY = 10.0
 """Seconds between two plain lines."""
 
@@ -21,7 +23,7 @@ silent = False
 def note(message: str) -> None:
     """One line for the person who waits."""
     if not quiet:
-        print(message, file=sys.stderr, flush=True)
+        say(message, file=sys.stderr)
 
 
 class Bar(Protocol):
@@ -105,14 +107,14 @@ class Rich(Counter):
 
         super().__init__(title, total, unit, total_seconds)
         self.bar = Progress(
-            "[bold]{task.description}",
+            TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[rate]}", markup=False),
             TimeRemainingColumn(),
             console=Console(stderr=True),
         )
-        self.task = self.bar.add_task(title, total=total, rate="")
+        self.task = self.bar.add_task(visible(title), total=total, rate="")
 
     def __enter__(self) -> Rich:
         self.bar.start()
@@ -123,4 +125,4 @@ class Rich(Counter):
 
     def advance(self, steps: int = 1, *, seconds: float = 0.0, said: str | None = None) -> None:
         self.count(steps, seconds)
-        self.bar.update(self.task, completed=self.share() * self.total, rate=said or self.rate())
+        self.bar.update(self.task, completed=self.share() * self.total, rate=visible(said or self.rate()))

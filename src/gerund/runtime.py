@@ -21,6 +21,7 @@ from gerund import video
 from gerund.calibration import UNKNOWN_THRESHOLD, Familiarity
 from gerund.errors import GerundError, ModelError, VideoError
 from gerund.openvino_core import core
+from gerund.printing import json_text, prepare, prepare_data, say
 from gerund.sampling import Sampling, tokens
 from gerund.types import Clip, Features, Prediction, Resize
 from gerund.workers import UNREADABLE, reason
@@ -194,11 +195,14 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("videos", type=Path, nargs="+", metavar="VIDEO")
     parser.add_argument("--top-k", type=int, default=5, help="labels to give for each (default: 5)")
     parser.add_argument("--json", action="store_true", help="one line of JSON per video")
+    prepare()
     given = parser.parse_args(words)
+    if given.json:
+        prepare_data("json")
     try:
         model = load(given.model)
     except GerundError as error:
-        print(f"gerund: {error}", file=sys.stderr)
+        say(f"gerund: {error}", file=sys.stderr)
         return error.exit_code
     failed = False
     for path in given.videos:
@@ -213,13 +217,13 @@ def main(words: list[str] | None = None) -> int:
                 "unknown": prediction.unknown,
                 "known": prediction.known,
             }
-            print(json.dumps(values, ensure_ascii=False), flush=True)
+            say(json_text(values))
         elif prediction.error:
-            print(f"gerund: {prediction.error}", file=sys.stderr)
+            say(f"gerund: {prediction.error}", file=sys.stderr)
         else:
             lines = [f"  {100 * score:6.2f} %  {label}" for label, score in prediction.scores[: given.top_k]]
             doubt = f"  unknown; the best guess is {prediction.best_guess}" if prediction.unknown else ""
-            print(f"{path}{doubt}", *lines, sep="\n", flush=True)
+            say(f"{path}{doubt}", *lines)
     return SOME_FAILED if failed else 0
 
 

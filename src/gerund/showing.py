@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import csv
 import dataclasses
-import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from gerund import progress
+from gerund.printing import cell, json_text, prepare_data, say, visible
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -32,13 +32,16 @@ if TYPE_CHECKING:
     from gerund.training import Training
     from gerund.types import Clip, Prediction, Timeline
 
+Style = Literal["text", "json", "csv"]
 BAR = 20
 FEW = 5
 SOME_FAILED = 3
 
 
-def show(command: str, result: Any, style: str) -> int:
+def show(command: str, result: Any, style: Style) -> int:
     """Print a result; returns the exit code: 3 when some inputs failed, or a check has findings."""
+    if style != "text":
+        prepare_data(style)
     return SHOW.get(command, show_values)(result, style)
 
 
@@ -59,17 +62,17 @@ def print_trainings(trainings: Trainings) -> None:
     if test is not None:
         print_evaluation(test)
         print_runs(test)
-        print()
+        say("")
         for split, top1 in per_split.items():
             if split is not None:
                 seeds = count // len(per_split)
-                print(f"split {split}: top-1 {percent(top1)}{f', mean of {seeds} seeds' * (seeds > 1)}")
+                say(f"split {split}: top-1 {percent(top1)}{f', mean of {seeds} seeds' * (seeds > 1)}")
         of = test.spread["top1"]
-        print(
+        say(
             f"all: top-1 {percent(of['mean'])}, mean of {count} runs; standard deviation {percent(of['std'])}, "
             f"from {percent(of['min'])} to {percent(of['max'])}"
         )
-    print(f"\nRuns: {trainings.run}, each with its report.html")
+    say("", f"Runs: {trainings.run}, each with its report.html")
 
 
 def show_training(training: Training, style: str) -> int:
@@ -80,9 +83,9 @@ def show_training(training: Training, style: str) -> int:
         if training.test is not None:
             print_evaluation(training.test)
         for reason in training.failed.values():
-            print(f"left out: {reason}")
-        print(f"\nRun:    {training.run}\nModel:  {training.model}\nReport: {training.run / 'report.html'}")
-        print(f"\nNext: gerund predict {training.run} VIDEO")
+            say(f"left out: {reason}")
+        say("", f"Run:    {training.run}", f"Model:  {training.model}", f"Report: {training.run / 'report.html'}")
+        say("", f"Next: gerund predict {training.run} VIDEO")
     return exit_code(training)
 
 
@@ -96,10 +99,10 @@ def show_pretraining(pretraining: Pretraining, style: str) -> int:
         values = {"folder": str(pretraining.folder), "clips": pretraining.num_clips, "failed": pretraining.failed}
         print_json(values | {"best_epoch": best.epoch, "val_loss": best.val_loss})
     else:
-        print(f"Kept epoch {best.epoch} with validation loss {best.val_loss:.3f} (1 is what guessing the mean costs)")
+        say(f"Kept epoch {best.epoch} with validation loss {best.val_loss:.3f} (1 is what guessing the mean costs)")
         for reason in pretraining.failed.values():
-            print(f"left out: {reason}")
-        print(f"Encoder: {pretraining.folder}\n\nNext: gerund train DATA --init {pretraining.folder}")
+            say(f"left out: {reason}")
+        say(f"Encoder: {pretraining.folder}", "", f"Next: gerund train DATA --init {pretraining.folder}")
     return SOME_FAILED if pretraining.failed else 0
 
 
@@ -133,34 +136,33 @@ def print_evaluation(evaluation: Evaluation) -> None:
     rows = [(row["label"], str(row["clips"]), percent(row["accuracy"]), row["mistaken_for"]) for row in evaluation.per_class]
     print_table(("class", "clips", "correct", "most mistaken for"), rows)
     metrics = evaluation.metrics
-    print(
-        f"\ntop-1 {percent(metrics['top1'])}   top-5 {percent(metrics['top5'])}   mean class {percent(metrics['mean_class'])}   "
-        f"({metrics['num_clips']} clips)"
+    say(
+        "",
+        f"top-1 {percent(metrics['top1'])}   top-5 {percent(metrics['top5'])}   mean class {percent(metrics['mean_class'])}   "
+        f"({metrics['num_clips']} clips)",
     )
     interval = metrics["top1_interval"]
-    print(
+    say(
         f"macro F1 {percent(metrics['macro_f1'])}   calibration error {number(metrics['ece'])}   log loss {number(metrics['nll'])}"
     )
     if interval:
-        print(f"95 % interval of top-1 (bootstrap by group): {percent(interval[0])} to {percent(interval[1])}")
+        say(f"95 % interval of top-1 (bootstrap by group): {percent(interval[0])} to {percent(interval[1])}")
     for reason in evaluation.failed.values():
-        print(f"counted as wrong: {reason}")
+        say(f"counted as wrong: {reason}")
 
 
 def print_mistakes(evaluation: Evaluation) -> None:
     """The most confused pairs of classes and the worst clips, a few of each."""
     pairs = evaluation.confusion_pairs[:FEW]
     if pairs:
-        print("\nmost confused:")
+        say("", "most confused:")
     for pair in pairs:
-        print(f"  {pair['label']} taken for {pair['answer']}: {pair['clips']} of {pair['of']} clips")
+        say(f"  {pair['label']} taken for {pair['answer']}: {pair['clips']} of {pair['of']} clips")
     worst = [clip for clip in evaluation.worst_clips if clip["answer"] != clip["label"]][:FEW]
     if worst:
-        print("\nmost certain mistakes:")
+        say("", "most certain mistakes:")
     for clip in worst:
-        print(
-            f"  {clip['path']}: {clip['label']} {percent(clip['label_score'])}, {clip['answer']} {percent(clip['answer_score'])}"
-        )
+        say(f"  {clip['path']}: {clip['label']} {percent(clip['label_score'])}, {clip['answer']} {percent(clip['answer_score'])}")
 
 
 def print_runs(evaluation: Evaluation) -> None:
@@ -173,7 +175,7 @@ def print_runs(evaluation: Evaluation) -> None:
     measured = {run: each.metrics for run, each in evaluation.runs.items()}
     rows = [[run, str(metrics["num_clips"]), *(number(metrics[name]) for name in columns)] for run, metrics in measured.items()]
     rows += [[what, "", *(number(spread[name][what]) for name in columns)] for what in ("mean", "std", "min", "max")]
-    print()
+    say("")
     print_table(("run", "clips", *columns.values()), rows, left=(0,))
 
 
@@ -198,14 +200,14 @@ def show_comparison(comparison: Comparison, style: str) -> int:
             for each in board.standings
         ]
         print_table(("head", "top-1", "95 % interval", "backbone", "parameters", "train s", "ms/clip"), rows)
-        print(f"\n{board.num_clips} clips, {board.num_groups} groups, {board.folds} folds")
+        say("", f"{board.num_clips} clips, {board.num_groups} groups, {board.folds} folds")
         for name, reason in board.failed.items():
-            print(f"not compared: {name}: {reason}")
+            say(f"not compared: {name}: {reason}")
         for reason in failed.values():
-            print(f"left out: {reason}")
-        print(f"Winner: {board.winner.name}. {board.reason}.")
+            say(f"left out: {reason}")
+        say(f"Winner: {board.winner.name}. {board.reason}.")
         if training is not None:
-            print(f"\nRun:   {training.run}\nModel: {training.model}\n\nNext: gerund predict {training.run} VIDEO")
+            say("", f"Run:   {training.run}", f"Model: {training.model}", "", f"Next: gerund predict {training.run} VIDEO")
     return SOME_FAILED if failed or board.failed else 0
 
 
@@ -219,12 +221,12 @@ def show_benchmark(benchmark: Benchmark, style: str) -> int:
         print_csv(list(header), ((each.recipe, *each.by_split, each.mean, each.leaking) for each in benchmark.rows))
     else:
         print_table(header, rows)
-        print(f"\nTop-1 of the test clips; mean over {benchmark.seeds} seed{'s' * (benchmark.seeds != 1)}.")
-        print(f"WARNING: {benchmark.warning}")
+        say("", f"Top-1 of the test clips; mean over {benchmark.seeds} seed{'s' * (benchmark.seeds != 1)}.")
+        say(f"WARNING: {benchmark.warning}")
         for recipe, reason in benchmark.failed.items():
-            print(f"not run: {recipe}: {reason}")
+            say(f"not run: {recipe}: {reason}")
         for reason in benchmark.left_out.values():
-            print(f"left out: {reason}")
+            say(f"left out: {reason}")
     return SOME_FAILED if benchmark.failed or benchmark.left_out else 0
 
 
@@ -242,9 +244,9 @@ def show_timeline_evaluation(evaluation: TimelineEvaluation, style: str) -> int:
             (names.get(name, name.replace("map", "mAP").replace("f1", "F1")), percent(value)) for name, value in metrics.items()
         ]
         print_table(("", ""), rows)
-        print(f"\nmedian boundary error {seconds:.2f} s   {counts}")
+        say("", f"median boundary error {seconds:.2f} s   {counts}")
         for reason in evaluation.failed.values():
-            print(f"counted as missed: {reason}")
+            say(f"counted as missed: {reason}")
     return SOME_FAILED if evaluation.failed else 0
 
 
@@ -255,7 +257,7 @@ def show_predictions(predictions: Iterable[Prediction], style: str) -> int:
     for prediction in predictions:
         any_failed |= prediction.error is not None or bool(prediction.unwritten)
         if style == "json":
-            print(json.dumps(prediction.values(), ensure_ascii=False), flush=True)
+            say(json_text(prediction.values()))
         elif style == "csv":
             span = [prediction.path, prediction.start, prediction.end]
             ranked = enumerate(prediction.scores, start=1)
@@ -265,7 +267,7 @@ def show_predictions(predictions: Iterable[Prediction], style: str) -> int:
             ]
             print_csv(None, rows)
         elif prediction.error:
-            print(f"gerund: {prediction.error}", file=sys.stderr)
+            say(f"gerund: {prediction.error}", file=sys.stderr)
         else:
             print_prediction(prediction)
         print_unwritten(prediction)
@@ -274,15 +276,15 @@ def show_predictions(predictions: Iterable[Prediction], style: str) -> int:
 
 def print_unwritten(result: Prediction | Timeline) -> None:
     for problem in result.unwritten:
-        print(f"gerund: {problem}", file=sys.stderr)
+        say(f"gerund: {problem}", file=sys.stderr)
 
 
 def print_prediction(prediction: Prediction) -> None:
     span = f"  [{prediction.start:g} .. {prediction.end:g} s]" if prediction.end is not None else ""
-    print(f"{prediction.path}{span}{f'  unknown; the best guess is {prediction.best_guess}' if prediction.unknown else ''}")
+    say(f"{prediction.path}{span}{f'  unknown; the best guess is {prediction.best_guess}' if prediction.unknown else ''}")
     width = max(len(label) for label, _ in prediction.scores)
     for label, score in prediction.scores:
-        print(f"  {100 * score:6.2f} %  {label:<{width}}  {'█' * round(BAR * score)}".rstrip())
+        say(f"  {100 * score:6.2f} %  {label:<{width}}  {'█' * round(BAR * score)}".rstrip())
 
 
 def show_watch(watch: Watch, style: str) -> int:
@@ -311,14 +313,13 @@ def print_event(event: Event, style: str) -> None:
     values = dataclasses.asdict(event) | {"time": event.time.isoformat(timespec="milliseconds")}
     if style == "json":
         rounded = {key: round(value, 4) if isinstance(value, float) else value for key, value in values.items()}
-        print(json.dumps(rounded, ensure_ascii=False), flush=True)
+        say(json_text(rounded))
     elif style == "csv":
         print_csv(None, [values.values()])
-        sys.stdout.flush()
     else:
         span = f"{event.start:8.2f} s" + (" .. " if event.end is None else f" .. {event.end:.2f} s")
         delay = "" if event.latency is None else f"latency {1e3 * event.latency:.0f} ms"
-        print(f"{event.kind:7}  {event.label:<20} {100 * event.score:5.1f} %  {span:24}{delay}".rstrip(), flush=True)
+        say(f"{event.kind:7}  {event.label:<20} {100 * event.score:5.1f} %  {span:24}{delay}".rstrip())
 
 
 def pace(watch: Watch) -> str:
@@ -360,7 +361,7 @@ def show_timelines(timelines: Iterable[Timeline], style: str) -> int:
     for timeline in timelines:
         any_failed |= timeline.error is not None or bool(timeline.unwritten)
         if style == "json":
-            print(json.dumps(timeline_values(timeline), ensure_ascii=False), flush=True)
+            say(json_text(timeline_values(timeline)))
         elif style == "csv":
             rows: list[list[Any]] = [
                 [timeline.path, f"{each.start:.3f}", f"{each.end:.3f}", each.label, f"{each.score:.6f}", ""]
@@ -368,7 +369,7 @@ def show_timelines(timelines: Iterable[Timeline], style: str) -> int:
             ]
             print_csv(None, rows if timeline.error is None else [[timeline.path, "", "", "", "", timeline.error]])
         elif timeline.error:
-            print(f"gerund: {timeline.error}", file=sys.stderr)
+            say(f"gerund: {timeline.error}", file=sys.stderr)
         else:
             print_timeline(timeline)
         print_unwritten(timeline)
@@ -385,9 +386,9 @@ def timeline_values(timeline: Timeline) -> dict[str, Any]:
 
 
 def print_timeline(timeline: Timeline) -> None:
-    print(f"{timeline.path}  ({timeline.duration:.1f} s, {len(timeline.segments)} segments)")
+    say(f"{timeline.path}  ({timeline.duration:.1f} s, {len(timeline.segments)} segments)")
     for each in timeline.segments:
-        print(f"  {clock_time(each.start)} .. {clock_time(each.end)}  {100 * each.score:6.2f} %  {each.label}")
+        say(f"  {clock_time(each.start)} .. {clock_time(each.end)}  {100 * each.score:6.2f} %  {each.label}")
 
 
 def clock_time(seconds: float) -> str:
@@ -439,7 +440,7 @@ def show_splitting(splitting: Splitting, style: str) -> int:
         return 0
     print_table(header, rows)
     for file in splitting.files:
-        print(f"Written: {file}")
+        say(f"Written: {file}")
     return 0
 
 
@@ -447,8 +448,8 @@ def show_frames(folders: FrameFolders, style: str) -> int:
     if style == "json":
         print_json({**dataclasses.asdict(folders), "manifest": str(folders.manifest)})
     else:
-        print(f"{folders.written} folders written, {folders.kept} were there already, {len(folders.failed)} failed")
-        print(f"Next: gerund train {folders.manifest}")
+        say(f"{folders.written} folders written, {folders.kept} were there already, {len(folders.failed)} failed")
+        say(f"Next: gerund train {folders.manifest}")
     return SOME_FAILED if folders.failed else 0
 
 
@@ -456,7 +457,7 @@ def show_download(download: Download, style: str) -> int:
     if style == "json":
         print_json({"data": download.data, "folders": [str(folder) for folder in download.folders]})
     else:
-        print(f"Next: gerund train {download.data}")
+        say(f"Next: gerund train {download.data}")
     return 0
 
 
@@ -466,9 +467,9 @@ def show_extraction(extraction: Extraction, style: str) -> int:
         print_json({"videos": len(extraction.features), "failed": failures})
     else:
         rows = sum(len(features) for features in extraction.features.values())
-        print(f"{len(extraction.features)} videos, {rows} feature rows in the cache, {len(extraction.failed)} failed")
+        say(f"{len(extraction.features)} videos, {rows} feature rows in the cache, {len(extraction.failed)} failed")
         if extraction.spans:
-            print(f"{len(extraction.spans)} clips begin after the end of their video")
+            say(f"{len(extraction.spans)} clips begin after the end of their video")
     return SOME_FAILED if failures else 0
 
 
@@ -477,16 +478,16 @@ def show_export(done: Export, style: str) -> int:
     if style == "json":
         print_json(values)
         return 0
-    print(f"{done.folder}: {done.format}, {done.precision}, {done.size / 1e6:.1f} MB")
-    print(
+    say(f"{done.folder}: {done.format}, {done.precision}, {done.size / 1e6:.1f} MB")
+    say(
         f"Compared with the model in f32 on {values['clips']} clips: largest difference of a probability "
         f"{values['max_difference']:.1e}, same label for {percent(values['same_label'])}"
     )
     if values["top1_model"] is not None:
         drop = values["top1_model"] - values["top1_exported"]
-        print(f"Top-1: model {percent(values['top1_model'])}, exported {percent(values['top1_exported'])}, drop {percent(drop)}")
+        say(f"Top-1: model {percent(values['top1_model'])}, exported {percent(values['top1_exported'])}, drop {percent(drop)}")
     if done.format != "torch":
-        print(f"\nNext: python -m gerund.runtime {done.folder} VIDEO")
+        say("", f"Next: python -m gerund.runtime {done.folder} VIDEO")
     return 0
 
 
@@ -494,8 +495,8 @@ def show_packed(packed: Packed, style: str) -> int:
     if style == "json":
         print_json({**dataclasses.asdict(packed), "out": str(packed.out)})
     else:
-        print(f"{packed.videos} videos, {packed.shards} shards, {packed.bytes / 1e6:.1f} MB, {len(packed.failed)} left out")
-        print(f"Next: gerund train DATA --packed {packed.out}")
+        say(f"{packed.videos} videos, {packed.shards} shards, {packed.bytes / 1e6:.1f} MB, {len(packed.failed)} left out")
+        say(f"Next: gerund train DATA --packed {packed.out}")
     return SOME_FAILED if packed.failed else 0
 
 
@@ -513,18 +514,18 @@ def show_diagnosis(diagnosis: Diagnosis, style: str) -> int:
 def print_diagnosis(diagnosis: Diagnosis) -> None:
     if diagnosis.table:
         print_table(diagnosis.table[0], [[str(cell) for cell in row.values()] for row in diagnosis.table])
-        print()
+        say("")
     for name, value in diagnosis.statistics.items():
         shown = ", ".join(f"{key}: {each}" for key, each in value.items()) if isinstance(value, dict) else value
-        print(f"{name.replace('_', ' ')}: {shown}")
-    print()
+        say(f"{name.replace('_', ' ')}: {shown}")
+    say("")
     for line in diagnosis.notes:
-        print(line)
+        say(line)
     if diagnosis.leakage is not None:
-        print(f"Measured leak: {diagnosis.leakage.sentence}")
+        say(f"Measured leak: {diagnosis.leakage.sentence}")
     for finding in diagnosis.findings:
-        print(f"{finding.area} {finding.kind}{' (usable)' * (finding.level == 'remark')}: {finding.message}")
-    print(f"Findings: {len(diagnosis.problems)}" if diagnosis.problems else "No findings.")
+        say(f"{finding.area} {finding.kind}{' (usable)' * (finding.level == 'remark')}: {finding.message}")
+    say(f"Findings: {len(diagnosis.problems)}" if diagnosis.problems else "No findings.")
 
 
 def show_values(values: dict[str, Any], style: str) -> int:
@@ -549,7 +550,7 @@ def number(value: float | None) -> str:
 
 def print_table(header: Iterable[str], rows: Iterable[Iterable[str]], *, left: Sequence[int] = (0, 3)) -> None:
     """Aligned columns; words (the columns in `left`) to the left, numbers to the right."""
-    lines = [list(header), *(list(row) for row in rows)]
+    lines = [[visible(each) for each in line] for line in (header, *rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     for line in lines:
         cells = [
@@ -557,18 +558,19 @@ def print_table(header: Iterable[str], rows: Iterable[Iterable[str]], *, left: S
             for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         ]
         if any(line):
-            print("  ".join(cells).rstrip())
+            say("  ".join(cells).rstrip())
 
 
 def print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    say(*json_text(value, indent=2).split("\n"))
 
 
 def print_csv(header: list[str] | None, rows: Iterable[Iterable[Any]]) -> None:
     writer = csv.writer(sys.stdout)
     if header:
         writer.writerow(header)
-    writer.writerows(["" if value is None else value for value in row] for row in rows)
+    writer.writerows(["" if value is None else cell(value) for value in row] for row in rows)
+    sys.stdout.flush()
 
 
 SHOW: dict[str, Callable[[Any, str], int]] = {
