@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import shutil
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load, save
 
 from gerund import cache
 from gerund.cache import BlockWriter, FeatureCache
 from gerund.errors import CacheError
+from gerund.files import beside
 from gerund.types import FeatureSpec
 
 SPEC = FeatureSpec(backbone="pixels", fps=8.0)
@@ -74,6 +79,7 @@ def test_a_file_that_changed_has_another_digest(tmp_path: Path, features_cache: 
 
 def test_a_known_file_is_not_read_again_by_the_next_process(tmp_path: Path, features_cache: FeatureCache, monkeypatch) -> None:
     (tmp_path / "a.mp4").write_bytes(b"one")
+    monkeypatch.setattr(cache, "SETTLED", -60.0)
     digest = features_cache.video_digest(tmp_path / "a.mp4")
     monkeypatch.setattr(cache, "content_digest", lambda *_: pytest.fail("read again"))
     assert FeatureCache(tmp_path / "cache").video_digest(tmp_path / "a.mp4") == digest
@@ -83,29 +89,111 @@ def test_a_known_file_is_not_read_again_by_the_next_process(tmp_path: Path, feat
 def test_a_torn_or_damaged_list_of_digests_does_no_harm(tmp_path: Path, damage: bytes) -> None:
     (tmp_path / "a.mp4").write_bytes(b"one")
     status = (tmp_path / "a.mp4").stat()
-    key = f"{status.st_dev}:{status.st_ino}:{status.st_size}:{status.st_mtime_ns}"
+    key = f"{status.st_dev}:{status.st_ino}:{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}"
     digest = FeatureCache(tmp_path / "clean").video_digest(tmp_path / "a.mp4")
     (tmp_path / "cache" / "features").mkdir(parents=True)
     (tmp_path / "cache" / "features" / "digests.txt").write_bytes(damage + f"\n{key} {digest[:9]}".encode())
     assert FeatureCache(tmp_path / "cache").video_digest(tmp_path / "a.mp4") == digest
 
 
-def test_a_large_file_is_sampled_from_its_start_to_its_end(tmp_path: Path, features_cache: FeatureCache) -> None:
+def test_one_other_byte_anywhere_in_a_large_file_is_another_digest(tmp_path: Path, features_cache: FeatureCache) -> None:
     digest = features_cache.video_digest
     plain = digest(large_file(tmp_path / "plain"))
+    assert plain == hashlib.sha256((tmp_path / "plain").read_bytes()).hexdigest()[:32]
     assert digest(large_file(tmp_path / "same")) == plain
-    assert digest(large_file(tmp_path / "start", 0)) != plain
-    assert digest(large_file(tmp_path / "end", -1)) != plain
-    between = 100_000  # the first sample ends at 65,536; the second one starts beyond 1.6 million
-    assert digest(large_file(tmp_path / "unseen", between)) == plain
+    for changed in (0, 100_000, 9_000_001, -1):
+        assert digest(large_file(tmp_path / "changed", changed)) != plain
 
 
-def test_a_large_file_is_not_read_whole(tmp_path: Path) -> None:
-    size = 10 * 2**30
-    offsets = list(cache.sample_offsets(size))
-    assert offsets[0] == 0
-    assert offsets[-1] == size - cache.SAMPLE_BYTES
-    assert len(offsets) * cache.SAMPLE_BYTES == 4 * 2**20
+def test_a_file_overwritten_or_made_anew_with_its_old_time_is_read_again(tmp_path: Path, features_cache: FeatureCache) -> None:
+    path = tmp_path / "a.y4m"
+    path.write_bytes(b"left!")
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+    seen = [features_cache.video_digest(path)]
+    path.write_bytes(b"right")
+    os.utime(path, ns=times)
+    seen.append(features_cache.video_digest(path))
+    path.unlink()
+    path.write_bytes(b"above")  # often with the number of the file that is gone
+    os.utime(path, ns=times)
+    seen.append(features_cache.video_digest(path))
+    assert seen == [hashlib.sha256(text).hexdigest()[:32] for text in (b"left!", b"right", b"above")]
+
+
+def test_a_picture_of_a_folder_overwritten_with_its_old_time_changes_the_folders_digest(tmp_path, features_cache) -> None:
+    folder = frame_folder(tmp_path / "frames", {"1.jpg": b"one", "2.jpg": b"two"})
+    status, before = (folder / "1.jpg").stat(), features_cache.video_digest(folder)
+    (folder / "1.jpg").write_bytes(b"six")
+    os.utime(folder / "1.jpg", ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert features_cache.video_digest(folder) != before
+
+
+def test_a_state_is_only_trusted_once_the_clock_of_the_file_system_has_moved_on(tmp_path, features_cache, monkeypatch) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"one")
+    features_cache.video_digest(tmp_path / "a.mp4")
+    assert features_cache.known_digests == {}
+    now = time.time()
+    monkeypatch.setattr(cache.time, "time", lambda: now + 2 * cache.SETTLED)
+    features_cache.video_digest(tmp_path / "a.mp4")
+    assert len(features_cache.known_digests) == 1
+
+
+@pytest.mark.parametrize("whose", ["video", "index", "spec"])
+def test_another_videos_place_or_settings_block_is_not_believed(tmp_path: Path, features_cache: FeatureCache, whose: str) -> None:
+    other = {"video": "b" * 32, "index": "a" * 32, "spec": "a" * 32}[whose]
+    spec = FeatureSpec(backbone="other", fps=8.0) if whose == "spec" else SPEC
+    rows = np.ones((5, 3), np.float16)
+    features_cache.write_block(spec, other, 1 if whose == "index" else 0, rows, np.arange(5.0), last=True)
+    theirs, ours = (
+        features_cache.block_path(spec, other, 1 if whose == "index" else 0),
+        features_cache.block_path(SPEC, "a" * 32, 0),
+    )
+    ours.parent.mkdir(exist_ok=True)
+    shutil.copyfile(theirs, ours)
+    done = features_cache.verify()
+    assert done["checked"] == 2
+    assert done["removed"] == [f"{ours}: the cache block of another video, place or setting"]
+    shutil.copyfile(theirs, ours)
+    assert features_cache.get(SPEC, "a" * 32) is None
+    assert not ours.exists()
+    assert theirs.exists()
+
+
+def test_a_block_of_before_that_does_not_say_whose_it_is_is_read(features_cache: FeatureCache, monkeypatch) -> None:
+    write, path = cache.write_bytes, features_cache.block_path(SPEC, "a" * 32, 0)
+
+    def older(path: Path, data: bytes) -> None:
+        tensors, label = (
+            load(data),
+            json.loads(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]["gerund"]),
+        )
+        del label["video"], label["index"]
+        write(path, save(tensors, {"gerund": json.dumps(label)}))
+
+    monkeypatch.setattr(cache, "write_bytes", older)
+    features_cache.write_block(SPEC, "a" * 32, 0, np.ones((5, 3), np.float16), np.arange(5.0), last=True)
+    assert len(features_cache.get(SPEC, "a" * 32)) == 5
+    assert path.is_file()
+
+
+def test_a_folder_in_the_place_of_a_block_stops_nothing(features_cache: FeatureCache) -> None:
+    path = features_cache.block_path(SPEC, "a" * 32, 0)
+    for look in (features_cache.verify, lambda: features_cache.get(SPEC, "a" * 32)):
+        (path / "below").mkdir(parents=True)
+        look()
+        assert not path.exists()
+    features_cache.write_block(SPEC, "a" * 32, 0, np.ones((5, 3), np.float16), np.arange(5.0), last=True)
+    assert len(features_cache.get(SPEC, "a" * 32)) == 5
+
+
+def test_what_another_process_is_writing_is_neither_checked_nor_removed_nor_packed(features_cache: FeatureCache) -> None:
+    features_cache.write_block(SPEC, "a" * 32, 0, np.ones((5, 3), np.float16), np.arange(5.0), last=True)
+    partial = beside(features_cache.block_path(SPEC, "b" * 32, 0))
+    partial.write_bytes(b"half")
+    assert features_cache.verify() == {"checked": 1, "removed": []}
+    assert features_cache.listing()[SPEC.digest]["videos"] == 1
+    assert features_cache.prune(None)["removed"] == 0
+    assert partial.is_file()
 
 
 def frame_folder(folder: Path, contents: dict[str, bytes]) -> Path:
@@ -203,7 +291,7 @@ def test_every_field_of_a_spec_changes_its_digest() -> None:
     ]
     digests = {FeatureSpec(**{"backbone": "pixels", "fps": 8.0, **change}).digest for change in [{}, {"version": 9}, *changes]}  # type: ignore[arg-type]
     assert len(digests) == 9
-    text = '{"backbone": "pixels", "fps": 8.0, "pooling": "mean", "precision": "f32", "stride": 1, "version": 2, "view": "centre", "window": 1}'
+    text = '{"backbone": "pixels", "fps": 8.0, "pooling": "mean", "precision": "f32", "stride": 1, "version": 3, "view": "centre", "window": 1}'
     assert FeatureSpec(fps=8.0, backbone="pixels").digest == SPEC.digest == hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

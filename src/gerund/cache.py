@@ -1,7 +1,7 @@
 """The feature cache: `<spec digest>/<video digest>-00000.safetensors`, -00001 ...; shared by any number of readers and writers.
 
-A file holds `data` (n, D) float16 and `pts` (n,) float64 of at most BLOCK_ROWS steps, its own checksum, and whether it is the
-last. It is written under a temporary name and renamed, so that what has its name is whole.
+A file holds `data` (n, D) float16 and `pts` (n,) float64 of at most BLOCK_ROWS steps, its own checksum, whose they are (video, spec,
+number of the block), and whether it is the last. It is written under a temporary name and renamed, so that what has its name is whole.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import contextlib
 import errno
 import hashlib
 import json
+import re
 import stat
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,15 +25,16 @@ from safetensors.numpy import save
 
 from gerund import storage
 from gerund.errors import CacheError
-from gerund.files import write_bytes
+from gerund.files import remove, write_bytes
 from gerund.places import default_cache
 from gerund.types import EXTRACTOR_VERSION, Features, FeatureSpec
 
 BLOCK_ROWS = 4096
-WHOLE_FILE = 16 * 2**20
-SAMPLES = 64
-SAMPLE_BYTES = 64 * 2**10
 DIGEST_LENGTH = 32
+BLOCK = re.compile(r"(\w+)-(\d{5,})\.safetensors")
+READ_BYTES = 2**20
+SETTLED = 2.0
+"""Seconds after a file's last change from which its state can be told from every later one: clocks of file systems go in steps."""
 LEFTOVER_AGE = 3600.0
 """Seconds after which a temporary or lock file belongs to nobody."""
 
@@ -84,8 +85,7 @@ class FeatureCache:
             except FileNotFoundError:
                 break
             except CacheError:
-                with contextlib.suppress(OSError):  # in a read-only cache it stays, and is passed over each time
-                    path.unlink(missing_ok=True)
+                remove(path)  # in a read-only cache it stays, and is passed over each time
                 break
             width = data.shape[1]
             paths.append(path)
@@ -105,7 +105,7 @@ class FeatureCache:
             "data": np.ascontiguousarray(data, np.float16),
             "pts": np.ascontiguousarray(pts, np.float64),
         }
-        label = {"checksum": checksum(tensors, last), "last": last, "spec": asdict(spec)}
+        label = {"checksum": checksum(tensors, last), "last": last, "spec": asdict(spec), "video": video, "index": index}
         metadata = {
             "gerund": json.dumps(label)
         }  # one key, since safetensors writes several in any order: equal runs, equal bytes
@@ -150,7 +150,7 @@ class FeatureCache:
         """What the cache holds, by spec digest: backbone, rate, videos, bytes, failures."""
         found = {}
         for folder in sorted(path for path in self.folder.glob("*") if path.is_dir()):
-            blocks = list(folder.glob("*.safetensors"))
+            blocks = blocks_in(folder)
             spec = block_spec(blocks[0]) if blocks else {}
             found[folder.name] = {
                 "backbone": spec.get("backbone"),
@@ -163,13 +163,15 @@ class FeatureCache:
 
     def verify(self) -> dict[str, Any]:
         """Read every block and remove those whose checksum does not fit; returns how many were checked and which went."""
-        blocks, removed = sorted(self.folder.glob("*/*.safetensors")), []
+        blocks, removed = [path for folder in sorted(self.folder.glob("*")) for path in blocks_in(folder)], []
         for path in blocks:
             try:
                 read_block(path)
             except CacheError as error:
                 removed.append(str(error))
-                path.unlink(missing_ok=True)
+                remove(path)
+            except FileNotFoundError:
+                continue  # removed meanwhile
         return {"checked": len(blocks), "removed": removed}
 
     def prune(self, older_than: float | None) -> dict[str, Any]:
@@ -179,21 +181,25 @@ class FeatureCache:
         gone = [path for path in self.folder.glob("*/.*") if path.stat().st_mtime < recent]
         gone += [
             path
-            for path in self.folder.glob("*/*.safetensors")
+            for folder in self.folder.glob("*")
+            for path in blocks_in(folder)
             if path.stat().st_mtime < oldest or block_spec(path).get("version") != EXTRACTOR_VERSION
         ]
         freed = sum(path.stat().st_size for path in gone)
         for path in gone:
-            path.unlink(missing_ok=True)
+            remove(path)
         return {"removed": len(gone), "bytes": freed}
 
     @cached_property
     def known_digests(self) -> dict[str, str]:
-        """Digests of files seen before, by device, inode, size and time of change; of URLs, by what their storage says of them."""
+        """Digests of files seen before, by what their file system says of them; of URLs, by what their storage says of them."""
         return read_digests(self.folder)
 
     def video_digest(self, path: Path) -> str:
-        """32 hexadecimal digits of a video's content: the whole file up to 16 MB, beyond that its size and spaced samples.
+        """32 hexadecimal digits of a video's content. A file whose state is known is not read again.
+
+        The state is device, inode, size, and the times of the last change of content and of anything: who sets the first back (cp -p,
+        rsync -t, tar) cannot set back the second.
 
         That of a URL is known once its features were extracted; else it raises FileNotFoundError, and asks nobody. Raises OSError for
         what is no file.
@@ -211,10 +217,13 @@ class FeatureCache:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "not a file, but a pipe, a socket or a device")
-        key = f"{status.st_dev}:{status.st_ino}:{status.st_size}:{status.st_mtime_ns}"
-        if key not in self.known_digests:
-            self.remember(key, content_digest(path, status.st_size))
-        return self.known_digests[key]
+        key = f"{status.st_dev}:{status.st_ino}:{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}"
+        if key in self.known_digests:
+            return self.known_digests[key]
+        digest = content_digest(path, status.st_size)
+        if status.st_ctime < time.time() - SETTLED:
+            self.remember(key, digest)
+        return digest
 
     def remember_url(self, url: str, state: str, digest: str) -> None:
         """Note the digest of what lay at a URL in this state, and that it was fetched, so that it may be asked about again."""
@@ -245,6 +254,11 @@ def cannot_store(folder: Path, error: OSError) -> CacheError:
     return CacheError(f"{folder}: features cannot be stored ({error.strerror}); choose another place with --cache")
 
 
+def blocks_in(folder: Path) -> list[Path]:
+    """The blocks of a spec's folder, in order; what is being written has another name."""
+    return sorted(path for path in folder.glob("*.safetensors") if BLOCK.fullmatch(path.name))
+
+
 def block_label(block: Any) -> dict[str, Any]:
     """Checksum, last and spec of an open block."""
     label = json.loads((block.metadata() or {}).get("gerund", "{}"))
@@ -261,7 +275,12 @@ def block_spec(path: Path) -> dict[str, Any]:
 
 
 def read_block(path: Path) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Data (n, D), pts (n,) and whether the block is the last. Raises FileNotFoundError, or CacheError when it is damaged."""
+    """Data (n, D), pts (n,) and whether the block is the last.
+
+    Raises FileNotFoundError, or CacheError when it is damaged, or is another's block under this name.
+    """
+    if path.is_dir():
+        raise CacheError(f"{path}: a folder in the place of a cache block")
     if not path.is_file():
         raise FileNotFoundError(path)
     try:
@@ -273,7 +292,21 @@ def read_block(path: Path) -> tuple[np.ndarray, np.ndarray, bool]:
     last = label.get("last") is True
     if label.get("checksum") != checksum(tensors, last):
         raise CacheError(f"{path}: damaged cache block (its checksum does not fit)")
+    if not belongs(label, path):
+        raise CacheError(f"{path}: the cache block of another video, place or setting")
     return tensors["data"], tensors["pts"], last
+
+
+def belongs(label: dict[str, Any], path: Path) -> bool:
+    """Whether a block's label fits the name of its file and folder; blocks of before say nothing of their video."""
+    name = BLOCK.fullmatch(path.name)
+    owner = (label.get("video"), label.get("index"))
+    if owner != (None, None) and (name is None or owner != (name[1], int(name[2]))):
+        return False
+    try:
+        return FeatureSpec(**label.get("spec", {})).digest == path.parent.name
+    except TypeError:
+        return False
 
 
 def checksum(tensors: dict[str, np.ndarray], last: bool) -> str:
@@ -286,19 +319,13 @@ def checksum(tensors: dict[str, np.ndarray], last: bool) -> str:
 
 
 def content_digest(path: Path, size: int) -> str:
+    """Of all `size` bytes: hashing 1.4 GB takes a second, decoding them a minute. What grows, or has no end, is not read on."""
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        if size <= WHOLE_FILE:
-            return hashlib.sha256(file.read(size)).hexdigest()[:DIGEST_LENGTH]  # what grows, or has no end, is not read on
-        digest = hashlib.sha256(str(size).encode())
-        for offset in sample_offsets(size):
-            file.seek(offset)
-            digest.update(file.read(SAMPLE_BYTES))
+        while size > 0 and (part := file.read(min(size, READ_BYTES))):
+            digest.update(part)
+            size -= len(part)
     return digest.hexdigest()[:DIGEST_LENGTH]
-
-
-def sample_offsets(size: int) -> Iterator[int]:
-    """Evenly spaced places in a large file, its very start and end among them."""
-    return (index * (size - SAMPLE_BYTES) // (SAMPLES - 1) for index in range(SAMPLES))
 
 
 class BlockWriter:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gerund.cache import DIGEST_LENGTH, FeatureCache, block_spec, read_digests
+from gerund.cache import DIGEST_LENGTH, FeatureCache, block_spec, blocks_in, read_digests
 from gerund.errors import CacheError, DataError, UsageError
 from gerund.files import tidy, whole_folder, write_bytes
 from gerund.progress import note, progress
@@ -49,7 +49,7 @@ def pack(cache: Path, out: Path) -> Packed:
         Folder for the shards, one sub-folder for each setting of extraction.
     """
     store = FeatureCache(cache)
-    folders = [folder for folder in sorted(store.folder.glob("*")) if any(folder.glob("*.safetensors"))]
+    folders = [folder for folder in sorted(store.folder.glob("*")) if blocks_in(folder)]
     if not folders:
         raise DataError(f"{cache}: no features to pack; gerund extract DATA --cache {cache} makes some")
     copy_digests(store, out)  # first, so that whatever was packed has them
@@ -84,7 +84,7 @@ def cannot_pack(out: Path, error: OSError) -> CacheError:
 def pack_spec(store: FeatureCache, folder: Path, packed: Packed) -> Packed:
     """Pack everything that was made under one spec."""
     target = packed.out / folder.name
-    videos = sorted({path.name[:DIGEST_LENGTH] for path in folder.glob("*.safetensors")})
+    videos = sorted({path.name[:DIGEST_LENGTH] for path in blocks_in(folder)})
     spec = spec_of(folder)
     failed = []
     try:
@@ -114,7 +114,7 @@ def pack_spec(store: FeatureCache, folder: Path, packed: Packed) -> Packed:
 
 def spec_of(folder: Path) -> FeatureSpec:
     """The spec under which the blocks of a folder were made. Raises DataError when none of them can tell."""
-    for values in map(block_spec, sorted(folder.glob("*.safetensors"))):
+    for values in map(block_spec, blocks_in(folder)):
         if values and (spec := FeatureSpec(**values)).digest == folder.name:
             return spec
     raise DataError(f"{folder}: its blocks are damaged; gerund cache verify removes them")
