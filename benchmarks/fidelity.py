@@ -75,11 +75,14 @@ def judged_by_pillow(path: Path) -> Seen:
 
 
 def judged_by_ffmpeg(path: Path) -> Seen:
-    """Pictures as ffmpeg gives them, upright, and its times, which count from the start of the file."""
+    """Pictures as ffmpeg gives them, upright, and its time stamps, less that of the start of the file: the first sound or picture."""
     every = ["-map", "0:V:0", "-fps_mode", "passthrough", "-c:v", "rawvideo"]
-    lines = output("ffmpeg", "-i", path, *every, "-enc_time_base", "1:1000000", "-f", "framecrc", "-").decode().splitlines()
+    counting = ["-enc_time_base", "1:1000000", "-f", "framecrc", "-"]
+    lines = output("ffmpeg", "-copyts", "-i", path, *every, *counting).decode().splitlines()
     times = np.array([int(line.split(",")[2]) for line in lines if not line.startswith("#")]) / 1e6
-    about = json.loads(output("ffprobe", "-select_streams", "V:0", "-show_streams", "-show_frames", "-of", "json", path))
+    showing = ["-show_format", "-show_streams", "-show_frames", "-of", "json"]
+    about = json.loads(output("ffprobe", "-select_streams", "V:0", *showing, path))
+    times -= min(times[0], max(float(about["format"].get("start_time", 0)), 0.0))  # what is before 0 is priming of the sound
     stream, last = about["streams"][0], about["frames"][-1]
     turned = f"#dimensions 0: {stream['width']}x{stream['height']}" not in lines
     width, height = squared(stream)
@@ -111,7 +114,7 @@ def squared(stream: dict[str, Any]) -> tuple[int, int]:
 
 def scaling(stream: dict[str, Any], width: int, height: int) -> str:
     """The filter that makes RGB of a size: each field by itself, and chroma where the stream says that it is."""
-    place = ":in_h_chr_pos=0" if stream.get("chroma_location") == "left" else ""
+    place = ":in_h_chr_pos=0" if stream.get("chroma_location") in ("left", "topleft") else ""
     return f"scale={width}:{height}:flags=bicubic:interl=-1{place}"
 
 
