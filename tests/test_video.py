@@ -21,6 +21,7 @@ from gerund import video
 from gerund.decoding import Reading, decode_here
 from gerund.errors import StreamError, VideoError
 from gerund.inspecting import inspect
+from gerund.listing import list_videos
 from gerund.sampling import PACKET_UNUSED, at_rate
 from gerund.types import Frames, Resize
 from gerund.workers import Finished, Job
@@ -1038,3 +1039,63 @@ def test_a_stream_that_grows_beyond_the_limit_of_pixels_is_refused(
     assert len(list(video.decode(small))) == 30
     with pytest.raises(VideoError, match="160 x 96 pixels; at most 5,000 are taken"):
         list(video.frames(path, fps=fps))
+
+
+def animated(path: Path, milliseconds: list[int], **options: Any) -> Path:
+    """Write moving pictures that hold theirs for so long: a ramp, frame i with the grey level 20 i."""
+    images = [Image.new("RGB", (48, 32), (20 * index,) * 3) for index in range(len(milliseconds))]
+    images[0].save(path, save_all=True, append_images=images[1:], duration=milliseconds, **options)
+    return path
+
+
+@pytest.mark.parametrize(("suffix", "options"), [(".webp", {"lossless": True}), (".apng", {"format": "PNG"}), (".gif", {})])
+def test_moving_images_are_videos_with_times_of_their_own(tmp_path: Path, suffix: str, options: dict[str, Any]) -> None:
+    path = animated(tmp_path / f"a{suffix}", [100, 200, 300, 1000], **options)
+    assert video.is_video(path)
+    record = video.Record()
+    found = list(video.decode(path, record=record))
+    np.testing.assert_allclose([time for time, _ in found], [0.0, 0.1, 0.3, 0.6], atol=1e-9)
+    assert float(found[-1][1].duration * found[-1][1].time_base) == pytest.approx(1.0)
+    assert (record.packets, record.frames) == (4, 4)
+    frames = joined(video.read(path))
+    assert shown(frames, 20) == [0, 1, 2, 3]
+    assert video.probe(path).width == 48
+    assert len(list(video.frames(path, fps=4))) == 4  # one each is on screen at 0, 0.25, 0.5 and 0.75 s
+    assert shown(Frames(video.frame_at(path, 0.5)[None], np.zeros(1)), 20) == [2]
+    assert inspect(path).problem is None
+
+
+def test_the_header_of_an_animated_webp_tells_its_length(tmp_path: Path) -> None:
+    info = video.probe(animated(tmp_path / "a.webp", [100, 200, 300, 1000]))
+    assert (info.num_frames, info.duration, info.fps) == (4, pytest.approx(1.6), pytest.approx(2.5))
+    assert video.webp_durations(animated(tmp_path / "b.webp", [0, 40, 40])) == pytest.approx([0.1, 0.04, 0.04])
+
+
+def test_a_folder_of_animated_webp_holds_clips_and_one_of_still_webp_is_a_clip(tmp_path: Path) -> None:
+    moving, still = tmp_path / "set" / "wave", tmp_path / "set" / "still"
+    moving.mkdir(parents=True)
+    for name in ("a.webp", "b.webp"):
+        animated(moving / name, [100, 100])
+    frame_folder(still, ["1.webp", "2.webp"])
+    assert not video.is_frame_folder(moving)
+    assert not video.is_video(still / "1.webp")
+    assert list_videos(tmp_path / "set").videos == [still, moving / "a.webp", moving / "b.webp"]
+
+
+def test_an_animated_png_among_frames_gives_its_first_picture(tmp_path: Path) -> None:
+    frame_folder(tmp_path / "frames", ["1.png", "3.png"])
+    animated(tmp_path / "frames" / "2.png", [100, 100, 100])
+    times = [time for time, _ in video.decode(tmp_path / "frames")]
+    np.testing.assert_allclose(times, [0.0, 0.04, 0.08])
+
+
+def test_a_webp_that_is_damaged_or_beyond_the_limits_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = animated(tmp_path / "a.webp", [100, 100, 100])
+    cut = tmp_path / "cut.webp"
+    cut.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(VideoError, match=r"cut\.webp: not readable as video"):
+        list(video.decode(cut))
+    monkeypatch.setitem(video.bounds, "pixels", 1000)
+    for look in (video.probe, lambda path: list(video.decode(path))):
+        with pytest.raises(VideoError, match="48 x 32 pixels; at most 1,000 are taken"):
+            look(path)

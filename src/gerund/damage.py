@@ -34,6 +34,7 @@ FORMATS: dict[str, str] = {
     ".wmv .asf": "asf",
     ".ogv .ogm": "ogg",
     ".gif": "gif",
+    ".apng": "apng",
     ".rm .rmvb": "rm",
     ".mxf": "mxf",
     ".nut": "nut",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gerund.progress import note
-from gerund.video import CAMERA_COPIES, IMAGE_SUFFIXES, VIDEO_SUFFIXES, holds_frames, is_hidden
+from gerund.video import CAMERA_COPIES, IMAGE_SUFFIXES, VIDEO_SUFFIXES, holds_frames, is_animated, is_hidden
 
 SHOWN = 4
 """Suffixes or paths of a kind that a listing names."""
@@ -152,7 +152,7 @@ def look_into(path: Path, entries: list[os.DirEntry[str]], listing: Listing) -> 
             listing.leave(problem, path / entry.name)
         elif entry.is_dir():
             inner.append(entry)
-        elif suffix in VIDEO_SUFFIXES:
+        elif suffix in VIDEO_SUFFIXES or is_animated(path / entry.name):
             listing.videos.append(path / entry.name)
         elif not (framed and suffix in IMAGE_SUFFIXES):
             listing.leave(COPY if suffix in CAMERA_COPIES else OTHER, path / entry.name)

@@ -28,7 +28,7 @@ from gerund.sampling import PACKET_REFERENCE, PACKET_UNUSED, TIME_SLACK, at_rate
 from gerund.types import Frames, Resize
 
 VIDEO_SUFFIXES = frozenset(
-    ".264 .265 .3g2 .3gp .3gpp .360 .amv .asf .avi .avc .cine .dav .divx .dv .f4v .flv .gif .gxf .h264 .h265 .hevc .insv .ismv .ivf"
+    ".264 .265 .3g2 .3gp .3gpp .360 .amv .apng .asf .avi .avc .cine .dav .divx .dv .f4v .flv .gif .gxf .h264 .h265 .hevc .insv .ismv .ivf"
     " .m1v .m2p .m2t .m2ts .m2v .m4v .mjp .mjpeg .mjpg .mk3d .mkv .mod .mov .mp4 .mp4v .mpe .mpeg .mpeg4 .mpg .mpv .mqv .mts .mxf .nsv"
     " .nut .obu .ogm .ogv .qt .rm .rmvb .tod .tp .trp .ts .vob .vro .webm .wmv .wtv .xvid .y4m".split()
 )
@@ -37,6 +37,8 @@ CAMERA_COPIES = frozenset(".lrf .lrv".split())
 OF_THE_SYSTEM = frozenset(("@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found", "__macosx"))
 """Folders that file servers and systems make for themselves."""
 IMAGE_SUFFIXES = frozenset(".bmp .jpeg .jpg .png .tif .tiff .webp".split())
+MOVING_SUFFIXES = VIDEO_SUFFIXES | {".webp"}
+"""What a list may call a video: a WebP may move."""
 FRAME_FOLDER_FPS = 25.0
 """Frames per second of a folder of images, which carries no times of its own."""
 
@@ -58,7 +60,7 @@ def unknown_side_data(kinds: Any, value: int) -> Any:
 SideData._missing_ = classmethod(unknown_side_data)  # type: ignore[method-assign, assignment]
 
 PLAIN_CONTAINERS = (
-    "asf avi flv gif h264 hevc ivf m4v matroska mjpeg mov mpeg mpegts mpegvideo mxf nut obu ogg webm yuv4mpegpipe".split()
+    "apng asf avi flv gif h264 hevc ivf m4v matroska mjpeg mov mpeg mpegts mpegvideo mxf nut obu ogg webm yuv4mpegpipe".split()
 )
 """Formats that hold all their pictures themselves; playlists and the like name other files, or addresses."""
 open_options: dict[str, str] = {}
@@ -112,7 +114,7 @@ def is_frame_folder(path: Path) -> bool:
 def holds_frames(entries: Sequence[os.DirEntry[str]]) -> bool:
     """Whether what lies in a folder makes it a video: images, and beside them neither videos (of which they are covers) nor folders."""
     seen = [entry for entry in entries if not is_hidden(entry.name)]
-    suffixes = {Path(entry.name).suffix.lower() for entry in seen}
+    suffixes = {".gif" if is_animated(Path(entry.path)) else Path(entry.name).suffix.lower() for entry in seen}
     return (
         bool(suffixes & IMAGE_SUFFIXES) and not suffixes & (VIDEO_SUFFIXES | CAMERA_COPIES) and not any(e.is_dir() for e in seen)
     )
@@ -124,8 +126,36 @@ def is_hidden(name: str) -> bool:
 
 
 def is_video(path: Path) -> bool:
-    """Whether a path looks like a video: a file with a video suffix, or a folder of frame images."""
-    return path.suffix.lower() in VIDEO_SUFFIXES if path.is_file() else is_frame_folder(path)
+    """Whether a path looks like a video: a file with a video suffix, an animated WebP, or a folder of frame images."""
+    return path.suffix.lower() in VIDEO_SUFFIXES or is_animated(path) if path.is_file() else is_frame_folder(path)
+
+
+def is_animated(path: Path) -> bool:
+    """Whether a file named .webp holds moving pictures."""
+    return path.suffix.lower() == ".webp" and bool(webp_durations(path, most=1))
+
+
+def webp_durations(path: Path, *, most: int | None = None) -> list[float]:
+    """For how many seconds each picture of an animated WebP is shown, of the first `most` only; [] for anything else.
+
+    Up to 10 ms count as 100, as in browsers.
+    """
+    durations: list[float] = []
+    if not path.is_file():
+        return durations
+    with path.open("rb") as file:
+        head = file.read(30)
+        if head[:4] != b"RIFF" or head[8:16] != b"WEBPVP8X" or not head[20] & 2:
+            return durations
+        while len(durations) != most and len(chunk := file.read(8)) == 8:
+            size = int.from_bytes(chunk[4:], "little")
+            size += size % 2
+            if chunk[:4] == b"ANMF":
+                milliseconds = int.from_bytes(file.read(16)[12:15], "little")
+                durations.append((milliseconds if milliseconds > 10 else 100) / 1000)
+                size -= 16
+            file.seek(max(size, 0), os.SEEK_CUR)
+    return durations
 
 
 def frame_images(folder: Path) -> list[Path]:
@@ -145,6 +175,8 @@ def natural_order(path: Path) -> tuple[list[int | str], str]:
 
 def probe(path: Path) -> VideoInfo:
     """Read the header of a video. Raises VideoError when it is no video."""
+    if durations := webp_durations(path):
+        return probe_webp(path, durations)
     if path.is_dir():
         images = frame_images(path)
         duration, rate, count = len(images) / FRAME_FOLDER_FPS, Fraction(FRAME_FOLDER_FPS), len(images)
@@ -177,10 +209,28 @@ def probe(path: Path) -> VideoInfo:
         )
 
 
+def probe_webp(path: Path, durations: list[float]) -> VideoInfo:
+    seconds, count = sum(durations), len(durations)
+    with opened_webp(path) as image:
+        return VideoInfo(
+            path=path,
+            width=image.width,
+            height=image.height,
+            fps=count / seconds,
+            start=0.0,
+            duration=seconds,
+            num_frames=count,
+            codec="webp",
+            pixel_format=None,
+        )
+
+
 def picture_span(path: Path) -> tuple[float, float]:
     """The seconds at which the pictures begin and end, as the packets say; nothing is decoded. Raises VideoError."""
     if path.is_dir():
         return 0.0, len(frame_images(path)) / FRAME_FOLDER_FPS
+    if durations := webp_durations(path):
+        return 0.0, sum(durations)
     starts, ends, count = [], [], 0
     with opened(path) as (container, stream):
         for packet in packets_of(container, stream):
@@ -541,6 +591,9 @@ def decode(
     if path.is_dir():
         yield from decode_images(path, record)
         return
+    if durations := webp_durations(path):
+        yield from decode_webp(path, durations, record, tick)
+        return
     with opened(path) as (container, stream):
         record.open(container, stream)
         use_threads(stream.codec_context, threads)
@@ -565,7 +618,40 @@ def decode_images(folder: Path, record: Record) -> Iterator[tuple[float, av.Vide
                 record.packets += 1
                 record.frames += 1
                 record.damaged_frames += frame.is_corrupt
-                yield index / FRAME_FOLDER_FPS, frame
+                yield index / FRAME_FOLDER_FPS, marked(frame, 1.0)
+                break  # one picture for each image, even if it moves
+
+
+def decode_webp(
+    path: Path, durations: list[float], record: Record, tick: Callable[[], None]
+) -> Iterator[tuple[float, av.VideoFrame]]:
+    """The pictures of an animated WebP, which FFmpeg does not decode and Pillow does."""
+    seconds = 0.0
+    with opened_webp(path) as image:
+        record.container = record.codec = "webp"
+        record.width, record.height, record.promised_frames = image.width, image.height, len(durations)
+        for number, duration in enumerate(durations):
+            tick()
+            image.seek(number)
+            frame = av.VideoFrame.from_ndarray(np.array(image.convert("RGB")), format="rgb24")
+            frame.time_base, frame.pts, frame.duration = Fraction(1, 1000), round(1000 * seconds), round(1000 * duration)
+            record.packets += 1
+            record.frames += 1
+            yield seconds, frame
+            seconds += duration
+
+
+@contextmanager
+def opened_webp(path: Path) -> Iterator[Any]:
+    """A WebP as Pillow opens it; every error leaves as a VideoError with the path and the reason."""
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=["WEBP"]) as image:
+            allowed(*image.size)
+            yield image
+    except (OSError, EOFError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise VideoError(f"{path}: not readable as video ({error})") from None
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from gerund import decoding, video
 from gerund.cli import app as command_line
@@ -573,6 +574,21 @@ def test_too_long_too_large_and_too_many_packets_are_refused(started, clip):
         assert answer.status_code == 422
         assert words in answer.json()["error"]
         assert server.leftovers == []
+
+
+def test_an_animated_webp_is_answered_and_bound_like_any_video(started, tmp_path):
+    images = [Image.new("RGB", (48, 32), (20 * index,) * 3) for index in range(4)]
+    images[0].save(tmp_path / "a.webp", save_all=True, append_images=images[1:], duration=[100, 100, 100, 4000])
+    content = (tmp_path / "a.webp").read_bytes()
+    assert started().client.post("/v1/predict", content=content).status_code == 200
+    for limits, words in (
+        ({"duration": 2.0}, "longer than 2 s"),
+        ({"pixels": 1000}, "48 x 32 pixels"),
+        ({"packets": 2}, "more than 2"),
+    ):
+        answer = started(**limits).client.post("/v1/predict", content=content)
+        assert answer.status_code == 422
+        assert words in answer.json()["error"]
 
 
 def test_a_stream_that_grows_after_its_header_is_refused(started, tmp_path):

@@ -13,7 +13,7 @@ from gerund.errors import DataError
 from gerund.progress import note
 from gerund.texts import number, read_json
 from gerund.types import Clip
-from gerund.video import VIDEO_SUFFIXES
+from gerund.video import MOVING_SUFFIXES
 
 CONFIG = "config.xml"
 RATES = ("fps", "framerate", "frame_rate")
@@ -87,7 +87,7 @@ def task_clips(task: dict[str, Any], results: list[dict[str, Any]], file: Path, 
 def video_names(data: dict[str, Any]) -> list[str]:
     """What the task's data say about its video, and the names without the mark of an upload."""
     texts = [value for value in data.values() if isinstance(value, str)]
-    named = [text for text in texts if Path(last_part(text)).suffix.lower() in VIDEO_SUFFIXES]
+    named = [text for text in texts if Path(last_part(text)).suffix.lower() in MOVING_SUFFIXES]
     return named + [UPLOAD.sub("", last_part(text)) for text in named]
 
 

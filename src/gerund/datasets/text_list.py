@@ -13,7 +13,7 @@ from gerund.errors import DataError
 from gerund.progress import note
 from gerund.texts import exists, named_file, read_lines
 from gerund.types import Clip
-from gerund.video import VIDEO_SUFFIXES
+from gerund.video import MOVING_SUFFIXES
 
 SIDE = re.compile(r"(?<![a-z])(train|val|test)(?:ing|idation|idate|id)?(?=list|_|-|\.|\d|$)", re.I)
 HEADERS = frozenset("path file filename video video_path video_name".split())
@@ -45,11 +45,11 @@ def load(path: Path, *, split: int | None = None, classes: Path | None = None) -
     The separator may be any of tab, semicolon, comma and space; paths may hold spaces, and count from the list's folder, the one
     above, or a folder videos... in them. Numbers need a class map: a file beside the list, or `classes`.
     """
-    return load_lists(path, classes, lambda folders, text: Path(text).suffix.lower() in VIDEO_SUFFIXES, video_clip)
+    return load_lists(path, classes, lambda folders, text: Path(text).suffix.lower() in MOVING_SUFFIXES, video_clip)
 
 
 def video_clip(path: Path, row: Row, where: str) -> Clip | None:
-    if path.suffix.lower() not in VIDEO_SUFFIXES:
+    if path.suffix.lower() not in MOVING_SUFFIXES:
         raise DataError(
             f"{where}: {row.path!r} is not the name of a video file; expected 'path label' (for folders of images: frames:)"
         )
