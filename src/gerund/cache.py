@@ -25,7 +25,7 @@ from safetensors.numpy import save
 
 from gerund import storage
 from gerund.errors import CacheError
-from gerund.files import remove, write_bytes
+from gerund.files import LENIENT, check_name, remove, write_bytes
 from gerund.places import default_cache
 from gerund.types import EXTRACTOR_VERSION, Features, FeatureSpec
 
@@ -65,7 +65,9 @@ class FeatureCache:
     """Features by the content of the video and the spec they were made under."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.folder = (folder or default_cache()) / "features"
+        place = folder or default_cache()
+        check_name("--cache", place)
+        self.folder = place / "features"
 
     def get(self, spec: FeatureSpec, video: str) -> Features | None:
         """The features of a video digest, or None when they are not all there. A damaged block is removed, and so made again."""
@@ -137,7 +139,7 @@ class FeatureCache:
         return {video: reason for video, _, reason in (line.partition(" ") for line in lines) if len(video) == DIGEST_LENGTH}
 
     def record_failure(self, spec: FeatureSpec, video: str, reason: str) -> None:
-        with contextlib.suppress(OSError), self.failures_path(spec).open("a", encoding="utf-8") as file:
+        with contextlib.suppress(OSError), self.failures_path(spec).open("a", encoding="utf-8", errors=LENIENT) as file:
             file.write(f"{video} {' '.join(reason.split())}\n")
 
     def forget_failures(self, spec: FeatureSpec) -> None:

@@ -16,7 +16,7 @@ from gerund.checking import Finding, check_clips, class_table, siblings_in_train
 from gerund.copies import Copy, Fingerprints
 from gerund.datasets import is_published, load_dataset
 from gerund.errors import ModelError, UsageError
-from gerund.files import write_bytes
+from gerund.files import encoded, write_bytes
 from gerund.inspecting import PARTS, SIDE, inspect_all
 from gerund.manifest import group_of, write_manifest
 from gerund.pages import doctor_page
@@ -284,6 +284,6 @@ def write_clean(healthy: Sequence[Clip], num_clips: int, path: Path) -> str:
 def write_page(path: Path, title: str, diagnosis: Diagnosis) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, doctor_page(title, diagnosis.values()).encode())
+        write_bytes(path, encoded(doctor_page(title, diagnosis.values())))
     except OSError as error:
         raise ModelError(f"--html {path}: cannot be written ({error.strerror})") from None

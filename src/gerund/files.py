@@ -2,6 +2,8 @@
 
 A folder cannot replace another in one step, so the old one is put aside first, where `find` finds it should the process die just then.
 What dead processes leave behind is removed by the next one that begins something there (`tidy`).
+
+Old disks hold names whose bytes are no UTF-8; Python keeps such a byte as a lone surrogate, which UTF-8 cannot hold.
 """
 
 from __future__ import annotations
@@ -22,10 +24,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from gerund.errors import DataError, GerundError
+from gerund.errors import DataError, GerundError, UsageError
+from gerund.printing import escaped
 
 LONGEST_SUFFIX = 16
 """Letters that count as a suffix; a longer one is part of a name."""
+LENIENT = "backslashreplace"
+"""How texts are written that may name a file."""
 HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:4]
 STARTED = time.time()
 LEFTOVER = re.compile(r"\.[0-9a-f]{12}\.([0-9a-f]{4})-(\d+)-\d+(\..*)?")
@@ -74,10 +79,28 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
+def encoded(text: str) -> bytes:
+    """A text as UTF-8; bytes of names that are none become \\udc80 to \\udcff, which JSON reads back."""
+    return text.encode(errors=LENIENT)
+
+
+def readable(name: str) -> str:
+    """The name of a file as a text: bytes that are no UTF-8 as \\x80 to \\xff."""
+    return re.sub("[\udc80-\udcff]", lambda byte: escaped(byte[0]), name)
+
+
+def check_name(flag: str, folder: Path) -> None:
+    """Raise UsageError for a folder that shall hold arrays and whose name is no UTF-8: the reader of safetensors takes no other."""
+    if encoded(str(folder)).decode() != str(folder):
+        raise UsageError(
+            f"{flag} {folder}: the name of this folder is not UTF-8, and arrays in it could not be read; choose another"
+        )
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text as UTF-8, line ends as they are, whole or not at all. Raises DataError when that is not possible."""
     try:
-        write_bytes(path, text.encode())
+        write_bytes(path, encoded(text))
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None
 

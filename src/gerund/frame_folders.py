@@ -134,7 +134,7 @@ def file_name(text: str) -> str:
 
 def mark(clip: Clip) -> str:
     """Six letters that tell two videos of one name apart."""
-    return hashlib.sha256(os.path.abspath(clip.path).encode()).hexdigest()[:6]  # noqa: PTH100  links are not followed
+    return hashlib.sha256(os.fsencode(os.path.abspath(clip.path))).hexdigest()[:6]  # noqa: PTH100  links are not followed
 
 
 def write_missing(todo: dict[Path, Clip], fps: float | None, size: int | None, workers: int) -> dict[str, str]:

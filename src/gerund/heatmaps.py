@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 from gerund.drawing import INK, PAPER, fitting_text, font
 from gerund.errors import UsageError, VideoError
 from gerund.files import whole
+from gerund.printing import visible
 from gerund.rendering import ROWS, answer_panel
 from gerund.types import Explanation
 
@@ -58,7 +59,7 @@ def heading(explanation: Explanation) -> Image.Image:
     draw = ImageDraw.Draw(part)
     span = "" if prediction.end is None else f"  {prediction.start:g} to {prediction.end:g} s"
     lines = (
-        (f"{prediction.path.name}{span}", 18, PAPER),
+        (f"{visible(prediction.path.name)}{span}", 18, PAPER),
         (f"Colour shows the places without which {prediction.scores[0][0]} is less likely.", 15, "#a9b4c0"),
     )
     for number, (text, size, colour) in enumerate(lines):

@@ -9,9 +9,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 from gerund.errors import DataError, UsageError
-from gerund.files import whole
+from gerund.files import LENIENT, encoded, whole
 from gerund.storage import url_of
 from gerund.texts import named_file, number, read_table
 from gerund.types import Clip
@@ -77,15 +78,22 @@ def write_manifest(clips: Iterable[Clip], path: Path) -> None:
     """Write clips as CSV, whole or not at all; paths relative to the CSV's folder where they lie below it, else absolute."""
     folder = path.parent.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    with whole(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with whole(path) as temporary, temporary.open("w", encoding="utf-8", errors=LENIENT, newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for clip in clips:
             video = Path(os.path.abspath(clip.path))  # noqa: PTH100  resolve() would follow links into a store
-            shown = url_of(clip.path) or (video.relative_to(folder).as_posix() if video.is_relative_to(folder) else str(video))
+            shown = url_of(clip.path) or address(video.relative_to(folder) if video.is_relative_to(folder) else video)
             start = f"{clip.start}" if clip.start else ""
             end = "" if clip.end is None else f"{clip.end}"
             writer.writerow([shown, clip.label or "", start, end, clip.split or "", clip.group or ""])
+
+
+def address(path: Path) -> str:
+    """A path as a manifest holds it: as it is, or, where it would not be read back so, as file: and its bytes (file:caf%E9.mp4)."""
+    plain = path.as_posix()
+    taken = encoded(plain).decode() == plain.strip() and not plain.startswith("file:")
+    return plain if taken else f"file:{quote(os.fsencode(plain))}"
 
 
 def group_of(clip: Clip) -> str:
@@ -184,7 +192,7 @@ def relative_name(group: str) -> str:
 
 def group_hash(group: str, salt: str) -> float:
     """A number in [0, 1) that depends on the name alone."""
-    return int.from_bytes(hashlib.sha256(f"{salt}/{group}".encode()).digest()[:6]) / 2**48
+    return int.from_bytes(hashlib.sha256(f"{salt}/{group}".encode(errors="surrogatepass")).digest()[:6]) / 2**48
 
 
 def leaking_groups(clips: Iterable[Clip]) -> dict[str, set[str]]:

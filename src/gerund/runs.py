@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from gerund.errors import DataError, UsageError
-from gerund.files import whole, write_bytes
+from gerund.files import LENIENT, check_name, whole, write_bytes
+from gerund.printing import json_text
 
 RUNS = Path("runs")
 FINETUNE = "finetune"
@@ -18,8 +18,11 @@ FINETUNE = "finetune"
 
 
 def check_free(out: Path | None) -> None:
-    """Raise UsageError when a given run folder is in use; to be called before hours of work."""
-    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
+    """Raise UsageError when a given run folder is in use, or has a name that cannot be; to be called before hours of work."""
+    if out is None:
+        return
+    check_name("--out", out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"--out {out}: exists and is not empty; choose another folder")
 
 
@@ -75,7 +78,7 @@ def run_of(checkpoint: Path) -> Path:
 def append_row(path: Path, row: dict[str, Any]) -> None:
     """Add a row to a CSV; the first one brings the header."""
     new = not path.exists()
-    with path.open("a", encoding="utf-8", newline="") as file:
+    with path.open("a", encoding="utf-8", errors=LENIENT, newline="") as file:
         writer = csv.DictWriter(file, list(row))
         if new:
             writer.writeheader()
@@ -83,11 +86,11 @@ def append_row(path: Path, row: dict[str, Any]) -> None:
 
 
 def write_rows(path: Path, header: list[str], rows: Iterable[Iterable[Any]]) -> None:
-    with whole(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with whole(path) as temporary, temporary.open("w", encoding="utf-8", errors=LENIENT, newline="") as file:
         writer = csv.writer(file)
         writer.writerow(header)
         writer.writerows(rows)
 
 
 def write_json(path: Path, value: Any) -> None:
-    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+    write_bytes(path, (json_text(value, indent=2) + "\n").encode())

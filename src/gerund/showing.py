@@ -403,7 +403,9 @@ def show_clips(clips: list[Clip], style: str) -> int:
     if style == "json":
         print_json([dict(zip(names, row, strict=True)) for row in rows])
     elif style == "csv":
-        print_csv(names, rows)
+        from gerund.manifest import address
+
+        print_csv(names, ([address(clip.path), *row[1:]] for clip, row in zip(clips, rows, strict=True)))
     else:
         from gerund.manifest import SPLITS, labels_of
 

@@ -171,7 +171,14 @@ def named_file(folder: Path, text: str) -> Path:
         return literal
     plain = re.sub(r"(?i)^file:(//(localhost(?=/))?)?", "", text.strip().strip("\"'").replace("\\", "/"))
     places = (folder / each for each in dict.fromkeys(spellings(plain)))
-    return next((place for place in places if exists(place)), folder / plain)
+    return next(
+        (place for place in places if exists(place)), folder / (from_address(plain) if text.startswith("file:") else plain)
+    )
+
+
+def from_address(address: str) -> str:
+    """An address with its %20 and the like replaced; bytes that are no UTF-8 are those of a name that is none."""
+    return unquote(address, errors="surrogateescape")
 
 
 def exists(path: Path) -> bool:
@@ -181,7 +188,7 @@ def exists(path: Path) -> bool:
 
 def spellings(path: str) -> Iterator[str]:
     """What a path with slashes may be called on this disk."""
-    for each in (path, unquote(path)):
+    for each in (path, from_address(path)):
         start = ELSEWHERE.match(each)
         parts = each[start.end() :].split("/") if start else [each]
         for first in range(len(parts)):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 import re
 import xml.etree.ElementTree as ET
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gerund.errors import DataError, UsageError
+from gerund.printing import json_text
 from gerund.types import Timeline
 
 NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -100,7 +100,7 @@ def activitynet(timeline: Timeline, path: Path) -> str:
     ]
     entry = {"duration": round(timeline.duration, 3), "subset": "training", "annotations": annotations}
     values = {"version": "gerund", "database": {timeline.path.stem.removeprefix("v_"): entry}}
-    return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+    return json_text(values, indent=2) + "\n"
 
 
 def elan(timeline: Timeline, path: Path) -> str:

@@ -12,6 +12,7 @@ from gerund import video
 from gerund.drawing import GRID, INK, MUTED, ink_on, label_colours
 from gerund.errors import DataError
 from gerund.files import whole
+from gerund.printing import visible
 from gerund.types import Resize, Segment, Timeline
 
 SUFFIXES = (".png", ".jpg", ".svg", ".pdf")
@@ -32,7 +33,7 @@ def timeline_plot(path: Path, timeline: Timeline) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, HEIGHT), dpi=150, layout="constrained")
-    figure.suptitle(timeline.path.name, x=0.01, ha="left", fontsize=11, color=INK, fontweight="bold")
+    figure.suptitle(visible(timeline.path.name), x=0.01, ha="left", fontsize=11, color=INK, fontweight="bold")
     pictures, bars, bands = figure.subplots(nrows=3, sharex=True, height_ratios=(1.25, 0.5, 2))
     colours = colours_of(timeline)
     draw_thumbnails(pictures, timeline)

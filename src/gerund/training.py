@@ -22,7 +22,7 @@ from gerund.encoders import load_encoder, made_for
 from gerund.errors import DataError, GerundError, ModelError, TrainingError, UsageError
 from gerund.evaluation import Evaluation, evaluate_clips
 from gerund.features import Extraction, Extractor, calibrated, with_spans
-from gerund.files import find
+from gerund.files import find, readable
 from gerund.fitting import ALONE, Epoch, Team, token_set
 from gerund.leaderboard import FOLDS, HEADS, Leaderboard, cross_validate, processes_on, with_head
 from gerund.manifest import SPLITS, assign_splits, labels_of, of_split, read_manifest, write_manifest
@@ -431,7 +431,7 @@ def described(clips: Sequence[Clip], settings: Recipe) -> str:
     """What a model was trained on, for its card: the name of the data set or folder (not where it lies), and how many clips."""
     counts = ", ".join(f"{len(chosen)} {side}" for side in SPLITS if (chosen := of_split(clips, side)))
     source = str(settings.data or "")
-    name = source.partition(":")[0] if is_published(source) else Path(source).name
+    name = source.partition(":")[0] if is_published(source) else readable(Path(source).name)
     return f"{name or 'clips given in Python'} ({counts} clips)"
 
 

@@ -27,6 +27,7 @@ from gerund.datasets import (
 )
 from gerund.datasets.background import with_background
 from gerund.errors import DataError, UsageError
+from gerund.files import readable
 from gerund.manifest import leaking_groups
 from gerund.places import default_cache
 from gerund.texts import exists
@@ -143,7 +144,7 @@ def with_group(clip: Clip, pattern: str | None) -> Clip:
         except re.error as error:
             raise UsageError(f"--group-pattern {each!r} is not a regular expression ({error})") from None
         if match:
-            return replace(clip, group=match[1] if match.groups() else match[0])
+            return replace(clip, group=readable(match[1] if match.groups() else match[0]))
     if pattern:
         raise DataError(f"{clip.path}: --group-pattern {pattern!r} does not match this name; every clip needs a group")
     return clip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gerund.errors import DataError
+from gerund.files import readable
 from gerund.listing import Listing, Reason, list_videos
 from gerund.progress import note
 from gerund.types import Clip
@@ -54,9 +55,12 @@ def clips_below(path: Path, *, images_only: bool = False) -> list[Clip]:
         )
     listing.tell()
     if depth == 2:
-        return [Clip(path=each, label=parts[each][1], split=SPLIT_FOLDERS[parts[each][0].lower()]) for each in listing.videos]
+        return [
+            Clip(path=each, label=readable(parts[each][1]), split=SPLIT_FOLDERS[parts[each][0].lower()])
+            for each in listing.videos
+        ]
     sides = inner_splits(path, listing.videos)
-    return [Clip(path=each, label=parts[each][0], split=sides.get(each)) for each in listing.videos]
+    return [Clip(path=each, label=readable(parts[each][0]), split=sides.get(each)) for each in listing.videos]
 
 
 def outer_splits(listing: Listing) -> bool:
