@@ -13,7 +13,7 @@ from gerund.datasets import load_dataset
 from gerund.errors import DataError
 from gerund.inputs import expand
 from gerund.listing import Listing, list_videos
-from layouts import images, make_activitynet, make_hmdb51, make_kinetics, make_ssv2, make_ucf101, touch, write
+from layouts import MAKERS, images, make_activitynet, make_hmdb51, make_kinetics, make_ssv2, make_ucf101, touch, write
 
 Captured = pytest.CaptureFixture[str]
 
@@ -169,6 +169,16 @@ def test_a_pattern_means_what_its_files_mean(tmp_path: Path) -> None:
     touch(tmp_path / "odd.bin")
     write(tmp_path / "o.csv", "path", "odd.bin")
     assert [clip.path.name for clip in expand([tmp_path / "o*"])] == ["odd.bin", "odd.bin", "a.mp4"]
+
+
+@pytest.mark.parametrize("maker", [maker for makers in MAKERS.values() for maker in makers])
+def test_what_a_mac_writes_beside_every_file_changes_no_data_set(tmp_path: Path, maker: Callable[[Path], str]) -> None:
+    where = maker(tmp_path)
+    before = load_dataset(where)
+    for path in [*tmp_path.rglob("*")]:
+        path.with_name(f"._{path.name}").write_bytes(b"\x00\x05\x16\x07 Mac OS X")
+        touch(path.with_name(".DS_Store"))
+    assert load_dataset(where) == before
 
 
 @pytest.mark.parametrize("suffix", ".MOD .mod .TOD .m2t .264 .H264 .265 .ivf .insv .dav .m2p .MTS".split())

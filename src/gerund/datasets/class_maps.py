@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
+from gerund.datasets.files import files_like
 from gerund.errors import DataError
 from gerund.progress import note
 from gerund.texts import read_json, read_lines
@@ -48,7 +49,7 @@ def names_for(numbered: Sequence[tuple[str, str, int]], source: Path, classes: P
     paths name classes, they tell which; if not, the numbers 0 and the last one do. Raises DataError where nothing tells, and for a
     number without a name.
     """
-    found = classes or next((each for each in sorted(source.parent.iterdir()) if is_class_map(each)), None)
+    found = classes or next((each for each in files_like(source.parent, "*") if is_class_map(each)), None)
     if found is None:
         raise DataError(
             f"{numbered[0][0]}: the label is the number {numbered[0][2]}; labels are names: put a file classes.txt with "

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gerund.datasets.class_maps import class_number, is_class_map, names_for, unquoted
-from gerund.datasets.files import report_missing, there
+from gerund.datasets.files import files_like, report_missing, there
 from gerund.errors import DataError
 from gerund.progress import note
 from gerund.texts import exists, named_file, read_lines
@@ -85,7 +85,7 @@ def side_of(file: Path) -> str | None:
 
 def lists_in(folder: Path) -> dict[Path, str | None]:
     """Lists whose names tell a side of the split, with that side."""
-    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in (".txt", ".csv", ".lst", ".tsv"))
+    files = [file for file in files_like(folder, "*") if file.suffix.lower() in (".txt", ".csv", ".lst", ".tsv")]
     return {file: side_of(file) for file in files if side_of(file) and not is_class_map(file)}
 
 
