@@ -322,3 +322,60 @@ def test_training_from_packed_features_gives_the_same_model_and_needs_no_cache(c
     assert packed.metrics == plain.metrics
     assert len({(run.model / "model.safetensors").read_bytes() for run in (plain, packed)}) == 1
     assert not list((tmp_path / "empty" / "features").rglob("*.safetensors")), "features were made again"
+
+
+def failed_training(out, clips, **options):
+    """A training that fails after its folder was made: the first loss is not finite."""
+    with pytest.raises(TrainingError, match="not finite"):
+        gerund.train(clips, **OPTIONS | {"epochs": 1, "lr": 1e30, **options}, out=out)
+
+
+@pytest.fixture
+def no_learning(monkeypatch):
+    """Training ends before its first epoch, as it does for a loss that is not finite."""
+
+    def fit(*_, **__):
+        raise TrainingError("the loss is not finite in epoch 1")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fitting, "fit", fit)
+        yield patch
+
+
+def test_the_same_command_works_after_a_training_that_failed(clips, tmp_path, no_learning):
+    run, words = tmp_path / "run", OPTIONS | {"head": "prototype", "head_options": {}}
+    for _ in range(2):
+        failed_training(run, clips)
+        assert {path.name for path in run.iterdir()} == {"clips.csv", "config.json"}
+    (run / "finetune").mkdir()
+    (run / "results.csv").write_text("epoch\n")
+    no_learning.undo()
+    done = gerund.train(clips, **words, out=run)
+    assert (done.run, (run / "best").is_dir(), (run / "finetune").exists()) == (run, True, False)
+    with pytest.raises(UsageError, match="exists and is not empty"):
+        gerund.train(clips, **words, out=run)
+
+
+def test_the_same_command_works_after_one_of_several_trainings_failed(clips, tmp_path, no_learning):
+    for _ in range(2):
+        with pytest.raises(TrainingError):
+            gerund.train_all(clips, seeds=2, **OPTIONS, out=tmp_path / "runs")
+        assert [path.name for path in (tmp_path / "runs").iterdir()] == ["seed0"]
+
+
+@pytest.mark.parametrize(
+    "own", ["notes.txt", "best/model.safetensors", "finetune/last.ckpt", "my clips/a.mp4", "seed1/clips.csv", "clips.csv", "-"]
+)
+def test_a_folder_with_anything_else_in_it_is_never_taken(clips, tmp_path, no_learning, own):
+    failed_training(tmp_path / "run", clips)
+    if own == "-":
+        (tmp_path / "run" / "config.json").write_text('{"mine": 1}')
+    else:
+        (tmp_path / "run" / own).parent.mkdir(exist_ok=True)
+        (tmp_path / "run" / own).write_text("mine")
+        if own == "clips.csv":
+            os.utime(tmp_path / "run" / own, ns=(2**62, 2**62))
+    before = sorted((tmp_path / "run").rglob("*"))
+    with pytest.raises(UsageError, match="exists and is not empty"):
+        gerund.train(clips, **OPTIONS, out=tmp_path / "run")
+    assert sorted((tmp_path / "run").rglob("*")) == before

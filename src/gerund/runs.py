@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from gerund.errors import DataError, UsageError
-from gerund.files import LENIENT, check_name, whole, write_bytes
+from gerund.files import LENIENT, check_name, is_abandoned, remove, whole, write_bytes
 from gerund.printing import json_text
 
 RUNS = Path("runs")
+FIRST_FILES = ("clips.csv", "config.json", "comparison.json", "results.csv")
 FINETUNE = "finetune"
 """Folder in a run for what the fine-tuning of the backbone leaves."""
 
@@ -22,8 +24,33 @@ def check_free(out: Path | None) -> None:
     if out is None:
         return
     check_name("--out", out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not is_false_start(out):
         raise UsageError(f"--out {out}: exists and is not empty; choose another folder")
+
+
+def is_false_start(folder: Path) -> bool:
+    """Whether all that a folder holds was left by a training, or several, that ended before there was a model or a checkpoint.
+
+    Such a folder is written anew. One with any other file, or in which somebody has written since, is not.
+    """
+    if not folder.is_dir():
+        return False
+    files = {path for path in folder.rglob("*") if not path.is_dir() and not is_abandoned(path)}
+    runs = {folder, *(path.parent for path in files if path.parent.parent == folder and path.parent.name != FINETUNE)}
+    begun = [run for run in runs if is_begun(run)]
+    known = {run / name for run in begun for name in (*FIRST_FILES, f"{FINETUNE}/results.csv")}
+    return bool(begun) and files <= known and not any(path.is_symlink() for path in files)
+
+
+def is_begun(run: Path) -> bool:
+    """Whether a folder holds the clips and the settings that a training writes first, as it wrote them."""
+    clips, config = run / "clips.csv", run / "config.json"
+    try:
+        values = json.loads(config.read_text(encoding="utf-8"))
+        edited = clips.stat().st_mtime_ns > config.stat().st_mtime_ns
+    except (OSError, ValueError):
+        return False
+    return not edited and isinstance(values, dict) and values.keys() >= {"data", "backbone", "head_options", "seed"}
 
 
 def make_run_folder(out: Path | None, name: str = "train") -> Path:
@@ -31,6 +58,8 @@ def make_run_folder(out: Path | None, name: str = "train") -> Path:
     check_free(out)
     try:
         if out is not None:
+            if is_false_start(out):
+                remove(out)
             out.mkdir(parents=True, exist_ok=True)
             return out
         number = 1
