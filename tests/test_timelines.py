@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import shutil
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -250,6 +251,35 @@ def test_ffmpeg_reads_the_subtitles(shown, tmp_path):
         with av.open(str(path)) as container:
             packets = [packet for packet in container.demux() if packet.size]
         assert [float(packet.pts * packet.time_base) for packet in packets] == [0.5, 2.25, 7.0]
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "00:00:00,000 --> 00:00:09,000",
+        "a\n\n2\n00:00:05,000 --> 00:00:06,000\nb",
+        "a\u2028\x0b-->",
+        "<b>bold</b>",
+        "<FONT size=9>",
+        "{\\an8}up",
+        "12",
+    ],
+)
+@pytest.mark.parametrize("name", ["srt", "vtt"])
+def test_no_label_becomes_more_than_the_text_of_its_cue(shown, tmp_path, label, name):
+    av = pytest.importorskip("av")
+    segments = [Segment(start=1, end=2, label=label, score=1), Segment(start=3, end=4, label="next", score=1)]
+    path = tmp_path / f"a.{name}"
+    path.write_text(timeline_files.FORMATS[name].text(replace(shown, segments=segments), path), encoding="utf-8")
+    assert path.read_text(encoding="utf-8").count("-->") == 2
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux() if packet.size]
+        assert [float(packet.pts * packet.time_base) for packet in packets] == [1.0, 3.0]
+        cues = [cue.ass.decode() for packet in packets for cue in packet.decode()]
+    assert cues[1].endswith(",next")
+    assert "{\\b1}" not in cues[0]
+    assert "{\\an8}" not in cues[0]
+    assert "{\\fs" not in cues[0]
 
 
 def test_a_label_that_xml_cannot_hold_is_refused(shown):

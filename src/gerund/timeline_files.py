@@ -17,6 +17,8 @@ from gerund.printing import json_text
 from gerund.types import Timeline
 
 NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+SRT_TAG = re.compile(r"<(?=[\s/]*(?:b|i|u|s|font)\b)", re.IGNORECASE)
+"""Where a tag begins that formats text in SubRip files."""
 MIME_TYPES = {".mp4": "video/mp4", ".mov": "video/quicktime", ".mpg": "video/mpeg", ".mpeg": "video/mpeg"}
 
 
@@ -72,10 +74,16 @@ def one_line(label: str) -> str:
     return " ".join(label.split())
 
 
+def srt_text(label: str) -> str:
+    """A label as one line of a SubRip cue. The format can escape nothing, so what players act on is written a little differently."""
+    text = one_line(label).replace("-->", "->").replace("{\\", "{ \\")
+    return SRT_TAG.sub("\u2039", text)
+
+
 def srt(timeline: Timeline, path: Path) -> str:
     """SubRip subtitles."""
     return "".join(
-        f"{number}\n{clock(each.start, ',')} --> {clock(each.end, ',')}\n{one_line(each.label)}\n\n"
+        f"{number}\n{clock(each.start, ',')} --> {clock(each.end, ',')}\n{srt_text(each.label)}\n\n"
         for number, each in enumerate(timeline.segments, start=1)
     )
 
