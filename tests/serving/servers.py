@@ -152,14 +152,13 @@ class Process:
     def wait(self) -> None:
         import httpx
 
-        def ready() -> bool:
+        def listens() -> bool:
             assert self.process.poll() is None, self.log.read_text()
-            try:
-                return httpx.get(f"{self.url}/readyz").status_code == 200
-            except httpx.TransportError:
-                return False
+            with socket.socket() as asking:
+                return asking.connect_ex(("127.0.0.1", self.port)) == 0
 
-        until(ready)
+        until(listens, 240)
+        until(lambda: httpx.get(f"{self.url}/readyz").status_code == 200)
 
     def children(self) -> list[int]:
         pid = self.process.pid

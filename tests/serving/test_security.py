@@ -563,6 +563,56 @@ def test_a_full_disk_is_said_and_leaves_nothing(server, clip, monkeypatch):
     assert (server.leftovers, server.service.taken) == ([], 0)
 
 
+def test_a_disk_that_fills_while_features_are_stored_costs_that_request_only(started, clip, monkeypatch, caplog):
+    server = started(workers=2)
+    server.stop_workers()
+    job = server.client.post("/v1/jobs", content=clip.read_bytes()).json()["id"]
+    server.wait_for(job, "running")
+    workers = list(server.service.analyst.pool.workers)
+    (other,) = (worker.process.pid for worker in workers if not worker.jobs)
+    os.kill(other, signal.SIGCONT)
+    write = Path.write_bytes
+
+    def full(path, data):
+        if "features" in path.parts and job not in path.parts:
+            raise OSError(28, "No space left on device")
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    for _ in range(2):
+        answer = server.client.post("/v1/predict", content=clip.read_bytes())
+        assert (answer.status_code, answer.json()["error"]) == (507, "its features cannot be stored; the disk may be full")
+    assert server.job(job)["state"] == "running"
+    for worker in workers:
+        os.kill(worker.process.pid, signal.SIGCONT)
+    assert server.wait_for(job, "done", "failed")["state"] == "done"
+    monkeypatch.setattr(Path, "write_bytes", write)
+    assert server.client.post("/v1/predict", content=clip.read_bytes()).status_code == 200
+    assert server.service.analyst.pool.workers == workers
+    assert server.leftovers == [job]
+    assert "No space left on device" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+def test_a_job_whose_features_cannot_be_stored_says_so(server, clip, monkeypatch):
+    def full(path, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    job = server.client.post("/v1/jobs", content=clip.read_bytes(), headers={"X-Video-Name": "a.mp4"}).json()["id"]
+    assert server.wait_for(job, "failed")["error"] == "a.mp4: its features cannot be stored; the disk may be full"
+    assert (server.leftovers, server.service.taken, server.service.analyst.tasks) == ([], 0, {})
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_disk_that_fills_while_a_video_is_drawn_is_said(server, clip, monkeypatch):
+    job = server.client.post("/v1/jobs", content=clip.read_bytes()).json()["id"]
+    server.wait_for(job, "done")
+    (server.service.scratch.folder / job / "partial-annotated.mp4").symlink_to("/dev/full")
+    answer = server.client.get(f"/v1/jobs/{job}/annotated.mp4")
+    assert (answer.status_code, answer.json()["error"]) == (507, "it cannot be written; the disk may be full")
+
+
 def test_too_long_too_large_and_too_many_packets_are_refused(started, clip):
     for limits, words in (
         ({"duration": 2.0}, "longer than 2 s"),
@@ -758,6 +808,26 @@ def test_a_video_that_comes_to_its_end_as_it_is_ended_costs_the_next_one_nothing
                 ends[event.index] = event.error
     assert ends[1] is None
     assert "no such file" in ends[0]
+
+
+def test_features_that_are_not_finite_are_told_while_another_decoder_is_silent(started, clip, monkeypatch):
+    server = started(workers=2)
+    server.stop_workers()
+    job = server.client.post("/v1/jobs", content=clip.read_bytes()).json()["id"]
+    server.wait_for(job, "running")
+    workers = list(server.service.analyst.pool.workers)
+    for worker in workers:
+        if not worker.jobs:
+            os.kill(worker.process.pid, signal.SIGCONT)
+    submit = server.service.analyst.engine.submit
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            server.service.analyst.engine, "submit", lambda batch, done: submit(batch, lambda rows: done(rows * np.nan))
+        )
+        answer = server.client.post("/v1/predict", content=clip.read_bytes())
+    assert (answer.status_code, server.job(job)["state"]) == (422, "running")
+    assert "not finite" in answer.json()["error"]
+    assert server.client.delete(f"/v1/jobs/{job}").status_code == 204
 
 
 def test_a_failing_backbone_is_a_503_and_the_next_request_has_a_chance(server, clip, monkeypatch):

@@ -6,9 +6,9 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,11 @@ import numpy as np
 from gerund.backbones import Engine
 from gerund.cache import BlockWriter, FeatureCache
 from gerund.decoding import Decoded, Reading
-from gerund.errors import GerundError, VideoError
+from gerund.errors import CacheError, GerundError, VideoError
 from gerund.features import Packer, Windows
 from gerund.recognizer import Recognizer
 from gerund.serving.decoder import DecodePool, Nudge, Probed
-from gerund.serving.limits import Limits
+from gerund.serving.limits import Limits, NoRoomError
 from gerund.types import Features
 from gerund.workers import Finished, Job
 
@@ -80,23 +80,23 @@ class Analyst:
         self.lock = threading.Lock()
         self.arrived = threading.Event()
         self.closing = False
-        self.clear_desk()
         self.due: float | None = None
         reading = Reading(fps=recognizer.extractor.spec.fps, resize=recognizer.backbone.resize)
         self.pool = DecodePool(reading, workers, limits, self.condemned)
+        self.clear_desk()
         self.thread = threading.Thread(target=self.work, name="analyst", daemon=True)
         self.thread.start()
 
     def clear_desk(self) -> None:
         backbone = self.recognizer.backbone
         self.windows = Windows(backbone.window, backbone.stride)
-        self.desk = Desk(self.engine, {}, backbone.window)
+        self.desk = Desk(self.engine, {}, backbone.window, failed=self.pool.nudge)
 
     def condemned(self, index: int) -> bool:
         return index in self.tasks and self.tasks[index].condemned
 
     def submit(self, task: Task) -> Future[Features]:
-        """Queue a task; its future gives the features, or raises VideoError (the file is at fault) or EndedError."""
+        """Queue a task; its future gives the features, or raises VideoError (the file is at fault), NoRoomError or EndedError."""
         with self.lock:
             self.waiting.append(task)
         self.wake()
@@ -132,7 +132,7 @@ class Analyst:
             self.arrived.clear()
             try:
                 self.analyse()
-            except Exception as error:  # a full disk, a device that fell over: those in hand hear of it, the next have a chance
+            except Exception as error:  # a device that fell over: those in hand hear of it, the next have a chance
                 log.exception("the analysis failed")
                 self.give_up(error if isinstance(error, GerundError) else EndedError("the server failed; its log says how"))
 
@@ -218,14 +218,14 @@ class Analyst:
         """The last row of a video is stored; called from whatever thread the backbone answers in."""
         features = cache.get(self.recognizer.extractor.spec, VIDEO)
         self.tasks.pop(task.index, None)
-        settle(task, features if features is not None else EndedError("the server is shutting down"))
+        settle(task, features if features is not None else EndedError("its features were removed"))
 
     def report_failures(self) -> None:
-        """Tell those whose features were not finite; what of theirs is still being decoded is ended."""
-        for index, why in self.desk.take_failures():
+        """Tell those whose features were not finite or could not be stored; what of theirs is still being decoded is ended."""
+        for index, verdict in self.desk.take_failures():
             task = self.tasks.get(index)
             if task is not None:
-                task.verdict = VideoError(why)
+                task.verdict = verdict
                 settle(task, task.verdict)
                 if task.decoded:
                     self.tasks.pop(index)
@@ -277,9 +277,33 @@ class Desk(Packer):
 
     writers: dict[int, BlockWriter]
 
-    def __init__(self, engine: Engine, writers: dict[int, BlockWriter], window: int) -> None:
+    def __init__(self, engine: Engine, writers: dict[int, BlockWriter], window: int, *, failed: Callable[[], None]) -> None:
         super().__init__(engine, writers, window)
+        self.failed = failed
         self.over: set[int] = set()
+        self.unstored: dict[int, CacheError] = {}
+
+    def receive(self, number: int, features: np.ndarray, owners: Sequence[tuple[int, np.ndarray]]) -> None:
+        super().receive(number, features, owners)
+        if self.failure or self.failures or self.unstored:
+            self.failed()  # the backbone answers in another thread, and no frame may come for long
+
+    def store(self, index: int, data: np.ndarray, pts: np.ndarray) -> None:
+        with self.at_its_own_cost(index):
+            super().store(index, data, pts)
+
+    def close_if_complete(self, index: int) -> None:
+        with self.at_its_own_cost(index):
+            super().close_if_complete(index)
+
+    @contextmanager
+    def at_its_own_cost(self, index: int) -> Iterator[None]:
+        """A video whose rows cannot be stored is dropped; the others go on."""
+        try:
+            yield
+        except CacheError as error:
+            self.dropped.add(index)
+            self.unstored[index] = error
 
     @property
     def owes(self) -> bool:
@@ -303,10 +327,15 @@ class Desk(Packer):
             self.dropped -= self.over
             self.over.clear()
 
-    def take_failures(self) -> list[tuple[int, str]]:
+    def take_failures(self) -> list[tuple[int, Exception]]:
+        """The videos that were dropped since the last call, and why: VideoError or NoRoomError."""
         with self.lock:
-            failures = list(self.failures.items())
+            failures: list[tuple[int, Exception]] = [(index, VideoError(why)) for index, why in self.failures.items()]
+            for index, error in self.unstored.items():
+                log.error("%s", error)
+                failures.append((index, NoRoomError("its features cannot be stored; the disk may be full")))
             self.failures.clear()
+            self.unstored.clear()
         return failures
 
 

@@ -27,6 +27,7 @@ from gerund.drawing import label_colours
 from gerund.errors import VideoError
 from gerund.serving import security, studio
 from gerund.serving.analyst import VIDEO, EndedError
+from gerund.serving.limits import NoRoomError
 from gerund.serving.metrics import Metrics
 from gerund.serving.schemas import Error, JobAnswer, Login, ModelAnswer, PredictionAnswer
 from gerund.serving.security import COOKIE, Guard
@@ -183,7 +184,7 @@ def add_jobs(app: FastAPI, service: Service) -> None:
     @app.get(
         "/v1/jobs/{job_id}/{kind}.mp4",
         response_class=FileResponse,
-        responses={**NO_JOB, 409: REFUSALS[400], 422: {"model": Error}},
+        responses={**NO_JOB, 409: REFUSALS[400], 422: {"model": Error}, 507: REFUSALS[507]},
         summary="A preview any browser plays, or the video with its timeline drawn in",
     )
     async def film(job_id: str, kind: studio.Kind, request: Request) -> FileResponse:
@@ -391,6 +392,10 @@ def ended(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"error": str(error)}, 503)
 
 
+def no_room(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"error": str(error)}, 507)
+
+
 def http_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
@@ -415,6 +420,7 @@ HANDLERS: dict[Any, Callable[[Request, Exception], Response]] = {
     RefusedError: refused,
     VideoError: unreadable,
     EndedError: ended,
+    NoRoomError: no_room,
     HTTPException: http_error,
     RequestValidationError: invalid,
     ClientDisconnect: client_gone,

@@ -16,6 +16,10 @@ LEAST_TOKEN = 16
 """Characters of a token; with fewer it could be guessed."""
 
 
+class NoRoomError(Exception):
+    """Something of one request cannot be written: the disk is full, or may not be written to."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """Bounds on one request. `seconds_now` is for answers that somebody waits for, `seconds_job` for jobs (both of wall time)."""

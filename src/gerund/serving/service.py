@@ -19,7 +19,7 @@ from gerund.recognizer import Recognizer
 from gerund.serving import studio
 from gerund.serving.analysis import analysis, prediction_of
 from gerund.serving.analyst import Analyst, EndedError, Task
-from gerund.serving.limits import Limits
+from gerund.serving.limits import Limits, NoRoomError
 from gerund.serving.scratch import Scratch
 from gerund.timelines import windows_for
 from gerund.types import Features, Prediction, Timeline
@@ -175,7 +175,7 @@ class Service:
         return path
 
     async def features(self, task: Task) -> Features:
-        """Have a task done. Whoever is cancelled while waiting ends it. Raises VideoError or EndedError."""
+        """Have a task done. Whoever is cancelled while waiting ends it. Raises VideoError, NoRoomError or EndedError."""
         started = time.monotonic()
         try:
             features = await asyncio.wrap_future(self.analyst.submit(task))
@@ -208,7 +208,7 @@ class Service:
             features = await self.features(job.task)
             job.result, job.timeline = await self.aside(self.timing, analysis, self.recognizer, job.name, features, self.windows)
             job.state = "done"
-        except VideoError as error:
+        except (VideoError, NoRoomError) as error:
             job.state, job.error = "failed", f"{job.name}: {error}"
         except (EndedError, asyncio.CancelledError) as error:
             job.state, job.error = "cancelled", str(error) or "cancelled"
@@ -260,7 +260,7 @@ class Service:
 
     async def film(self, job: Job, kind: studio.Kind) -> Path:
         """A video made from a job's: a `preview` any browser plays, or an `annotated` one. Whoever is cancelled while waiting, or
-        removes the job, ends the drawing. Raises VideoError, or RefusedError when the job was removed."""
+        removes the job, ends the drawing. Raises VideoError, NoRoomError, or RefusedError when the job was removed."""
         drawing = asyncio.create_task(self.drawn(job, kind))
         job.drawings.add(drawing)
         try:

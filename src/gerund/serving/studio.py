@@ -20,7 +20,7 @@ import numpy as np
 from gerund import video
 from gerund.errors import VideoError
 from gerund.rendering import annotate_timeline
-from gerund.serving.limits import Limits, shut_in
+from gerund.serving.limits import Limits, NoRoomError, shut_in
 from gerund.types import Resize, Segment, Timeline
 from gerund.workers import UNREADABLE, reason
 
@@ -33,7 +33,7 @@ BROKEN = 4
 
 
 async def make(kind: Kind, source: Path, out: Path, timeline: Timeline, limits: Limits) -> None:
-    """Write `out` from `source`; all or nothing. The process ends with this call, however it ends. Raises VideoError."""
+    """Write `out` from `source`; all or nothing. The process ends with this call, however it ends. Raises VideoError or NoRoomError."""
     partial = out.with_name(f"partial-{out.name}")
     order = {"kind": kind, "source": str(source), "out": str(partial), "limits": asdict(limits), "timeline": as_values(timeline)}
     process = await asyncio.create_subprocess_exec(
@@ -57,6 +57,8 @@ async def make(kind: Kind, source: Path, out: Path, timeline: Timeline, limits: 
             await process.wait()
         if process.returncode != 0:
             partial.unlink(missing_ok=True)
+    if process.returncode == BROKEN and said.decode(errors="replace").startswith(f"{partial}: "):
+        raise NoRoomError("it cannot be written; the disk may be full")
     if process.returncode == BROKEN:
         raise VideoError(said.decode(errors="replace").removeprefix(f"{source}: "))
     if process.returncode != 0:
