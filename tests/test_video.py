@@ -628,6 +628,14 @@ def test_where_only_decoding_has_times_pictures_are_shown_in_order_one_step_apar
     np.testing.assert_allclose([s for _, s, _ in video.live(str(path), name="a")], times, atol=1e-9)
 
 
+@pytest.mark.parametrize(("codec", "name", "options"), [("mpeg4", "a.avi", {"bf": "2", "g": "9"}), ("libx264", "a.avi", X264)])
+def test_a_still_of_an_avi_is_the_picture_of_its_time(tmp_path: Path, codec: str, name: str, options: dict[str, str]) -> None:
+    video.write(tmp_path / name, drifting(90), fps=30, codec=codec, options=options)
+    frames = [frame.to_ndarray(format="rgb24") for _, frame in video.decode(tmp_path / name)]
+    for number in (0, 1, 29, 31, 36, 37, 38, 60, 72, 89):
+        assert np.array_equal(video.frame_at(tmp_path / name, (number + 0.5) / 30), frames[number])
+
+
 @pytest.mark.parametrize("lost", [5, 6, 7, 8])
 def test_a_packet_without_a_picture_moves_no_later_picture(tmp_path: Path, lost: int) -> None:
     path = tmp_path / "a.avi"

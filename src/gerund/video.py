@@ -383,7 +383,8 @@ def from_keyframe(path: Path, seconds: float) -> Iterator[tuple[float, av.VideoF
         start, record = start_of(container), Record()
         record.open(container, stream)
         try:
-            container.seek(round((seconds + start) / stream.time_base), stream=stream)
+            earlier = LEAD if container.format.name in DECODING_TIMES else 0.0
+            container.seek(round((seconds + start - earlier) / stream.time_base), stream=stream)
         except av.FFmpegError:
             return
         for packet in packets_of(container, stream):
@@ -499,6 +500,8 @@ DECODING_TIMES = ("avi", "asf")
 """Containers whose packets say when they are decoded, not when their pictures are shown."""
 OVERTAKING = 17
 """Packets that a B-frame may overtake at most: decoders hold back no more than 16 pictures."""
+LEAD = 1.0
+"""Seconds to begin earlier in such a container: behind a key frame, the first pictures lack what they are built on, and their times."""
 
 
 class ShownTimes:
