@@ -102,7 +102,7 @@ def test_every_picture_is_read_once_at_its_time_whatever_the_number_of_threads(f
 @pytest.mark.parametrize("name", KINDS)
 def test_at_a_rate_the_pictures_on_screen_at_its_instants_are_read(files: dict[str, Path], name: str) -> None:
     _, times = read(files[name])
-    instants = np.arange(8) / 8 + 0.001
+    instants = np.arange(0, times[-1] + 1 / FPS - 0.001, 1 / 8) + 0.001
     expected = [number for number in np.searchsorted(times, instants, side="right") - 1 if number >= 0]
     for threads in (1, 8):
         shown, at = read(files[name], fps=8, threads=threads)
@@ -149,3 +149,60 @@ def test_turned_files_are_read_upright_and_mirrored_ones_mirrored(files: dict[st
         assert picture.shape[:2] == ((WIDTH, HEIGHT) if a == 0 else (HEIGHT, WIDTH))
         bright = [(y, x) for y in (2, -3) for x in (2, -3) if picture[y, x, 0] > 230]
         assert bright == [corner], matrix
+
+
+def exp_golomb(value: int) -> str:
+    """The bits of a number as H.264 writes it: as many zeros in front as bits follow the first one."""
+    return f"{value + 1:b}".rjust(2 * (value + 1).bit_length() - 1, "0")
+
+
+def unit(kind: int, bits: str) -> bytes:
+    bits += "1"
+    bits += "0" * (-len(bits) % 8)
+    return b"\0\0\0\1" + bytes([kind]) + int(bits, 2).to_bytes(len(bits) // 8, "big")
+
+
+def pairs_of_fields(path: Path, pictures: np.ndarray) -> Path:
+    """H.264 as broadcasters and AVCHD camcorders write it: grey pictures (N, H, W) uint8 of two fields, each a packet of its own.
+
+    No encoder at hand writes such streams, so this is one: all blocks are I_PCM, the pixels as they are (ITU-T H.264, 7.3).
+    """
+    ue = exp_golomb
+    height, width = pictures.shape[1:]
+    size = ue(width // 16 - 1) + ue(height // 32 - 1)
+    stream = unit(0x67, f"{77:08b}{0:08b}{30:08b}" + ue(0) + ue(0) + ue(2) + ue(1) + "0" + size + "00100")
+    stream += unit(0x68, ue(0) + ue(0) + "00" + 3 * ue(0) + "000" + 3 * ue(0) + "000")
+    for number, picture in enumerate(pictures):
+        for bottom in (0, 1):
+            first = number == 0 and not bottom
+            bits = ue(0) + ue(7) + ue(0) + f"{number % 16:04b}1{bottom}" + (ue(0) + "00" if first else "0") + ue(0)
+            for top in range(bottom, height, 32):
+                for left in range(0, width, 16):
+                    bits += ue(25)
+                    bits += "0" * (-len(bits) % 8)
+                    block = picture[top : top + 32 : 2, left : left + 16]
+                    bits += "".join(f"{value:08b}" for value in block.ravel()) + f"{128:08b}" * 128
+            stream += unit(0x65 if first else 0x21, bits)
+    raw = path.with_suffix(".h264")
+    raw.write_bytes(stream)
+    with av.open(str(raw)) as source, av.open(str(path), "w") as out:
+        copied = out.add_stream_from_template(source.streams.video[0])
+        for number, packet in enumerate(packet for packet in source.demux() if packet.size):
+            packet.stream, packet.time_base = copied, Fraction(1, 2 * FPS)
+            packet.pts = packet.dts = number
+            out.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".mkv", ".mp4"])
+def test_pictures_of_two_fields_in_packets_of_their_own_are_all_read_and_healthy(tmp_path: Path, suffix: str) -> None:
+    levels = 20 + STEP * np.arange(COUNT, dtype=np.uint8)
+    pictures = np.broadcast_to(levels[:, None, None], (COUNT, 32, 32)).copy()
+    pictures[:, :8, :8] = 235
+    path = pairs_of_fields(tmp_path / f"fields{suffix}", pictures)
+    for threads in (1, 8):
+        for fps, wanted in ((None, range(COUNT)), (10, [0, 2, 4, 7, 9, 12, 14, 16, 19, 21])):
+            times = np.concatenate([block.pts for block in video.read(path, fps=fps, threads=threads)])
+            np.testing.assert_allclose(times, np.array(wanted) / FPS, atol=0.0011)
+    seen = inspect(path)
+    assert (seen.problem, seen.record.packets, seen.record.frames) == (None, 2 * COUNT, COUNT)

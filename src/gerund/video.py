@@ -277,13 +277,21 @@ def frames(
     where the codec allows it. `tick` is called for every packet, so that somebody may know that all is well.
     """
     plan = plan_of(path, fps) if fps is not None and path.is_file() else None
-    found = False
+    last = -math.inf
     if plan is not None:
-        for item in decode_planned(path, plan, threads=threads, tick=tick):
-            found = True
-            yield item
-    if not found:
-        yield from at_rate(decode(path, threads=threads, tick=tick), fps)
+        try:
+            for last, frame in decode_planned(path, plan, threads=threads, tick=tick):
+                yield last, frame
+        except FieldsError:
+            pass
+        else:
+            if last > -math.inf:
+                return
+    yield from (item for item in at_rate(decode(path, threads=threads, tick=tick), fps) if item[0] > last)
+
+
+class FieldsError(Exception):
+    """A picture of two fields came out: each may be a packet of its own, so that nobody can plan which packets to leave out."""
 
 
 @dataclass(frozen=True)
@@ -324,7 +332,10 @@ def plan_of(path: Path, fps: float) -> Plan | None:
 
 
 def decode_planned(path: Path, plan: Plan, *, threads: int, tick: Callable[[], None]) -> Iterator[tuple[float, av.VideoFrame]]:
-    """Decode what a plan needs. Frames are the same, pixel by pixel, as when everything is decoded."""
+    """Decode what a plan needs. Frames are the same, pixel by pixel, as when everything is decoded.
+
+    Raises FieldsError before the first picture that is made of two fields.
+    """
     with opened(path) as (container, stream):
         context, aspect = use_threads(stream.codec_context, threads), pixel_aspect(stream)
         gap = False
@@ -334,6 +345,8 @@ def decode_planned(path: Path, plan: Plan, *, threads: int, tick: Callable[[], N
                 decoded = context.decode(packet)
             except av.FFmpegError:
                 return
+            if any(frame.interlaced_frame for frame in decoded):
+                raise FieldsError
             shown = [marked(frame, aspect) for frame in decoded]
             yield from ((plan.times[frame.pts], frame) for frame in shown if frame.pts in plan.times)
 
