@@ -233,13 +233,11 @@ class AtFullLength(nn.Module):
         self.head, self.num_frames = head, num_frames
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
-        more = (
-            x.shape[0],
-            self.num_frames,
-        )  # as much as there can be missing, cut off again: the exporter need not compute how much is
-        x = torch.cat([x, x.new_zeros(*more, x.shape[2])], 1)[:, : self.num_frames]
-        valid = torch.cat([valid, valid.new_zeros(more)], 1)[:, : self.num_frames]
-        return self.head(x, valid)
+        steps = torch.arange(self.num_frames, device=x.device)
+        filled = steps.clamp(
+            max=x.shape[1] - 1
+        )  # the last step again and again, not valid; how much is missing is never computed
+        return self.head(x[:, filled], valid[:, filled] & (steps < x.shape[1]))
 
 
 @dataclass(frozen=True, kw_only=True)
