@@ -4,18 +4,20 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 export PYTHONUTF8 = 1
 
-.PHONY: help setup demo test test-all check bench clean
+.PHONY: help setup demo test test-all test-oldest update check bench clean
 
 help:
 	@echo "make demo      train on synthetic clips and predict, no network needed after installation"
 	@echo "make test      the tests (minutes)        make test-all   with the slow ones"
 	@echo "make check     ruff and mypy              make bench      the figures of docs/benchmarks.md"
+	@echo "make update    newer versions of other packages, pinned in constraints.txt, and all tests with them"
+	@echo "make test-oldest   the tests with the oldest versions that pyproject.toml promises"
 
 setup: $(VENV)/.ready
 
-$(VENV)/.ready: pyproject.toml
+$(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python tools/versions.py install dev
 	touch $@
 
 demo: setup
@@ -34,12 +36,23 @@ test-all: $(VENV)/.all
 	$(BIN)/python -m pytest
 
 $(VENV)/.all: $(VENV)/.ready
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all-tests]'
+	$(BIN)/python tools/versions.py install all-tests
 	touch $@
 
+# Before a release: these two by hand. What passes is committed.
+update:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python tools/versions.py pin all-tests
+	$(MAKE) check test-all
+
+test-oldest:
+	$(PYTHON) -m venv .oldest
+	.oldest/bin/python tools/versions.py oldest dev
+	.oldest/bin/python -m pytest -m "not slow"
+
 check: setup
-	$(BIN)/ruff format --check src tests
-	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests benchmarks tools
+	$(BIN)/ruff check src tests benchmarks tools
 	$(BIN)/mypy
 
 bench: setup
