@@ -129,6 +129,14 @@ def test_the_doctor_calls_each_of_them_healthy(files: dict[str, Path], name: str
     assert (inspect(files[name]).problem, inspect(files[name]).reason) == (None, "")
 
 
+@pytest.mark.parametrize("name", [*KINDS, "raw.m2v"])
+def test_the_picture_on_screen_at_a_time_is_found(files: dict[str, Path], tmp_path: Path, name: str) -> None:
+    path = files.get(name) or encode(tmp_path / name, codec="mpeg2video", options={"bf": "2", "b": "8M", "g": "12"})
+    _, times = read(path)
+    for number in (5, 14, 20):
+        assert numbers(video.frame_at(path, times[number] + 0.5 / FPS)[None]) == [number]
+
+
 def test_turned_files_are_read_upright_and_mirrored_ones_mirrored(files: dict[str, Path], tmp_path: Path) -> None:
     data = bytearray(files["b-frames.mp4"].read_bytes())
     at = data.index(b"tkhd") + 44

@@ -395,6 +395,8 @@ def from_keyframe(path: Path, seconds: float) -> Iterator[tuple[float, av.VideoF
     with opened(path) as (container, stream):
         start, record = start_of(container), Record()
         record.open(container, stream)
+        if container.format.flags & av.format.Flags.no_timestamps.value:
+            return  # a raw stream: a place in it can be found, but nobody knows its time
         try:
             earlier = LEAD if container.format.name in DECODING_TIMES else 0.0
             container.seek(round((seconds + start - earlier) / stream.time_base), stream=stream)
