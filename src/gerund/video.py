@@ -62,9 +62,16 @@ SideData._missing_ = classmethod(unknown_side_data)  # type: ignore[method-assig
 PLAIN_CONTAINERS = (
     "apng asf avi flv gif h264 hevc ivf m4v matroska mjpeg mov mpeg mpegts mpegvideo mxf nut obu ogg webm yuv4mpegpipe".split()
 )
-"""Formats that hold all their pictures themselves; playlists and the like name other files, or addresses."""
-open_options: dict[str, str] = {}
-"""What FFmpeg is told whenever this process opens a file to read; see `trust_no_file`."""
+"""The formats of strangers' files: widespread, and each holds all its pictures itself."""
+FOLLOWING = frozenset(
+    "applehttp avisynth concat dash hls image2 imf lavfi mlv rtp rtsp sap sdp vapoursynth vobsub webm_dash_manifest".split()
+)
+"""Formats that name other files or addresses, or are programs: a file of one of them is never opened, whatever it is called."""
+open_options = {
+    "protocol_whitelist": "file",
+    "format_whitelist": ",".join(sorted({name for names in av.formats_available for name in names.split(",")} - FOLLOWING)),
+}
+"""What FFmpeg is told whenever this process opens a file to read, so that no file leads to another or to a connection."""
 
 
 bounds: dict[str, float] = {"pixels": math.inf}
@@ -72,10 +79,8 @@ bounds: dict[str, float] = {"pixels": math.inf}
 
 
 def trust_no_file(*, pixels: float = math.inf) -> None:
-    """From now on this process reads plain containers only, no file opened leads to another file or a connection, and a picture of
-    more than `pixels` pixels ends its video with a VideoError.
-    """
-    open_options.update(protocol_whitelist="file", format_whitelist=",".join(PLAIN_CONTAINERS))
+    """From now on this process reads plain containers only, and a picture of more than `pixels` pixels ends its video with a VideoError."""
+    open_options["format_whitelist"] = ",".join(PLAIN_CONTAINERS)
     bounds["pixels"] = pixels
 
 
@@ -700,11 +705,22 @@ def opened(path: Path) -> Iterator[tuple[Any, Any]]:
         if path.stat().st_size == 0:
             raise VideoError(f"{path}: the file is empty")
         where = os.fspath(path.absolute())  # FFmpeg takes 12:30.mp4 for a URL
-        with av.open(where, container_options=open_options, metadata_errors="replace") as container:
+        with opened_plainly(where, path) as container:
             yield container, best_stream(container, path)
     except (av.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise VideoError(f"{path}: not readable as video ({reason})") from None
+
+
+NOT_TAKEN = "not readable as video (damaged, or of a kind that is not taken, like playlists; MP4, WebM, MKV, MOV and AVI are)"
+
+
+def opened_plainly(source: str | Readable, name: object, **options: Any) -> Any:
+    """A file's container, or that of what can be read from. Raises VideoError for one that leads elsewhere, as playlists do."""
+    try:
+        return av.open(source, container_options=open_options, metadata_errors="replace", **options)
+    except av.error.ArgumentError:  # what FFmpeg says of a format that is not on the list
+        raise VideoError(f"{name}: {NOT_TAKEN}") from None
 
 
 def packets_of(container: Any, stream: Any) -> Iterator[Any]:
@@ -758,12 +774,17 @@ Arrival = tuple[float, float, av.VideoFrame]
 def live(source: str | Readable, *, name: str, timeout: float | None = None) -> Iterator[Arrival]:
     """The frames of a stream as they come: when the packet of each arrived (`time.monotonic`), its time stamp in seconds, the frame.
 
-    `source` is a URL, or something to read bytes from. Of a file, time stamps count from its start (`start_of`). Damaged packets are
-    skipped, and frames may change their size.
+    `source` is a URL, a file, or something to read bytes from; only a URL may lead elsewhere, as playlists do. Of a file, time stamps
+    count from its start (`start_of`). Damaged packets are skipped, and frames may change their size.
     Raises VideoError when the stream cannot be opened, breaks off, or gives nothing for `timeout` seconds (URLs only).
     """
     try:
-        with av.open(source, options=PROBING, timeout=timeout, metadata_errors="replace") as container:
+        named = isinstance(source, str) and "://" in source  # by a person, who means what it leads to
+        with (
+            av.open(source, options=PROBING, timeout=timeout, metadata_errors="replace")
+            if named
+            else opened_plainly(source, name, options=PROBING, timeout=timeout)
+        ) as container:
             yield from arriving(container, best_stream(container, name))
     except av.error.ExitError:
         raise VideoError(f"{name}: no data for {timeout:g} s") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import re
 import shutil
@@ -734,10 +735,28 @@ def test_a_file_in_disguise_opens_no_other_file_and_no_connection(server, clip, 
             listener.accept()
 
 
-def test_without_the_whitelist_a_disguised_list_would_be_followed(clip, tmp_path):
+@pytest.mark.parametrize(
+    "kind", ["concat", "concat of a neighbour", "concat of an address", "hls", "hls of an address", "sdp", "dash"]
+)
+def test_a_file_in_disguise_is_followed_by_no_command_either(clip, tmp_path, kind):
+    texts = disguised(tmp_path, clip)
+    texts["concat of a neighbour"] = texts["concat"].replace(f"{tmp_path}/", "")
     path = tmp_path / "a.mp4"
-    path.write_text(disguised(tmp_path, clip)["concat"].replace(f"{tmp_path}/", ""))
-    assert video.probe(path).width == 64
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        path.write_text(texts[kind].replace("PORT", str(listener.getsockname()[1])))
+        for read in (
+            lambda: video.probe(path),
+            lambda: next(video.read(path)),
+            lambda: next(video.frames(path, fps=8.0)),
+            lambda: video.frame_at(path, 0.5),
+            lambda: next(video.live(str(path), name="a.mp4")),
+            lambda: next(video.live(io.BytesIO(path.read_bytes()), name="a pipe")),
+        ):
+            with pytest.raises(VideoError, match=r"(a\.mp4|a pipe): not"):
+                read()
+        with pytest.raises(BlockingIOError):
+            listener.accept()
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace shows which files are opened; it is not installed")
@@ -936,12 +955,3 @@ def test_no_place_for_uploads_at_all_is_said_and_mended_when_there_is_one_again(
 
 def test_limits_travel_to_the_worker():
     assert Limits(**asdict(Limits(upload=1))) == Limits(upload=1)
-    with pytest.raises(VideoError, match="not a video, or in a container that is not taken"):
-        from gerund.serving import decoder
-
-        def refused(path):
-            raise VideoError(f"{path}: not readable as video (Invalid argument)")
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(video, "probe", refused)
-            decoder.probe(None)

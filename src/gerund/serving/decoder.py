@@ -6,7 +6,6 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -103,7 +102,7 @@ class WorkerSide(decoding.WorkerSide):
     def frames(self, job: Job) -> Iterator[tuple[float, np.ndarray]]:
         more_processor_time(self.limits.seconds_job)
         self.packets = 0
-        info = probe(job.path)
+        info = video.probe(job.path)
         video.allowed(info.width, info.height)
         too_long = f"longer than {self.limits.duration:g} s, the most that is taken; send a part of it"
         if info.duration is not None and info.duration > self.limits.duration:
@@ -113,15 +112,6 @@ class WorkerSide(decoding.WorkerSide):
             if pts > self.limits.duration:
                 raise VideoError(too_long)
             yield pts, picture
-
-
-def probe(path: Path) -> video.VideoInfo:
-    try:
-        return video.probe(path)
-    except VideoError as error:
-        if str(error).endswith("(Invalid argument)"):  # what FFmpeg says of a format that is not on the list
-            raise VideoError("not a video, or in a container that is not taken; send MP4, WebM, MKV, MOV or AVI") from None
-        raise
 
 
 if __name__ == "__main__":
