@@ -120,3 +120,98 @@ def test_an_unknown_format_and_a_bad_place_are_named(source, tmp_path):
         rendering.annotate(Clip(path=source), SCORES, tmp_path / "out.txt")
     with pytest.raises(VideoError, match="cannot be written as video"):
         rendering.annotate(Clip(path=source), SCORES, tmp_path / "missing" / "out.mp4")
+
+
+def with_sound_of(path, codec, rate, layout):
+    """One second of pictures at 10 fps, and a tone of 440 Hz."""
+    with av.open(str(path), "w") as container:
+        pictures = container.add_stream("mpeg4", rate=10)
+        pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
+        sound = container.add_stream(codec, rate=rate, layout=layout, options={"strict": "-2"})
+        for _ in range(10):
+            container.mux(pictures.encode(av.VideoFrame(64, 48, "yuv420p")))
+        container.mux(pictures.encode())
+        wave = (8000 * np.sin(2 * np.pi * 440 * np.arange(rate) / rate)).astype(np.int16)
+        channels = av.AudioLayout(layout).nb_channels
+        frame = av.AudioFrame.from_ndarray(np.repeat(wave, channels)[None], format="s16", layout=layout)
+        frame.sample_rate, frame.pts = rate, 0
+        for packet in [*sound.encode(frame), *sound.encode()]:
+            container.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "rate", "layout", "suffix", "heard", "heard_rate"),
+    [
+        ("a.mkv", "pcm_s16le", 192000, "mono", ".mp4", "aac", 48000),
+        ("a.mkv", "pcm_s16le", 176400, "stereo", ".mp4", "aac", 44100),
+        ("a.mkv", "pcm_s16le", 5000, "mono", ".mp4", "aac", 48000),
+        ("a.mkv", "pcm_s16le", 48000, "7.1", ".mp4", "aac", 48000),
+        ("a.mkv", "flac", 96000, "5.1", ".mp4", "aac", 48000),
+        ("a.mkv", "ac3", 32000, "stereo", ".mov", "aac", 32000),
+        ("a.mkv", "libopus", 48000, "stereo", ".mov", "aac", 48000),
+        ("a.mkv", "vorbis", 44100, "stereo", ".mp4", "aac", 44100),
+        ("a.mkv", "libmp3lame", 8000, "mono", ".mp4", "aac", 8000),
+        ("a.avi", "adpcm_ms", 22050, "mono", ".mkv", "aac", 22050),
+        ("a.mkv", "libopus", 48000, "stereo", ".mkv", "opus", 48000),
+        ("a.mp4", "aac", 44100, "5.1", ".mp4", "aac", 44100),
+    ],
+)
+def test_sound_is_copied_or_becomes_what_the_format_holds(tmp_path, name, codec, rate, layout, suffix, heard, heard_rate):
+    source, out = with_sound_of(tmp_path / name, codec, rate, layout), tmp_path / f"out{suffix}"
+    rendering.annotate(Clip(path=source), SCORES, out)
+    with av.open(str(out)) as container:
+        sound = container.streams.audio[0]
+        assert (sound.codec_context.codec.canonical_name, sound.rate) == (heard, heard_rate)
+        wave = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+    loudest = np.abs(np.fft.rfft(wave[: heard_rate // 2])).argmax() * 2
+    assert loudest == pytest.approx(440, abs=5)
+    assert len(wave) == pytest.approx(heard_rate, rel=0.2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, out.name])
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_the_index_stands_in_front_of_the_pictures(source, tmp_path, suffix):
+    rendering.annotate(Clip(path=source), SCORES, tmp_path / f"out{suffix}")
+    data = (tmp_path / f"out{suffix}").read_bytes()
+    assert 0 < data.find(b"moov") < data.find(b"mdat")
+
+
+@pytest.mark.parametrize(
+    ("size", "drawn"),
+    [
+        ((1, 1), (320, 320)),
+        ((1200, 8), (3600, 320)),
+        ((3, 5), (192, 320)),
+        ((64, 16384), (16, 4096)),
+        ((1, 5000), (2, 4096)),
+        ((6000, 2), (4096, 320)),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".mp4", ".webp"])
+def test_a_picture_of_any_shape_is_drawn_in_a_size_that_players_show(tmp_path, size, drawn, suffix):
+    height, width = size
+    picture = np.random.default_rng(0).integers(0, 255, (height, width, 3), np.uint8)
+    (tmp_path / "in").mkdir()
+    for number in range(2):
+        Image.fromarray(picture).save(tmp_path / "in" / f"{number}.png")
+    rendering.annotate(Clip(path=tmp_path / "in"), SCORES, tmp_path / f"out{suffix}")
+    shown = video.frame_at(tmp_path / f"out{suffix}", 0.0).shape[:2]
+    if suffix == ".webp":
+        drawn = rendering.shown_size(size, animation=True)
+        drawn = drawn[0], max(drawn[1], 320)
+    assert shown == (drawn[0] + len(rendering.answer_panel(drawn[1], SCORES)), drawn[1])
+
+
+def test_a_file_that_fails_leaves_the_one_that_was_there(source, tmp_path, monkeypatch):
+    out = tmp_path / "out.mp4"
+    out.write_bytes(b"mine")
+    monkeypatch.setattr(rendering, "answer_panel", lambda *_: np.zeros((20, 10, 3), np.uint8))
+    with pytest.raises(VideoError, match=r"out\.mp4: cannot be written as video \(all the input array dimensions"):
+        rendering.annotate(Clip(path=source), SCORES, out)
+    assert out.read_bytes() == b"mine"
+    with pytest.raises(VideoError, match=r"x\.mp4: cannot be written as video \(File name too long\)"):
+        video.write(tmp_path / ("x" * 252 + ".mp4"), [np.zeros((8, 8, 3), np.uint8)], fps=5)
+    rendering_name = tmp_path / ("x" * 251 + ".mp4")
+    video.write(rendering_name, [np.zeros((8, 8, 3), np.uint8)], fps=5)
+    assert {path.name for path in tmp_path.iterdir()} == {"out.mp4", source.name, rendering_name.name}

@@ -14,7 +14,7 @@ from gerund import video
 from gerund.errors import UsageError, VideoError
 from gerund.live import Seen
 from gerund.progress import note
-from gerund.rendering import LEAST_WIDTH, answer_panel
+from gerund.rendering import LEAST_WIDTH, answer_panel, shown_size
 from gerund.types import Resize
 
 FORMATS = (".mp4", ".mov", ".mkv")
@@ -40,9 +40,8 @@ class Panelled:
 
     def __call__(self, frame: Any, scores: Scores) -> np.ndarray:
         if self.convert is None:
-            height, width = video.FrameConverter(None)(frame).shape[:2]
-            factor = max(1, -(-LEAST_WIDTH // width))
-            self.size = Resize(height=height * factor, width=width * factor, fit="letterbox")
+            height, width = shown_size(video.FrameConverter(None)(frame).shape[:2], animation=False)
+            self.size = Resize(height=height, width=max(width, LEAST_WIDTH), fit="letterbox")
             self.convert = video.FrameConverter(self.size)
         if self.drawn is None or self.drawn[0] is not scores:
             self.drawn = scores, answer_panel(self.size.width, scores)
@@ -86,7 +85,7 @@ class Recorder(threading.Thread):
         if first is None:
             return
         draw = Panelled()
-        with video.Writer(self.path) as writer:
+        with video.Writer(self.path, growing=True) as writer:
             item: tuple[Seen, Scores] | None = first
             while item is not None:
                 seen, scores = item

@@ -18,7 +18,9 @@ from gerund.types import Clip, Resize, Timeline
 
 FORMATS = (".mp4", ".mov", ".mkv", ".gif", ".webp")
 LEAST_WIDTH = 320
-"""Pixels: smaller videos are enlarged by a whole factor, so that the text can be read."""
+"""Pixels: smaller videos are enlarged by a whole factor, and then have black at their sides, so that the text can be read."""
+LARGEST_SIDE = 4096
+"""Pixels: larger videos are made smaller, since players and encoders stop here."""
 ROWS = 3
 DARK, BRIGHT, DIM, TRACK, ACCENT = "#11161d", "#ffffff", "#a9b4c0", "#2a333e", "#38bdf8"
 PALETTE_FRAMES = 12
@@ -73,13 +75,14 @@ def draw_below(clip: Clip, panel: Callable[[int, float], np.ndarray], out: Path)
     animation = out.suffix.lower() in video.ANIMATIONS
     height, width = shown_size(next(video.read(clip.path, block=1)).data.shape[1:3], animation=animation)
     convert = video.FrameConverter(Resize(height=height, width=width, fit="squeeze"))
+    width = max(width, LEAST_WIDTH)
 
     def pictures(fps: float | None) -> Iterator[tuple[float, np.ndarray]]:
         for seconds, frame in video.frames(clip.path, fps=fps):
             if clip.end is not None and seconds >= clip.end:
                 return
             if seconds >= clip.start:
-                yield seconds - clip.start, np.concatenate([convert(frame), panel(width, seconds)])
+                yield seconds - clip.start, np.concatenate([widened(convert(frame), width), panel(width, seconds)])
 
     palette = (
         shared_palette(picture for _, picture in islice(pictures(1.0), PALETTE_FRAMES)) if out.suffix.lower() == ".gif" else None
@@ -92,12 +95,18 @@ def draw_below(clip: Clip, panel: Callable[[int, float], np.ndarray], out: Path)
 
 
 def shown_size(size: tuple[int, int], *, animation: bool) -> tuple[int, int]:
-    """Height and width that a video of `size` is drawn with, both even."""
+    """Height and width that a video of `size` is drawn with, both even: enlarged by a whole factor, or made to fit LARGEST_SIDE."""
     height, width = size
-    factor: float = max(1, -(-LEAST_WIDTH // width))
-    if animation and width > ANIMATION_WIDTH:
-        factor = ANIMATION_WIDTH / width
+    largest = LARGEST_SIDE / max(height, width)
+    factor: float = min(max(1, -(-LEAST_WIDTH // width)), max(1, int(largest)))
+    factor = min(factor, largest, ANIMATION_WIDTH / width if animation and width > ANIMATION_WIDTH else factor)
     return max(2, round(height * factor) // 2 * 2), max(2, round(width * factor) // 2 * 2)
+
+
+def widened(picture: np.ndarray, width: int) -> np.ndarray:
+    """A picture (H, W, 3) in the middle of a black one of a width."""
+    left = (width - picture.shape[1]) // 2
+    return np.pad(picture, ((0, 0), (left, width - picture.shape[1] - left), (0, 0))) if picture.shape[1] < width else picture
 
 
 def moment_panel(width: int, timeline: Timeline, step: int, colours: Mapping[str, str]) -> np.ndarray:

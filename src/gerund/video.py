@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import math
 import os
@@ -10,7 +11,7 @@ import sys
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -24,6 +25,8 @@ from av.video.frame import PictureType
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from gerund.errors import StreamError, VideoError
+from gerund.files import whole
+from gerund.progress import note
 from gerund.sampling import PACKET_REFERENCE, PACKET_UNUSED, TIME_SLACK, at_rate, packet_needs
 from gerund.types import Frames, Resize
 
@@ -950,13 +953,21 @@ def fitted(picture: np.ndarray, resize: Resize) -> np.ndarray:
     return picture[top : top + resize.height, left : left + resize.width]
 
 
+MUXING = {".webp": {"loop": "0"}, ".mp4": {"movflags": "+faststart"}, ".mov": {"movflags": "+faststart"}}
+"""Options of formats: an animation runs for ever; the index of an MP4 stands in front, so that it plays while it is being loaded."""
+
+
 @contextmanager
-def created(path: Path) -> Iterator[Any]:
-    """A container to write to; every encoder error leaves as a VideoError with the path and the reason."""
+def created(path: Path, *, growing: bool = False) -> Iterator[Any]:
+    """A container to write to, whole or not at all, or `growing` under its own name; every encoder error leaves as a VideoError.
+
+    The error has the path and the reason.
+    """
     try:
-        forever = {"loop": "0"} if path.suffix.lower() == ".webp" else {}
-        with av.open(os.fspath(path.absolute()), "w", options=forever) as container:
-            yield container
+        with nullcontext(path) if growing else whole(path) as place:
+            options = MUXING.get(path.suffix.lower(), {})
+            with av.open(os.fspath(place.absolute()), "w", options=options) as container:
+                yield container
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise VideoError(f"{path}: cannot be written as video ({reason})") from None
@@ -999,11 +1010,15 @@ class Writer:
 
     A file starts with the first of its pictures and sounds; so without sound, a first picture that comes late has a black one before it.
     `palette` (256, 3) uint8 is the one palette of a GIF, whose pictures are then given as indices (H, W) uint8. `sound` is a video
-    whose sound goes along, if it has any and the format takes some. Raises VideoError when the file cannot be written.
+    whose sound goes along, if it has any and the format takes some. The file is whole or not at all; one that is `growing` keeps what
+    was written of it, should the process die. Raises VideoError when the file cannot be written.
     """
 
-    def __init__(self, path: Path, *, palette: np.ndarray | None = None, sound: Path | None = None) -> None:
+    def __init__(
+        self, path: Path, *, palette: np.ndarray | None = None, sound: Path | None = None, growing: bool = False
+    ) -> None:
         self.path = path
+        self.growing = growing
         self.sound_of = sound
         self.sound: Iterator[tuple[float, Any]] = iter(())
         self.next_sound: tuple[float, Any] | None = None
@@ -1014,7 +1029,7 @@ class Writer:
         self.last = -1
 
     def __enter__(self) -> Writer:
-        self.opening = created(self.path)
+        self.opening = created(self.path, growing=self.growing)
         self.container = self.opening.__enter__()
         return self
 
@@ -1069,35 +1084,81 @@ class Writer:
 def sound_packets(path: Path, container: Any) -> Iterator[tuple[float, Any]]:
     """Packets of a video's sound for another container, with their times in seconds from the start of the file.
 
-    They are copied as they are where the container takes the codec, else encoded as AAC; damaged ones are left out. The stream is
-    added to the container when the first packet is asked for, and then only if there is sound.
+    They are copied as they are where the container takes the codec and players know it, else encoded as AAC; damaged ones are left out.
+    The stream is added to the container when the first packet is asked for, and then only if there is sound that can be decoded.
     """
     with opened(path) as (source, _):
         given = source.streams.best("audio")
         if given is None or given.codec_context is None:  # no sound, or in a codec that is not known
             return
-        name = given.codec_context.name
-        unheard = name.startswith("pcm") and container.format.name == "mp4"  # allowed by now, but most players stay silent
-        copied = name in container.supported_codecs and not unheard
-        made = container.add_stream_from_template(given) if copied else container.add_stream("aac", rate=given.rate)
-        start = start_of(source)
+        made = container.add_stream_from_template(given) if takes(container.format, given) else None
+        encode = None if made is not None else Aac(container)
+        start, last = start_of(source), -math.inf
         for packet in packets_of(source, given):
-            for each in [packet] if copied else encoded_sound(packet, made):
+            for each in [packet] if encode is None else encode(packet):
                 if each.pts is None or not each.size:
                     continue
-                each.stream = made
+                if encode is None:
+                    each.stream = made
                 shift = round(start / each.time_base)
                 each.pts -= shift
                 if each.dts is not None:
                     each.dts -= shift
-                yield float(each.pts * each.time_base), each
+                stamp = each.pts if each.dts is None else each.dts
+                if stamp > last:  # a muxer ends at one that goes back
+                    last = stamp
+                    yield float(each.pts * each.time_base), each
+        if encode is not None and encode.stream is None:
+            note(f"{path}: its sound ({given.codec_context.name}) cannot be decoded and is left out")
 
 
-def encoded_sound(packet: Any, made: Any) -> list[Any]:
-    """The packets that a packet of another codec becomes; the empty packet at the end gives what is left."""
+PLAYED = {"mp4": "aac|mp3", "mov": "aac|mp3|alac|pcm_.*"}
+"""The codecs whose sound players make heard in these formats, which by now may hold others too."""
+RATES = (48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
+"""Sounds per second that AAC may have, and players like."""
+
+
+def takes(kind: Any, sound: Any) -> bool:
+    """Whether a format holds a stream of sound as it is: players know it there, and the muxer writes a header for it."""
+    if not re.fullmatch(PLAYED.get(kind.name, ".*"), sound.codec_context.codec.canonical_name):
+        return False
     try:
-        frames = packet.decode()
-    except av.FFmpegError:
-        return []
-    packets = [each for frame in frames for each in made.encode(frame)]
-    return packets if packet.size else [*packets, *made.encode(None)]
+        with av.open(io.BytesIO(), "w", format=kind.name) as trial:
+            trial.add_stream_from_template(sound)
+            trial.start_encoding()
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
+
+
+class Aac:
+    """Encodes packets of any sound as AAC of a container, at a rate that it may have, in one or two channels."""
+
+    def __init__(self, container: Any) -> None:
+        self.container = container
+        self.stream: Any = None
+        self.heard: tuple[Any, ...] = ()
+
+    def __call__(self, packet: Any) -> list[Any]:
+        """The packets that a packet becomes; the empty packet at the end gives what is left. What cannot be decoded becomes none."""
+        packets = []
+        try:
+            for frame in packet.decode():
+                for each in self.resampled(frame):
+                    packets += self.stream.encode(each)
+        except (av.FFmpegError, ValueError):
+            return packets
+        return [*packets, *self.stream.encode(None)] if self.stream is not None and not packet.size else packets
+
+    def resampled(self, frame: Any) -> list[Any]:
+        """A frame as the encoder takes it; the resampler is made anew where sound changes in the middle of a file."""
+        if self.stream is None:
+            rate = (
+                frame.sample_rate if frame.sample_rate in RATES else next((r for r in RATES if frame.sample_rate % r == 0), 48000)
+            )
+            layout = "mono" if frame.layout.nb_channels == 1 else "stereo"
+            self.stream = self.container.add_stream("aac", rate=rate, layout=layout)
+        if self.heard != (frame.format.name, frame.layout.name, frame.sample_rate):
+            self.heard = frame.format.name, frame.layout.name, frame.sample_rate
+            self.resampler = av.AudioResampler("fltp", self.stream.layout, self.stream.rate)
+        return self.resampler.resample(frame)

@@ -19,7 +19,8 @@ import numpy as np
 
 from gerund import video
 from gerund.errors import VideoError
-from gerund.rendering import annotate_timeline
+from gerund.files import tidy
+from gerund.rendering import LARGEST_SIDE, annotate_timeline
 from gerund.serving.limits import Limits, NoRoomError, shut_in
 from gerund.types import Resize, Segment, Timeline
 from gerund.workers import UNREADABLE, reason
@@ -57,6 +58,7 @@ async def make(kind: Kind, source: Path, out: Path, timeline: Timeline, limits: 
             await process.wait()
         if process.returncode != 0:
             partial.unlink(missing_ok=True)
+            tidy(out.parent)
     if process.returncode == BROKEN and said.decode(errors="replace").startswith(f"{partial}: "):
         raise NoRoomError("it cannot be written; the disk may be full")
     if process.returncode == BROKEN:
@@ -121,7 +123,7 @@ def from_values(values: dict[str, Any], path: Path) -> Timeline:
 def preview(source: Path, out: Path) -> None:
     """The pictures alone, small, in what every browser plays."""
     height, width = next(video.read(source, block=1)).data.shape[1:3]
-    factor = min(1.0, PREVIEW_HEIGHT / height)
+    factor = min(1.0, PREVIEW_HEIGHT / height, LARGEST_SIDE / width)
     size = Resize(height=max(2, round(height * factor)), width=max(2, round(width * factor)), fit="squeeze")
     with video.Writer(out) as writer:
         for block in video.read(source, fps=PREVIEW_FPS, resize=size):
