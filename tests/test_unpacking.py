@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from gerund import unpacking
 from gerund.errors import DataError
 from gerund.unpacking import UNRAR, NoProgramError, unpack
 
@@ -162,6 +163,34 @@ def test_a_cut_or_changed_archive_gives_nothing(place: Path, make: Callable[[Pat
         ):
             unpack(archive, place / "set")
         assert nothing_but(place)
+
+
+@pytest.fixture
+def little_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unpacking, "ALLOWANCE", 2**16)
+    monkeypatch.setattr(unpacking, "GROWTH", 1)
+    monkeypatch.setattr(unpacking, "GLANCE", 0.02)
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+@pytest.mark.parametrize("members", [{"a": bytes(10**6)}, {str(number): bytes(10**4) for number in range(20)}])
+def test_an_archive_that_grows_without_measure_is_given_up(
+    place: Path, make: Callable[..., Path], members: dict[str, bytes], little_room: None
+) -> None:
+    with pytest.raises(DataError, match=r"a\.bin: more than [\d,]+ bytes are in it, 1 times its own size; nothing is unpacked"):
+        unpack(make(place.parent / "a.bin", members), place / "set")
+    assert nothing_but(place)
+
+
+@pytest.mark.parametrize("then", ["", "; file.flush(); __import__('time').sleep(600)"])
+def test_a_rar_that_grows_without_measure_is_given_up(
+    place: Path, bsdtar: Callable[[str], None], little_room: None, then: str
+) -> None:
+    archive = like_rar(place.parent / "a.rar")
+    bsdtar(f"file = open(words[3] + '/x', 'wb'); file.write(bytes(10**6)){then}")
+    with pytest.raises(DataError, match=r"a\.rar: more than [\d,]+ bytes are in it"):
+        unpack(archive, place / "set")
+    assert nothing_but(place)
 
 
 def test_what_an_earlier_run_left_is_cleared(place: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import lzma
 import os
 import shutil
@@ -25,6 +26,12 @@ UNRAR: dict[str, tuple[list[str], list[str]]] = {
 """Programs that read RAR, in the order they are tried: how they list an archive and how they unpack it."""
 
 
+GROWTH, ALLOWANCE = 100, 2**30
+"""How many times as large as its archive what is in it may be, beyond so many bytes. Videos and frames hardly shrink in an archive."""
+GLANCE = 0.5
+"""Seconds between two looks at what a program has unpacked."""
+
+
 class NoProgramError(DataError):
     """A RAR archive where no program that reads RAR is installed."""
 
@@ -37,7 +44,8 @@ def unpack(archive: Path, folder: Path, *, nested: bool = False) -> None:
     """Make `folder` from an archive; `nested` unpacks the archives in it too.
 
     Everything goes to a hidden folder beside it, which is renamed at the end. An archive that holds `folder` by name gives
-    that one. Raises DataError when the archive is damaged, would write outside, or holds links or devices.
+    that one. Raises DataError when the archive is damaged, would write outside, holds links or devices, or far more than its own size
+    (GROWTH).
     """
     temporary = folder.with_name(f".{folder.name}.unpacking")
     try:
@@ -63,10 +71,11 @@ def unpack_into(archive: Path, folder: Path) -> None:
         unpack_rar(archive, folder)
         refuse_links(archive, folder)
         return
+    room = room_for(archive)
     members = zip_members if head.startswith(b"PK") else tar_members
     try:
         for name, opened in members(archive):
-            write_member(archive, folder, name, opened)
+            room -= write_member(archive, folder, name, opened, room)
     except BROKEN as error:
         raise DataError(f"{archive}: not a complete tar, zip or RAR archive ({type(error).__name__}: {error})") from None
 
@@ -94,16 +103,33 @@ def tar_members(archive: Path) -> Iterator[tuple[str, Opened]]:
             pass  # a compressed tar proves its checksum only at its very end
 
 
-def write_member(archive: Path, folder: Path, name: str, opened: Opened) -> None:
-    """One file or folder of an archive; modes, owners and times are not taken over."""
+def room_for(archive: Path) -> int:
+    """Bytes that may come out of an archive."""
+    return ALLOWANCE + GROWTH * archive.stat().st_size
+
+
+def too_much(archive: Path) -> DataError:
+    return DataError(
+        f"{archive}: more than {room_for(archive):,} bytes are in it, {GROWTH} times its own size; nothing is unpacked"
+    )
+
+
+def write_member(archive: Path, folder: Path, name: str, opened: Opened, room: int) -> int:
+    """One file or folder of an archive; its size. Modes, owners and times are not taken over. Raises DataError beyond `room` bytes."""
     target = folder.joinpath(*safe_parts(archive, name))
     source = opened()
     if source is None:
         target.mkdir(parents=True, exist_ok=True)
-        return
+        return 0
     target.parent.mkdir(parents=True, exist_ok=True)
+    size = 0
     with source, target.open("xb") as file:
-        shutil.copyfileobj(source, file, 1 << 20)
+        while chunk := source.read(1 << 20):
+            size += len(chunk)
+            if size > room:
+                raise too_much(archive)
+            file.write(chunk)
+    return size
 
 
 def safe_parts(archive: Path, name: str) -> tuple[str, ...]:
@@ -139,10 +165,32 @@ def unpack_rar(archive: Path, folder: Path) -> None:
 
 
 def called(command: list[str], archive: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a program on an archive. Raises DataError, and ends the program, when it makes too much of it."""
     words = [word.format(archive=archive.absolute(), folder=folder.absolute()) for word in command]
-    return subprocess.run(
-        words, check=False, capture_output=True, stdin=subprocess.DEVNULL, text=True, encoding="utf-8", errors="replace"
-    )
+    pipe, before = subprocess.PIPE, size_of(folder)
+    with subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, encoding="utf-8", errors="replace"
+    ) as process:
+        try:
+            said = None
+            while said is None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    said = process.communicate(timeout=GLANCE)
+                if size_of(folder) - before > room_for(archive):
+                    raise too_much(archive)
+        finally:
+            process.kill()
+    return subprocess.CompletedProcess(words, process.returncode, *said)
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files below a folder, which a program may be filling."""
+    total = 0
+    for place, _, files in os.walk(folder):
+        for name in files:
+            with contextlib.suppress(FileNotFoundError):
+                total += (Path(place) / name).lstat().st_size
+    return total
 
 
 def names_in(program: str, listing: str) -> list[str]:
