@@ -29,8 +29,10 @@ from gerund.types import Resize
 
 pytest.importorskip("fastapi")
 
-from gerund.serving import scratch
+from gerund.serving import app as app_module
+from gerund.serving import connections, scratch, security
 from gerund.serving import server as server_module
+from gerund.serving import service as service_module
 from gerund.serving.decoder import DecodePool
 from gerund.serving.limits import Limits, duration, size
 from gerund.serving.security import COOKIE, Guard, is_loopback
@@ -793,6 +795,62 @@ def test_a_decoder_cannot_write_open_many_files_or_take_all_memory(tmp_path):
     assert "Too many open files" in in_a_bound_process("held = [open('/dev/null') for _ in range(100)]").stderr
     assert "MemoryError" in in_a_bound_process("bytearray(9 * 2**30)").stderr
     assert in_a_bound_process("while True: pass").returncode == -signal.SIGXCPU
+    limits = (
+        "import resource as r; print([r.getrlimit(n) for n in (r.RLIMIT_NOFILE, r.RLIMIT_FSIZE, r.RLIMIT_NPROC, r.RLIMIT_AS)])"
+    )
+    assert in_a_bound_process(limits).stdout == f"[(64, 64), (0, 0), (0, 0), ({8 * 2**30}, {8 * 2**30})]\n"
+
+
+@pytest.mark.parametrize(("tag", "words"), [(b"zzzz", "codec that is not known"), (b"encv", "are encrypted")])
+def test_a_codec_that_nobody_knows_costs_one_answer_and_no_decoder(server, clip, tag, words):
+    body = clip.read_bytes().replace(b"avc1", tag)
+    workers = list(server.service.analyst.pool.workers)
+    for _ in range(2):
+        answer = server.client.post("/v1/predict", content=body)
+        assert answer.status_code == 422
+        assert words in answer.json()["error"]
+    job = server.client.post("/v1/jobs", content=body).json()["id"]
+    assert words in server.wait_for(job, "failed", "done")["error"]
+    assert server.client.post("/v1/predict", content=clip.read_bytes()).status_code == 200
+    assert server.service.analyst.pool.workers == workers
+
+
+def test_the_page_builds_no_markup_from_text():
+    static = Path(server_module.__file__).parent / "static"
+    scripts = {path.name: path.read_text(encoding="utf-8") for path in static.glob("*.js")}
+    assert scripts
+    for name, text in scripts.items():
+        for way in (
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "eval(",
+            "new Function",
+            "srcdoc",
+            "DOMParser",
+        ):
+            assert way not in text, (name, way)
+    page = (static / "index.html").read_text(encoding="utf-8")
+    assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\son\w+=|\sstyle=", page)
+
+
+def test_the_numbers_of_the_page_on_security_are_those_of_the_code():
+    text = (Path(__file__).parents[2] / "docs" / "security.md").read_text(encoding="utf-8")
+    limits = Limits()
+    for number in (
+        f"{limits.seconds_now:.0f} s for `predict`",
+        f"{limits.seconds_job / 3600:.0f} h for jobs",
+        f"{app_module.SILENCE:.0f} s",
+        f"{security.SMALL_BODY // 1000} kB and {security.SMALL_BODY_SECONDS:.0f} s",
+        f"{security.LONGEST_ADDRESS:,} characters",
+        f"{connections.CONNECTIONS} connections",
+        f"{connections.IDLE:.0f} s for a whole request head",
+        f"{connections.STUCK:.0f} s for reading",
+        "four uploads on their way for each place",
+    ):
+        assert number in text, number
+    assert (service_module.UPLOADS_PER_PLACE, app_module.LONGEST_UPLOAD, security.PAUSE) == (4, 3600, 1.0)
 
 
 def test_a_decoder_that_crashes_costs_one_request(server, clip):
