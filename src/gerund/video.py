@@ -466,8 +466,10 @@ class Record:
         self.order: ShownTimes | None = None
 
     def open(self, container: Any, stream: Any) -> None:
-        self.order = ShownTimes() if container.format.name in DECODING_TIMES else None
         context = stream.codec_context
+        if container.format.name in DECODING_TIMES:
+            step = round(1 / ((stream.guessed_rate or 25) * stream.time_base))
+            self.order = ShownTimes(context.reorder_depth, step)
         self.container, self.codec, self.pixel_format = container.format.name, context.name, context.pix_fmt
         self.width, self.height, self.pixel_aspect = context.width, context.height, pixel_aspect(stream)
         self.promised_frames = stream.frames or None
@@ -530,13 +532,17 @@ LEAD = 1.0
 class ShownTimes:
     """When pictures are shown whose packets only say when they are decoded.
 
-    Pictures leave a decoder in the order in which they are shown, so each takes the earliest time that is still free. FFmpeg guesses
-    instead, and is wrong where B-frames are references. A packet that gives no picture gives its time up: it counts as lost when a
-    picture has come out that does not overtake it, which only B-frames do.
+    Pictures leave a decoder in the order in which they are shown, each with the packet that comes so many packets later as the decoder
+    holds pictures back. It is shown at that packet's time, less the time that they are held back. FFmpeg guesses instead, and is
+    wrong where B-frames are references. A packet that gives no picture gives its place up: it counts as lost when a picture has come
+    out that does not overtake it, which only B-frames do.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, held_back: int, step: int) -> None:
+        self.held_back = held_back
+        self.step = step
         self.fed = 0
+        self.last: int | None = None
         self.times: deque[int | None] = deque()
         self.waiting: deque[int] = deque()
 
@@ -557,7 +563,17 @@ class ShownTimes:
                 self.times.popleft()
             if number in self.waiting:
                 self.waiting.remove(number)
-        frame.pts = self.times.popleft() if self.times else None
+        frame.pts = self.last = self.next_time()
+        if self.times:
+            self.times.popleft()
+
+    def next_time(self) -> int | None:
+        later = self.times[self.held_back] if len(self.times) > self.held_back else None
+        if later is not None:
+            return later - self.held_back * self.step
+        if self.last is not None:
+            return self.last + self.step
+        return self.times[0] if self.times else None
 
 
 def rate_of(container: Any, stream: Any) -> Fraction | None:
