@@ -10,6 +10,7 @@ import codecs
 import json
 import re
 import sys
+from collections.abc import Sequence
 from typing import Any, Literal, TextIO
 
 HIDDEN = re.compile(
@@ -44,6 +45,32 @@ def printable(error: UnicodeError) -> tuple[str, int]:
 
 
 codecs.register_error(PRINTABLE, printable)
+
+
+STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""Control characters, line ends and what is no character at all."""
+LONGEST_LABEL = 500
+
+
+def label_problem(label: object) -> str | None:
+    """Why something cannot be a label, in a sentence; None for a text that can stand in a line, a table and a picture."""
+    if not isinstance(label, str):
+        return f"the label {label!r} is no text"
+    shown = visible(label[:40])
+    if not label.strip():
+        return f"the label {shown!r} is empty"
+    if len(label) > LONGEST_LABEL:
+        return f"the label '{shown}...' has {len(label)} characters, more than {LONGEST_LABEL}"
+    found = STEERING.search(label)
+    return f"the label '{shown}' holds {escaped(found[0])}, which is no character of a text" if found else None
+
+
+def labels_problem(labels: Sequence[object]) -> str | None:
+    """Why these cannot be the labels of a model; None for distinct texts that each can be one."""
+    problem = next(filter(None, map(label_problem, labels)), None) if labels else "there are no labels"
+    if problem is None and len(set(labels)) < len(labels):
+        problem = f"the label {next(label for label in labels if labels.count(label) > 1)!r} is there twice"
+    return problem
 
 
 def prepare() -> None:

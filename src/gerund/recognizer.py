@@ -25,6 +25,7 @@ from gerund.calibration import UNKNOWN_THRESHOLD, Familiarity
 from gerund.errors import GerundError, ModelError, VideoError
 from gerund.features import Extraction, Extractor
 from gerund.heads import Head, build_head
+from gerund.printing import labels_problem
 from gerund.sampling import Sampling, step_times, tokens
 from gerund.spotting import WINDOW, Eye, Watch, WatchSettings
 from gerund.types import Clip, Features, Prediction, composed
@@ -89,7 +90,10 @@ class Recognizer:
         """The recogniser in this very folder; `model` is what it was asked for as."""
         config = read_config(folder)
         try:
-            labels = [composed(config["id2label"][str(index)]) for index in range(len(config["id2label"]))]
+            labels = [config["id2label"][str(index)] for index in range(len(config["id2label"]))]
+            if problem := labels_problem(labels):
+                raise ModelError(f"{folder / 'config.json'}: {problem}")
+            labels = [composed(label) for label in labels]
             sampling = Sampling(**config["sampling"])
             whole = hub.is_remote(model) or config.get("bundled", False)
             backbone = rebuild_backbone(config["backbone"], folder / "backbone.safetensors", fetch=not whole)

@@ -89,8 +89,10 @@ def confusion_plot(path: Path, matrix: np.ndarray, labels: Sequence[str], *, nor
     figure, axes = new_figure(side + 0.6, side)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="equal")
     size = 9 if len(labels) <= 20 else 6
-    axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", rotation_mode="anchor", fontsize=size)
-    axes.set_yticks(range(len(labels)), labels, fontsize=size)
+    axes.set_xticks(
+        range(len(columns)), columns, rotation=45, ha="right", rotation_mode="anchor", fontsize=size, parse_math=False
+    )
+    axes.set_yticks(range(len(labels)), labels, fontsize=size, parse_math=False)
     axes.tick_params(length=0, colors=INK)
     axes.set_xlabel("answer", color=MUTED)
     axes.set_ylabel("true class", color=MUTED)

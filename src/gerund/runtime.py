@@ -21,7 +21,7 @@ from gerund import video
 from gerund.calibration import UNKNOWN_THRESHOLD, Familiarity
 from gerund.errors import GerundError, ModelError, VideoError
 from gerund.openvino_core import core
-from gerund.printing import json_text, prepare, prepare_data, say
+from gerund.printing import json_text, labels_problem, prepare, prepare_data, say
 from gerund.sampling import Sampling, tokens
 from gerund.types import Clip, Features, Prediction, Resize
 from gerund.workers import UNREADABLE, reason
@@ -109,6 +109,8 @@ def load(folder: str | Path) -> ExportedModel:
     try:
         if config["network"] not in OPENERS:
             raise ModelError(f"{folder}: exported for {config['network']}; the light runtime opens {' and '.join(OPENERS)}")
+        if problem := labels_problem(config["labels"]):
+            raise ModelError(f"{folder / 'config.json'}: {problem}")
         names, opener = OPENERS[config["network"]]
         for name in names:
             verify(folder / name, config["files"][name])

@@ -33,7 +33,7 @@ def timeline_plot(path: Path, timeline: Timeline) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, HEIGHT), dpi=150, layout="constrained")
-    figure.suptitle(visible(timeline.path.name), x=0.01, ha="left", fontsize=11, color=INK, fontweight="bold")
+    figure.suptitle(visible(timeline.path.name), x=0.01, ha="left", fontsize=11, color=INK, fontweight="bold", parse_math=False)
     pictures, bars, bands = figure.subplots(nrows=3, sharex=True, height_ratios=(1.25, 0.5, 2))
     colours = colours_of(timeline)
     draw_thumbnails(pictures, timeline)
@@ -86,9 +86,8 @@ def draw_segments(axes: Any, segments: Sequence[Segment], colours: Mapping[str, 
         room = int(length / duration * (WIDTH - 1) / CHARACTER)
         if room >= 4:
             text = segment.label if len(segment.label) <= room else f"{segment.label[: room - 1]}…"
-            axes.text(
-                segment.start + length / 2, 0.48, text, ha="center", va="center", fontsize=8, color=ink_on(colour), clip_on=True
-            )
+            style = {"ha": "center", "va": "center", "fontsize": 8, "color": ink_on(colour), "clip_on": True}
+            axes.text(segment.start + length / 2, 0.48, text, parse_math=False, **style)
 
 
 def draw_bands(axes: Any, timeline: Timeline, colours: Mapping[str, str]) -> None:
@@ -108,9 +107,11 @@ def draw_bands(axes: Any, timeline: Timeline, colours: Mapping[str, str]) -> Non
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(GRID)
     axes.tick_params(colors=MUTED, labelsize=9)
-    axes.legend(
+    key = axes.legend(
         loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=6, frameon=False, fontsize=8, labelcolor=INK, handlelength=1
     )
+    for text in key.get_texts():
+        text.set_parse_math(False)
 
 
 def binned(timeline: Timeline) -> tuple[np.ndarray, np.ndarray]:

@@ -30,6 +30,7 @@ from gerund.errors import DataError, UsageError
 from gerund.files import readable
 from gerund.manifest import leaking_groups
 from gerund.places import default_cache
+from gerund.printing import label_problem
 from gerund.texts import exists
 from gerund.types import Clip
 
@@ -85,6 +86,7 @@ def load_dataset(
     are not there; `allow_missing` puts up with some, not with all.
     """
     clips = list(data) if not isinstance(data, str | Path) else load_by_name(str(data), split, allow_missing=allow_missing)
+    check_labels(clips)
     clips = [with_group(clip, group_pattern) for clip in clips]
     if background:
         clips = with_background(clips)
@@ -94,6 +96,14 @@ def load_dataset(
             f"the given split leaks, {leak_sentence(leaks)}; scores would be too good. Split by group, or insist with --allow-leak"
         )
     return clips
+
+
+def check_labels(clips: Sequence[Clip]) -> None:
+    """Raise DataError for a label that could not be written into a line, a table or a picture."""
+    first = {clip.label: clip for clip in reversed(clips) if clip.label is not None}
+    for label, clip in first.items():
+        if problem := label_problem(label):
+            raise DataError(f"{clip.path}: {problem}; rename it")
 
 
 def is_published(data: str | Path | Sequence[Clip]) -> bool:
