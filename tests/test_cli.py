@@ -375,3 +375,45 @@ def test_the_installed_command_runs(tmp_path):
     done = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == gerund.__version__
     assert time.monotonic() - started < 60
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "predict M a.mp4 --top-k 0",
+        "predict M a.mp4 --unknown-threshold nan",
+        "timeline M a.mp4 --window nan",
+        "timeline M a.mp4 --threshold nan",
+        "timeline M a.mp4 --min-duration inf",
+        "watch M a.mp4 --timeout inf",
+        "watch M a.mp4 --reconnect nan",
+        "train D --lr nan",
+        "train D --lr inf",
+        "train D --weight-decay nan",
+        "train D --label-smoothing nan",
+        "train D --warmup nan",
+        "train D --val nan",
+        "train D --fps nan",
+        "train D --seed -1",
+        "train D --workers 0",
+        "pretrain D --span inf",
+        "pretrain D --hidden nan",
+        "pretrain D --weight-decay -1",
+        "pretrain D --seed -1",
+        "extract D --workers 0",
+        "extract D --ray auto --gpus-per-actor -1",
+        "extract D --ray auto --actors 0",
+        "frames D --out o --fps inf",
+        "cache prune --older-than -1",
+        "cache prune --older-than nan",
+        "split D --val nan",
+    ],
+)
+def test_a_number_that_cannot_be_is_wrong_usage(words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        monkeypatch.setattr("sys.argv", ["gerund", *words.split()])
+        cli.main()
+    assert ended.value.code == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []

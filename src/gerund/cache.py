@@ -264,7 +264,7 @@ def blocks_in(folder: Path) -> list[Path]:
 def block_label(block: Any) -> dict[str, Any]:
     """Checksum, last and spec of an open block."""
     label = json.loads((block.metadata() or {}).get("gerund", "{}"))
-    return label if isinstance(label, dict) else {}
+    return label if isinstance(label, dict) and isinstance(label.get("spec", {}), dict) else {}
 
 
 def block_spec(path: Path) -> dict[str, Any]:
@@ -272,7 +272,7 @@ def block_spec(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, framework="np") as block:
             return block_label(block).get("spec", {})
-    except (SafetensorError, OSError, ValueError):
+    except (SafetensorError, OSError, ValueError, RecursionError):
         return {}
 
 
@@ -289,7 +289,7 @@ def read_block(path: Path) -> tuple[np.ndarray, np.ndarray, bool]:
         with safe_open(path, framework="np") as block:
             label = block_label(block)
             tensors: dict[str, np.ndarray] = {"data": block.get_tensor("data"), "pts": block.get_tensor("pts")}
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise CacheError(f"{path}: damaged cache block ({error})") from None
     last = label.get("last") is True
     if label.get("checksum") != checksum(tensors, last):

@@ -155,13 +155,30 @@ class Familiarity:
 
     @classmethod
     def of_tensors(cls, tensors: dict[str, np.ndarray]) -> Familiarity:
-        """What `tensors` gave. Raises ModelError when something is missing or not finite."""
+        """What `tensors` gave. Raises ModelError when something is missing, not finite, or of another shape."""
         if not all(np.isfinite(value).all() for value in tensors.values()):
             raise ModelError("unknown.safetensors: has values that are not finite; copy the model again or train it again")
-        classes, anything = (
-            Gaussian(*(tensors[f"{name}.{key}"] for key in ("centres", "basis", "ridge"))) for name in ("classes", "anything")
-        )
-        return cls(tensors["mean"], tensors["std"], classes, anything, tensors["reference"])
+        try:
+            classes, anything = (
+                Gaussian(*(tensors[f"{name}.{key}"] for key in ("centres", "basis", "ridge"))) for name in ("classes", "anything")
+            )
+            made = cls(tensors["mean"], tensors["std"], classes, anything, tensors["reference"])
+        except KeyError as error:
+            raise ModelError(f"unknown.safetensors: {error} is missing; copy the model again or train it again") from None
+        return made.of_width(made.mean.size)
+
+    def of_width(self, width: int) -> Familiarity:
+        """The same. Raises ModelError when it is not for tokens of this width."""
+        parts = (self.classes, self.anything)
+        fits = self.mean.shape == self.std.shape == (width,) and self.reference.ndim == 1 and bool((self.std > 0).all())
+        for part in parts:
+            fits &= (
+                all(each.ndim == 2 and each.shape[1] == width for each in (part.centres, part.basis)) and len(part.centres) > 0
+            )
+            fits &= part.ridge.shape == (1,) and bool((part.ridge > 0).all())
+        if not fits:
+            raise ModelError(f"unknown.safetensors: not for tokens of {width} values; copy the model again or train it again")
+        return self
 
 
 def mean_tokens(data: np.ndarray, valid: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import traceback
 from collections.abc import Sequence
@@ -53,6 +54,12 @@ def flag_name(argument: str) -> str:
     return FLAG_NAMES.get(argument, argument).replace("_", "-").strip("-")
 
 
+def finite(_: object, value: object) -> None:
+    """No option of any command can be nan or inf. Raises ValueError, which is shown with the option's name."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} is not a finite number")
+
+
 ALIASES = {
     "--num-epochs": "--epochs",
     "--sequence-length": "--num-frames",
@@ -86,7 +93,7 @@ app = App(
     name="gerund",
     help="Names the action in a video: from a folder of labelled clips to a recogniser in minutes.",
     version_flags=["--version"],
-    default_parameter=Parameter(name_transform=flag_name, negative_iterable=()),
+    default_parameter=Parameter(name_transform=flag_name, negative_iterable=(), validator=finite),
     result_action="return_value",
     exit_on_error=False,
     suppress_keyboard_interrupt=False,

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save
+from torch import Tensor
 
 from gerund import files
 from gerund.errors import ModelError, UsageError
+from gerund.fields import Fields, read_json
 from gerund.heads import Head
 from gerund.heads.transformer import TransformerHead
 from gerund.recognizer import read_tensors, sha256
@@ -60,18 +62,24 @@ def load_encoder(folder: Path, head: Head, use: Mapping[str, Any]) -> None:
 def read_encoder(found: Path, folder: Path, head: TransformerHead, use: Mapping[str, Any]) -> None:
     """The same from this very folder; `folder` is the one that was asked for."""
     path = found / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        config = None
+    config = read_json(path, UsageError) if path.is_file() else None
     if not isinstance(config, dict) or config.get("format") != FORMAT or not (found / WEIGHTS).is_file():
         raise UsageError(f"--init {folder}: not a folder made by gerund pretrain (its config.json and {WEIGHTS} are not in it)")
     if config.get("format_version") != FORMAT_VERSION:
         raise ModelError(f"{path}: format version {config.get('format_version')} is not known here; update gerund")
-    there = config.get("made_for", {})
+    there = Fields(config, str(path)).object("made_for").values
     differing = [f"{key} {there.get(key)} there, {value} here" for key, value in use.items() if there.get(key) != value]
     if differing:
         raise UsageError(f"--init {folder}: made for another set-up: {'; '.join(differing)}. Train alike, or pretrain again")
-    head.load_state_dict(read_tensors(found / WEIGHTS, config.get("sha256", "")), strict=False)
+    load_finite(found / WEIGHTS, head, read_tensors(found / WEIGHTS, Fields(config, str(path)).text("sha256")))
     if head.standardize is not None:
         head.standardize.fitted = True
+
+
+def load_finite(path: Path, head: Head, state: dict[str, Tensor]) -> None:
+    """Put weights into a head, which may have more. Raises ModelError when some are none of its own, or not finite."""
+    own = head.state_dict()
+    for key, value in state.items():
+        if key not in own or own[key].shape != value.shape or own[key].dtype != value.dtype or not bool(value.isfinite().all()):
+            raise ModelError(f"{path}: {key} does not fit the head, or has values that are not finite; pretrain again")
+    head.load_state_dict(state, strict=False)

@@ -13,6 +13,13 @@ class UsageError(GerundError):
     exit_code = 2
 
 
+def at_least(low: float, **given: float | None) -> None:
+    """Raise UsageError, naming the flag, for a number below `low`, or one that is not finite; None is no number."""
+    for name, value in given.items():
+        if value is not None and not low <= value < float("inf"):
+            raise UsageError(f"--{name.replace('_', '-')} {value:g}: at least {low:g} is needed")
+
+
 class DataError(GerundError):
     """A data set that cannot be used: a folder without clips, a manifest with a wrong column, a split that leaks."""
 

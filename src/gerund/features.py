@@ -19,7 +19,7 @@ import numpy as np
 from gerund.backbones import Backbone, Engine, best_device, compile_engine, quantize, quantized_digest, resolve_precision
 from gerund.cache import BlockWriter, FeatureCache
 from gerund.decoding import Decoded, DecodePool, Reading, decode_here, frames_of
-from gerund.errors import ClipError, DataError, UsageError, VideoError
+from gerund.errors import ClipError, DataError, UsageError, VideoError, at_least
 from gerund.progress import Bar, note, progress
 from gerund.sampling import clip_rows
 from gerund.storage import url_of
@@ -93,6 +93,7 @@ class Extractor:
     ) -> None:
         if fps is not None and not 0 < fps <= 1000:
             raise UsageError(f"fps is {fps:g}; more than 0 and at most 1000 frames per second can be kept")
+        at_least(1, workers=workers)
         self.backbone = backbone
         self.cache = cache
         self.device = best_device() if device == "auto" else device

@@ -6,15 +6,19 @@ INDEX entry per video, sorted by digest) and pack.json. It is written under anot
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
 from gerund.cache import DIGEST_LENGTH, FeatureCache, block_spec, blocks_in, read_digests
 from gerund.errors import CacheError, DataError, UsageError
+from gerund.fields import Fields, read_json
 from gerund.files import tidy, whole_folder, write_bytes
 from gerund.progress import note, progress
 from gerund.types import Features, FeatureSpec
@@ -115,8 +119,9 @@ def pack_spec(store: FeatureCache, folder: Path, packed: Packed) -> Packed:
 def spec_of(folder: Path) -> FeatureSpec:
     """The spec under which the blocks of a folder were made. Raises DataError when none of them can tell."""
     for values in map(block_spec, blocks_in(folder)):
-        if values and (spec := FeatureSpec(**values)).digest == folder.name:
-            return spec
+        with contextlib.suppress(TypeError):  # an entry that no spec has
+            if values and (spec := FeatureSpec(**values)).digest == folder.name:
+                return spec
     raise DataError(f"{folder}: its blocks are damaged; gerund cache verify removes them")
 
 
@@ -163,7 +168,7 @@ class Pack:
 
     def __init__(self, folder: Path) -> None:
         try:
-            summary = json.loads((folder / "pack.json").read_text(encoding="utf-8"))
+            summary = Fields(read_json(folder / "pack.json", CacheError), str(folder / "pack.json"), CacheError)
             if summary.get("format") != FORMAT:
                 raise CacheError(f"{folder}: packed in format {summary.get('format')}; this version reads {FORMAT}: pack again")
             self.index = np.load(folder / "index.npy", mmap_mode="r", allow_pickle=False)
@@ -171,7 +176,17 @@ class Pack:
                 raise ValueError("its index has other columns")
             shards = int(self.index["shard"][-1]) + 1 if len(self.index) else 0
             self.shards = [tuple(map(mapped, shard_paths(folder, number))) for number in range(shards)]
-        except (OSError, ValueError) as error:
+            check_index(self.index, self.shards)
+        except (
+            OSError,
+            ValueError,
+            TypeError,
+            EOFError,
+            SyntaxError,
+            OverflowError,
+            MemoryError,
+            TokenError,
+        ) as error:  # of numpy's
             raise CacheError(f"{folder}: damaged pack ({error}); pack again") from None
 
     def get(self, video: str) -> Features | None:
@@ -183,6 +198,21 @@ class Pack:
         _, shard, start, rows = self.index[place].item()
         data, pts = self.shards[shard]
         return Features(data[start : start + rows], pts[start : start + rows])
+
+
+def check_index(index: np.ndarray, shards: Sequence[tuple[np.ndarray, ...]]) -> None:
+    """Raise ValueError for an index that is not sorted, or points outside the shards, and for shards that are none."""
+    if any(
+        data.ndim != 2 or data.dtype != np.float16 or pts.shape != data.shape[:1] or pts.dtype != np.float64
+        for data, pts in shards
+    ):
+        raise ValueError("a shard is of another shape or type")
+    if len(index) and not (bool((index["shard"] < len(shards)).all()) and bool((index["video"][:-1] < index["video"][1:]).all())):
+        raise ValueError("its index is not in order")
+    if len(index):
+        lengths = np.array([len(pts) for _, pts in shards], np.uint64)[index["shard"]]
+        if bool((index["start"] > lengths).any()) or bool((index["rows"] > lengths - index["start"]).any()):
+            raise ValueError("its index points outside the shards")
 
 
 def mapped(path: Path) -> np.ndarray:

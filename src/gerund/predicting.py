@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from gerund.errors import UsageError, VideoError
+from gerund.errors import UsageError, VideoError, at_least
 from gerund.explaining import explanation
 from gerund.heatmaps import check_picture, draw_explanation
 from gerund.inputs import expand
@@ -50,6 +50,7 @@ def predict(
     cache
         Folder for features.
     """
+    at_least(1, top_k=top_k)
     clips = expand([inputs] if isinstance(inputs, str | Path) else inputs)
     if save_video is not None:
         check_format(save_video)

@@ -24,7 +24,7 @@ from gerund.backbones import load_backbone
 from gerund.cache import FeatureCache
 from gerund.datasets import DATASETS, load_dataset
 from gerund.encoders import made_for, save_encoder
-from gerund.errors import DataError, TrainingError, UsageError
+from gerund.errors import DataError, TrainingError, UsageError, at_least
 from gerund.features import Extraction, Extractor, with_spans
 from gerund.fitting import GRADIENT_CLIP, TOKEN_MEMORY, Batches, TokenSet, cosine
 from gerund.heads.transformer import TransformerHead
@@ -62,7 +62,8 @@ class Settings:
         for flag, value in (("--epochs", self.epochs), ("--batch-size", self.batch_size)):
             if value < 1:
                 raise UsageError(f"{flag} {value}: at least 1 is needed")
-        if not self.lr > 0:
+        at_least(0, weight_decay=self.weight_decay, seed=self.seed)
+        if not 0 < self.lr < math.inf:
             raise UsageError(f"--lr {self.lr:g}: the learning rate must be above 0")
 
 
@@ -170,7 +171,7 @@ def pretrain(
         Folder for the encoder; the next free runs/pretrain, runs/pretrain-2 ... if not given.
     """
     settings = Settings(hidden=hidden, epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay, seed=seed)
-    if not span > 0:
+    if not 0 < span < math.inf:
         raise UsageError(f"--span {span:g}: above 0 seconds")
     check_free(out)
     options = heads.head_options("transformer", underscored(head_options or {}))

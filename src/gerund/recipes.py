@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from gerund.errors import DataError, UsageError
+from gerund.errors import DataError, UsageError, at_least
 from gerund.texts import read_json
 
 
@@ -169,7 +169,7 @@ def underscored(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def check(recipe: Recipe) -> None:
     """Raise UsageError, naming the flag and the value, for numbers that no training can use."""
-    at_least = {
+    least = {
         "epochs": 1,
         "finetune_epochs": 1,
         "batch_size": 1,
@@ -179,12 +179,13 @@ def check(recipe: Recipe) -> None:
         "save_every": 0,
         "warmup": 0,
         "weight_decay": 0,
+        "seed": 0,
+        "workers": 1,
     }
-    for name, low in at_least.items():
-        if getattr(recipe, name) < low:
-            raise UsageError(f"--{name.replace('_', '-')} {getattr(recipe, name)}: at least {low} is needed")
+    for name, low in least.items():
+        at_least(low, **{name: getattr(recipe, name)})
     for flag, rate in (("--lr", recipe.lr), ("--lr-backbone", recipe.lr_backbone)):
-        if not rate > 0:
+        if not 0 < rate < float("inf"):
             raise UsageError(f"{flag} {rate:g}: the learning rate must be above 0")
     if not 0 <= recipe.label_smoothing < 1:
         raise UsageError(f"--label-smoothing {recipe.label_smoothing:g}: at least 0 and below 1")

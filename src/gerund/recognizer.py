@@ -22,18 +22,22 @@ from gerund import files, hub
 from gerund.backbones import Backbone, best_device, quantized_digest, rebuild_backbone, weights_licence
 from gerund.cache import FeatureCache
 from gerund.calibration import UNKNOWN_THRESHOLD, Familiarity
-from gerund.errors import GerundError, ModelError, VideoError
+from gerund.errors import GerundError, ModelError, UsageError, VideoError
 from gerund.features import Extraction, Extractor
+from gerund.fields import Fields, checked_labels, is_number, read_json, resize_in
 from gerund.heads import Head, build_head
-from gerund.printing import labels_problem
-from gerund.sampling import Sampling, step_times, tokens
+from gerund.sampling import MOST_STEPS, Sampling, sampling_in, step_times, tokens
 from gerund.spotting import WINDOW, Eye, Watch, WatchSettings
 from gerund.types import Clip, Features, Prediction, composed
 
 FORMAT = "gerund"
 FORMAT_VERSION = 1
 QUANTIZED = "backbone-int8"
+UNSURE = "the model's answer is not finite; are its weights damaged?"
 FAMILIARITY = "unknown.safetensors"
+FASTEST, LONGEST, HOTTEST = 1000.0, 1e6, 1e6
+"""Frames per second, seconds of a clip and temperature: no model has more, nor more of what follows."""
+MOST_LAYERS, LARGEST = 256, 2**17
 HEAD_BATCH = 4
 """Clips a head sees at once in prediction; the last batch is padded, so that an answer never depends on its neighbours.
 
@@ -88,45 +92,40 @@ class Recognizer:
     @classmethod
     def read(cls, folder: Path, model: str | Path, *, device: str, cache: Path | None) -> Recognizer:
         """The recogniser in this very folder; `model` is what it was asked for as."""
-        config = read_config(folder)
-        try:
-            labels = [config["id2label"][str(index)] for index in range(len(config["id2label"]))]
-            if problem := labels_problem(labels):
-                raise ModelError(f"{folder / 'config.json'}: {problem}")
-            labels = [composed(label) for label in labels]
-            sampling = Sampling(**config["sampling"])
-            whole = hub.is_remote(model) or config.get("bundled", False)
-            backbone = rebuild_backbone(config["backbone"], folder / "backbone.safetensors", fetch=not whole)
-            precision = config["features"]["precision"]
-            if precision.startswith("int8"):
-                backbone, precision, device = with_int8(backbone, folder, precision), "int8", "cpu"
-            head = build_head(
-                config["head"]["name"],
-                token_dim=sampling.token_dim(backbone.feature_dim),
-                num_classes=len(labels),
-                num_frames=sampling.num_frames,
-                options=config["head"]["options"],
-            )
-            head.load_state_dict(read_tensors(folder / "model.safetensors", config["model_sha256"]))
-            recognizer = cls(
-                labels=labels,
-                backbone=backbone,
-                sampling=sampling,
-                head=head,
-                head_name=config["head"]["name"],
-                head_options=config["head"]["options"],
-                fps=config["features"]["fps"],
-                precision=precision,
-                device=device,
-                cache=cache,
-                clip_seconds=config.get("clip_seconds"),
-            )
-            recognizer.temperature = positive(config.get("temperature", 1.0))  # models of before are not calibrated
-            if "unknown_sha256" in config:
-                recognizer.familiarity = read_familiarity(folder, config["unknown_sha256"])
-            return recognizer
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise ModelError(f"{folder / 'config.json'}: does not describe a model ({type(error).__name__}: {error})") from None
+        config = Fields(read_config(folder), str(folder / "config.json"))
+        state = read_tensors(folder / "model.safetensors", config.text("model_sha256"))
+        familiarity = read_familiarity(folder, config.text("unknown_sha256")) if "unknown_sha256" in config.values else None
+        labels, sampling, options = labels_in(config), sampling_in(config.object("sampling")), options_in(config.object("head"))
+        rate, precision = config.object("features").optional("fps", FASTEST), config.object("features").text("precision")
+        fetch = not (hub.is_remote(model) or config.flag("bundled", False))
+        backbone = rebuild_backbone(backbone_in(config.object("backbone")), folder / "backbone.safetensors", fetch=fetch)
+        if precision.startswith("int8"):
+            backbone, precision, device = with_int8(backbone, folder, precision), "int8", "cpu"
+        elif precision not in ("bf16", "f32"):
+            raise config.wrong("features: precision", precision, "bf16, f32 or int8-...")
+        name = config.object("head").text("name")
+        size = {
+            "token_dim": sampling.token_dim(backbone.feature_dim),
+            "num_classes": len(labels),
+            "num_frames": sampling.num_frames,
+        }
+        recognizer = cls(
+            labels=labels,
+            backbone=backbone,
+            sampling=sampling,
+            head=filled_head(name, size, options, state, folder),
+            head_name=name,
+            head_options=options,
+            fps=rate,
+            precision=precision,
+            device=device,
+            cache=cache,
+            clip_seconds=config.optional("clip_seconds", LONGEST),
+        )
+        recognizer.temperature = config.positive("temperature", HOTTEST, 1.0)  # models of before are not calibrated
+        if familiarity is not None:
+            recognizer.familiarity = familiarity.of_width(size["token_dim"])
+        return recognizer
 
     def save(self, folder: Path, *, bundle: bool = True, card: str = "") -> None:
         """Write the model folder, whole or not at all: safetensors, config.json and a model card.
@@ -183,6 +182,7 @@ class Recognizer:
         data, valid, errors = self.tokens(extraction, clips)
         good = [index for index in range(len(clips)) if index not in errors]
         ranked = dict(zip(good, map(self.ranked, self.probabilities(data[good], valid[good])), strict=True))
+        errors |= {index: f"{clips[index].path}: {UNSURE}" for index in good if not ranked[index]}
         known = dict(zip(good, self.known(data[good], valid[good]), strict=True))
         return [
             Prediction(
@@ -215,7 +215,12 @@ class Recognizer:
                 errors[index] = problem
                 continue
             try:
-                data[index], valid[index] = tokens(extraction.features[clip.path], clip, self.sampling)
+                features = extraction.features[clip.path]
+                if features.feature_dim != self.backbone.feature_dim:
+                    raise ModelError(
+                        f"{self.backbone.name} gives {features.feature_dim} features, not {self.backbone.feature_dim}"
+                    )
+                data[index], valid[index] = tokens(features, clip, self.sampling)
             except GerundError as error:
                 errors[index] = f"{clip.path}: {error}"
         return data, valid, errors
@@ -349,13 +354,69 @@ def checked_folder(path: Path, model: str | Path) -> Path:
     raise ModelError(f"{model}: not a model folder (config.json and model.safetensors are missing{inside})")
 
 
+def labels_in(config: Fields) -> list[str]:
+    """The labels in the order of the head's outputs."""
+    names = config.object("id2label").values
+    labels = checked_labels([names.get(str(index)) for index in range(len(names))], config)
+    return checked_labels([composed(label) for label in labels], config)
+
+
+def options_in(head: Fields) -> dict[str, Any]:
+    """Options of a head: texts, switches and numbers, none of a size that no head has."""
+    options = head.object("options")
+    for key, value in options.values.items():
+        if isinstance(value, bool | str):
+            continue
+        most = MOST_LAYERS if "layers" in key else LARGEST
+        if not is_number(value) or abs(value) > most:
+            raise options.wrong(key, value, f"a text, a switch or a number up to {most}")
+    return dict(options.values)
+
+
+def backbone_in(fields: Fields) -> dict[str, Any]:
+    """What `rebuild_backbone` needs, checked."""
+    std = fields.numbers("std", 3)
+    if min(std) <= 0:
+        raise fields.wrong("std", list(std), "above 0")
+    architecture = fields.get("architecture", None)
+    return {
+        "name": fields.text("name"),
+        "origin": fields.text("origin"),
+        "weights_digest": fields.text("weights_digest"),
+        "resize": asdict(resize_in(fields.object("resize"))),
+        "mean": list(fields.numbers("mean", 3)),
+        "std": list(std),
+        "feature_dim": fields.whole("feature_dim", 1, LARGEST),
+        "window": fields.whole("window", 1, MOST_STEPS, 1),
+        "stride": fields.whole("stride", 1, MOST_STEPS, 1),
+        "architecture": None if architecture is None else dict(fields.object("architecture").values),
+    }
+
+
+def filled_head(name: str, size: dict[str, int], options: dict[str, Any], state: dict[str, torch.Tensor], folder: Path) -> Head:
+    """A head with its weights. It is first built without memory, so that one which the weights do not fill is never built at all."""
+    try:
+        with torch.device("meta"):
+            shape = build_head(name, **size, options=options).state_dict()
+    except (UsageError, TypeError, ValueError, ArithmeticError, RuntimeError, AssertionError, IndexError) as error:
+        raise ModelError(f"{folder / 'config.json'}: does not describe a head ({error})") from None
+    path = folder / "model.safetensors"
+    for key in sorted({*shape, *state}):
+        if key not in shape or key not in state or shape[key].shape != state[key].shape or shape[key].dtype != state[key].dtype:
+            raise ModelError(
+                f"{path}: {key} is not what a head {name} of this config.json has; is one of the two another model's?"
+            )
+        if not bool(torch.isfinite(state[key]).all()):
+            raise ModelError(f"{path}: {key} has values that are not finite; copy the model again or train it again")
+    head = build_head(name, **size, options=options)
+    head.load_state_dict(state)
+    return head
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     """A model's config.json, of a format this version of gerund knows."""
     path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: not readable ({error})") from None
+    config = read_json(path)
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise ModelError(f"{path}: not a gerund model")
     if config.get("format_version") != FORMAT_VERSION:
@@ -366,7 +427,9 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def read_tensors(path: Path, expected: str) -> dict[str, torch.Tensor]:
-    """Tensors of a file whose SHA-256 is known. Raises ModelError when it is damaged."""
+    """Tensors of a file whose SHA-256 is known. Raises ModelError when it is missing or damaged."""
+    if not path.is_file():
+        raise ModelError(f"{path}: missing; copy the model again or train it again")
     if sha256(path) != expected:
         raise ModelError(f"{path}: damaged (its SHA-256 is not the one in config.json); copy the model again or train it again")
     try:
@@ -377,17 +440,8 @@ def read_tensors(path: Path, expected: str) -> dict[str, torch.Tensor]:
 
 def read_familiarity(folder: Path, expected: str) -> Familiarity:
     """The sense of the unknown in a model folder. Raises ModelError when it is missing or damaged."""
-    path = folder / FAMILIARITY
-    if not path.is_file():
-        raise ModelError(f"{path}: missing; copy the model again or train it again")
-    return Familiarity.of_tensors({name: value.numpy() for name, value in read_tensors(path, expected).items()})
-
-
-def positive(value: Any) -> float:
-    """A temperature. Raises ValueError for what cannot be one."""
-    if not 0 < float(value) < float("inf"):
-        raise ValueError(f"temperature {value}: must be above 0")
-    return float(value)
+    tensors = read_tensors(folder / FAMILIARITY, expected)
+    return Familiarity.of_tensors({name: value.double().numpy().astype(np.float32) for name, value in tensors.items()})
 
 
 def sha256(path: Path) -> str:

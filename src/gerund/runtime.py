@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 import hashlib
 import itertools
-import json
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,10 +20,11 @@ import numpy as np
 from gerund import video
 from gerund.calibration import UNKNOWN_THRESHOLD, Familiarity
 from gerund.errors import GerundError, ModelError, VideoError
+from gerund.fields import Fields, checked_labels, read_json, resize_in
 from gerund.openvino_core import core
-from gerund.printing import json_text, labels_problem, prepare, prepare_data, say
-from gerund.sampling import Sampling, tokens
-from gerund.types import Clip, Features, Prediction, Resize
+from gerund.printing import json_text, prepare, prepare_data, say
+from gerund.sampling import sampling_in, tokens
+from gerund.types import Clip, Features, Prediction
 from gerund.workers import UNREADABLE, reason
 
 FORMAT = "gerund-export"
@@ -42,12 +43,22 @@ class ExportedModel:
     Below `unknown_threshold` (0..1, 0 is never) a clip is answered `unknown`, by a model that was trained to tell.
     """
 
-    def __init__(self, config: dict[str, Any], backbone: Network, head: Network, familiarity: Familiarity | None = None) -> None:
-        self.labels: list[str] = config["labels"]
-        self.fps: float | None = config["features"]["fps"]
-        self.resize = Resize(**config["features"]["resize"])
-        self.sampling = Sampling(**config["sampling"])
-        self.temperature: float = config["temperature"]
+    def __init__(
+        self,
+        config: dict[str, Any],
+        backbone: Network,
+        head: Network,
+        familiarity: Familiarity | None = None,
+        *,
+        where: str = "config.json",
+    ) -> None:
+        fields = Fields(config, where)
+        features = fields.object("features")
+        self.labels = checked_labels(config.get("labels"), fields)
+        self.fps = features.optional("fps", 1000.0)
+        self.resize = resize_in(features.object("resize"))
+        self.sampling = sampling_in(fields.object("sampling"))
+        self.temperature = fields.positive("temperature", 1e6)
         self.backbone, self.head, self.familiarity = backbone, head, familiarity
         self.unknown_threshold = UNKNOWN_THRESHOLD
 
@@ -79,6 +90,8 @@ class ExportedModel:
         """Probabilities (K,), and how known the clip looks, 0..1 (None from a model that cannot tell)."""
         data, valid = (part[None] for part in tokens(features, clip, self.sampling))
         logits = self.head(data, valid)[0].astype(np.float64) / self.temperature
+        if logits.shape != (len(self.labels),) or not np.isfinite(logits).all():
+            raise ModelError(f"the head gives no finite value for each of {len(self.labels)} labels; export the model again")
         powers = np.exp(logits - logits.max())
         known = None if self.familiarity is None else float(self.familiarity.known(data, valid)[0])
         return powers / powers.sum(), known
@@ -106,33 +119,45 @@ def load(folder: str | Path) -> ExportedModel:
     """The model in a folder that `gerund export` wrote. Raises ModelError when there is none, a damaged one, or one for torch."""
     folder = Path(folder)
     config = read_config(folder)
+    fields = Fields(config, str(folder / "config.json"))
+    network, files = fields.text("network"), fields.object("files")
+    if network not in OPENERS:
+        raise ModelError(f"{folder}: exported for {network}; the light runtime opens {' and '.join(OPENERS)}")
+    names, opener = OPENERS[network]
+    for name in names:
+        verify(folder / name, files.text(name))
+    backbone, head = (opened(folder / name, opener) for name in names[:2])
+    return ExportedModel(config, backbone, head, read_familiarity(folder, config), where=fields.where)
+
+
+def opened(path: Path, opener: Callable[[Path], Network]) -> Network:
+    """A compiled graph. Raises ModelError for what the engine does not take: garbage, or data outside the folder."""
     try:
-        if config["network"] not in OPENERS:
-            raise ModelError(f"{folder}: exported for {config['network']}; the light runtime opens {' and '.join(OPENERS)}")
-        if problem := labels_problem(config["labels"]):
-            raise ModelError(f"{folder / 'config.json'}: {problem}")
-        names, opener = OPENERS[config["network"]]
-        for name in names:
-            verify(folder / name, config["files"][name])
-        backbone, head = (opener(folder / name) for name in names[:2])
-        return ExportedModel(config, backbone, head, read_familiarity(folder, config))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ModelError(
-            f"{folder / 'config.json'}: does not describe an exported model ({type(error).__name__}: {error})"
-        ) from None
+        network = opener(path)
+    except GerundError:
+        raise
+    except Exception as error:  # the engines document no exception types
+        raise ModelError(f"{path}: cannot be opened ({first_line(error)}); export the model again") from None
+
+    def run(*arrays: np.ndarray) -> np.ndarray:
+        try:
+            return network(*arrays)
+        except Exception as error:  # as above
+            raise ModelError(f"{path}: cannot be run ({first_line(error)}); export the model again") from None
+
+    return run
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def read_config(folder: Path) -> dict[str, Any]:
     """The config.json of an exported model, of a version this gerund knows."""
     path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(
-            f"{folder}: no exported model (config.json is missing); gerund export MODEL {folder} makes one"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: not readable ({error})") from None
+    if not path.exists():
+        raise ModelError(f"{folder}: no exported model (config.json is missing); gerund export MODEL {folder} makes one")
+    config = read_json(path)
     found = config.get("format") if isinstance(config, dict) else None
     if found == "gerund":
         raise ModelError(f"{folder}: a model folder, not an exported one; gerund export {folder} OUT makes one")
@@ -150,8 +175,11 @@ def read_familiarity(folder: Path, config: dict[str, Any]) -> Familiarity | None
     if FAMILIARITY not in config["files"]:
         return None
     verify(folder / FAMILIARITY, config["files"][FAMILIARITY])
-    with np.load(folder / FAMILIARITY, allow_pickle=False) as arrays:
-        return Familiarity.of_tensors(dict(arrays))
+    try:
+        with np.load(folder / FAMILIARITY, allow_pickle=False) as arrays:
+            return Familiarity.of_tensors(dict(arrays))
+    except (OSError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{folder / FAMILIARITY}: not readable ({first_line(error)}); export the model again") from None
 
 
 def verify(path: Path, expected: str) -> None:
@@ -199,13 +227,24 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="one line of JSON per video")
     prepare()
     given = parser.parse_args(words)
+    if given.top_k < 1:
+        parser.error(f"--top-k {given.top_k}: at least 1 is needed")
     if given.json:
         prepare_data("json")
     try:
-        model = load(given.model)
+        return answer(load(given.model), given)
     except GerundError as error:
         say(f"gerund: {error}", file=sys.stderr)
         return error.exit_code
+    except (
+        Exception
+    ) as error:  # a graph that opens, and then is not what config.json says; the engines document no exception types
+        say(f"gerund: {given.model}: {type(error).__name__}: {first_line(error)}; export the model again", file=sys.stderr)
+        return 1
+
+
+def answer(model: ExportedModel, given: argparse.Namespace) -> int:
+    """Name the action in the videos and print it; returns the exit code."""
     failed = False
     for path in given.videos:
         prediction = model.predict(path)

@@ -10,10 +10,14 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from gerund.errors import ClipError, UsageError
+from gerund.fields import Fields
 from gerund.types import Clip, Features
 
 Item = TypeVar("Item")
-TAKES = ("mean", "middle", "first")
+Take = Literal["mean", "middle", "first"]
+TAKES: tuple[Take, ...] = ("mean", "middle", "first")
+MOST_STEPS = 10_000
+"""No model has more time steps."""
 TIME_SLACK = 1e-3
 """Seconds by which containers that count in milliseconds (WebM, FLV, MPEG-TS) round a frame's time."""
 
@@ -27,7 +31,7 @@ class Sampling:
     """
 
     num_frames: int = 16
-    take: Literal["mean", "middle", "first"] = "mean"
+    take: Take = "mean"
     motion: bool = True
 
     def __post_init__(self) -> None:
@@ -39,6 +43,13 @@ class Sampling:
     def token_dim(self, feature_dim: int) -> int:
         """Width D' of a token, for features of width D."""
         return feature_dim * (2 if self.motion else 1)
+
+
+def sampling_in(fields: Fields) -> Sampling:
+    """The sampling that a model's config.json describes."""
+    return Sampling(
+        num_frames=fields.whole("num_frames", 1, MOST_STEPS), take=fields.choice("take", TAKES), motion=fields.flag("motion")
+    )
 
 
 def at_rate(timed: Iterable[tuple[float, Item]], fps: float | None) -> Iterator[tuple[float, Item]]:

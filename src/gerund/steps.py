@@ -12,7 +12,7 @@ from typing import Any, Literal
 from gerund.backbones import best_device, load_backbone, resolve_precision
 from gerund.cache import FeatureCache
 from gerund.datasets import load_dataset
-from gerund.errors import DataError, UsageError
+from gerund.errors import DataError, UsageError, at_least
 from gerund.features import Extraction, Extractor, calibrated, with_spans
 from gerund.manifest import assign_splits, write_manifest
 from gerund.places import default_cache
@@ -130,6 +130,8 @@ def extract(
     """
     if ray is None and (actors is not None or gpus_per_actor is not None):
         raise UsageError("--actors and --gpus-per-actor belong to --ray; give --ray auto, or an address")
+    at_least(1, actors=actors, workers=workers)
+    at_least(0, gpus_per_actor=gpus_per_actor)
     clips = load_dataset(data, split=split, allow_leak=True, background=background)
     model = load_backbone(backbone, weights=weights, pretrained=pretrained, image_size=image_size, fit=fit)
     if precision == "int8" and ray is None:
@@ -174,6 +176,7 @@ def manage_cache(
     """
     if older_than is not None and action != "prune":
         raise UsageError("--older-than: only prune removes what is old")
+    at_least(0, older_than=older_than)
     store = FeatureCache(cache)
     if action == "verify":
         return store.verify()

@@ -16,6 +16,7 @@ EXTRACTOR_VERSION = 3
 """Raised by hand whenever a change in decoding, resizing or pooling changes the value of a feature."""
 
 Fit = Literal["crop", "squeeze", "letterbox"]
+Interpolation = Literal["bilinear", "bicubic", "area"]
 FITS: tuple[Fit, ...] = ("crop", "squeeze", "letterbox")
 
 
@@ -76,7 +77,7 @@ class Resize:
     width: int
     fit: Fit = "crop"
     scale: float = 1.0
-    interpolation: Literal["bilinear", "bicubic", "area"] = "bicubic"
+    interpolation: Interpolation = "bicubic"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from gerund.backbones import hf_models, pixels, timm_models
@@ -86,6 +87,9 @@ def rebuild_backbone(config: Mapping[str, Any], weights: Path, *, fetch: bool = 
         return replace(backbone, **shape)
     state = timm_models.read_weights(weights)  # mapped, so that it is there when built, whatever becomes of the file's name
     check_digest(weights_digest(state), config, str(weights))
+    bad = next((key for key, value in state.items() if value.is_floating_point() and not bool(torch.isfinite(value).all())), None)
+    if bad is not None:
+        raise BackboneError(f"{weights}: {bad} has values that are not finite; copy the model again or train it again")
     return Backbone(
         name=config["name"],
         build=lambda: rebuild_module(config, resize, state, weights),
