@@ -9,6 +9,9 @@ from typing import Any
 
 import av
 import numpy as np
+from PIL import Image
+
+from gerund import video
 
 SOUND_RATE = 48_000
 SOUNDS = {".webm": "libopus", ".ts": "mp2"}
@@ -58,4 +61,19 @@ def with_sound(
         packets += sound.encode(None)
         for packet in sorted(packets, key=lambda packet: float(packet.dts * packet.time_base)):
             out.mux(packet)
+    return path
+
+
+def standing(path: Path, *, moving: int = 30, still: float = 5.0) -> Path:
+    """Pictures at 10 per second whose grey levels rise by 4, and a last one, white, that stays for some seconds."""
+    pictures = [grey(4 * index) for index in range(moving)] + [grey(250)]
+    if path.suffix == ".gif":
+        images = [Image.fromarray(picture) for picture in pictures]
+        durations = [100] * moving + [round(1000 * still)]
+        images[0].save(path, save_all=True, append_images=images[1:], duration=durations)
+        return path
+    with video.Writer(path) as writer:
+        for index, picture in enumerate(pictures):
+            writer.add(picture, index / 10)
+        writer.end = moving / 10 + still
     return path

@@ -395,3 +395,23 @@ def test_the_cache_is_where_the_environment_says(tmp_path: Path, monkeypatch: py
     monkeypatch.delenv("GERUND_CACHE")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert FeatureCache().folder == tmp_path / "home" / ".cache" / "gerund" / "features"
+
+
+@pytest.mark.parametrize("count", [1, 9, 10, 11, 20, 25])
+def test_the_end_of_a_video_is_kept_with_its_last_block(features_cache: FeatureCache, small_blocks: int, count: int) -> None:
+    writer = write(features_cache, count)
+    writer.close(count / 8 + 0.01)
+    features = features_cache.get(SPEC, "v")
+    assert features is not None
+    assert (len(features), features.end) == (count, count / 8 + 0.01)
+    np.testing.assert_array_equal(features.data[0:count], rows(count)[0])
+    assert features_cache.verify()["removed"] == []
+
+
+def test_a_still_is_stored_once_and_read_for_as_long_as_it_stands(features_cache: FeatureCache, small_blocks: int) -> None:
+    write(features_cache, 25).close(24 / 8 + 5)
+    features = features_cache.get(SPEC, "v")
+    assert features is not None
+    assert (len(features), features.end) == (24 + 40, 8.0)
+    np.testing.assert_array_equal(features.data[20:64][:, 0], [20, 21, 22, 23, *[24] * 40])
+    assert features_cache.stored(SPEC, "v")[0].shape == (25, 3)  # type: ignore[union-attr]

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from gerund import decoding, video, workers
-from gerund.decoding import Decoded, DecodePool, Finished, Job, Reading, Worker, WorkerSide, decode_here
+from gerund.decoding import Decoded, DecodePool, Ended, Finished, Job, Reading, Worker, WorkerSide, decode_here
 from gerund.errors import VideoError
 from gerund.types import Resize
 
@@ -43,7 +43,7 @@ def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def collect(events: Iterable[Decoded | Finished]) -> tuple[Rows, dict[int, str | None]]:
+def collect(events: Iterable[Decoded | Ended | Finished]) -> tuple[Rows, dict[int, str | None]]:
     """Grey levels and times by job, and how each job ended."""
     rows: Rows = {}
     ends: dict[int, str | None] = {}
@@ -53,7 +53,7 @@ def collect(events: Iterable[Decoded | Finished]) -> tuple[Rows, dict[int, str |
             levels += [int(level) for level in event.frames[:, 0, 0, 0]]
             pts += event.pts.tolist()
             event.release()
-        else:
+        elif isinstance(event, Finished):
             assert event.index not in ends
             ends[event.index] = event.error
     return rows, ends
@@ -96,7 +96,7 @@ def test_in_process_and_in_a_pool_rate_skip_and_flip_mean_the_same(tmp_path: Pat
                 if isinstance(event, Decoded):
                     parts[event.index].append(event.frames.copy())
                     event.release()
-                else:
+                elif isinstance(event, Finished):
                     assert event.error is None
             found.append({index: np.concatenate(each) for index, each in parts.items()})
     here, there = found
@@ -116,7 +116,7 @@ def test_a_worker_killed_in_the_middle_of_a_video_costs_that_one_and_no_other(ra
     paths = [ramp_video(MORE_THAN_FITS, name=f"long{number}", step=1) for number in range(6)]
     killed = []
 
-    def killing(events: Iterable[Decoded | Finished], pool: DecodePool) -> Iterable[Decoded | Finished]:
+    def killing(events: Iterable[Decoded | Ended | Finished], pool: DecodePool) -> Iterable[Decoded | Ended | Finished]:
         for event in events:
             if isinstance(event, Decoded) and event.index == 0 and not killed:
                 killed.append(event.index)
@@ -144,7 +144,7 @@ def test_a_worker_that_hangs_is_ended_and_says_so(ramp_video: RampVideo, memory:
             if isinstance(event, Decoded):  # never given back, so that it cannot come to its end before it is stopped
                 kill(pool, 7, signal.SIGSTOP)
                 monkeypatch.setattr(workers, "SILENCE_LIMIT", 0.2)
-            else:
+            elif isinstance(event, Finished):
                 ends.append((event.index, event.error))
     assert [index for index, _ in ends] == [7]
     assert "the decoder hung for 0 s and was ended" in str(ends[0][1])

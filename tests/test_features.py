@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from clocks import standing
 from gerund import cache, decoding, features, video
 from gerund.backbones import Backbone, load_backbone
 from gerund.cache import FeatureCache
@@ -553,3 +554,12 @@ def test_the_cache_is_listed_verified_and_pruned(tmp_path: Path, pixels: Backbon
     assert made.cache.prune(None)["removed"] == 1
     assert made.cache.prune(0.0)["removed"] == 1
     assert made.cache.listing()[made.spec.digest]["videos"] == 0
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_end_of_a_video_travels_with_its_features_from_any_decoder(tmp_path: Path, pixels: Backbone, count: int) -> None:
+    paths = [standing(tmp_path / f"{number}.gif", moving=10 + number) for number in range(count)]
+    found = extractor(pixels, tmp_path, fps=8, workers=2).extract(paths)
+    assert [found.features[path].end for path in paths] == [pytest.approx(6.0 + number / 10) for number in range(count)]
+    again = extractor(pixels, tmp_path, fps=8, workers=2).extract(paths)
+    assert [again.features[path].end for path in paths] == [found.features[path].end for path in paths]

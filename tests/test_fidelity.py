@@ -18,7 +18,7 @@ from gerund import video
 from gerund.decoding import Decoded, DecodePool, Reading
 from gerund.inspecting import inspect
 from gerund.types import Resize
-from gerund.workers import Job
+from gerund.workers import Finished, Job
 
 COUNT, FPS, STEP = 24, 24, 8
 HEIGHT, WIDTH = 48, 64
@@ -118,7 +118,7 @@ def test_a_pool_reads_the_same_pictures_among_many_files(files: dict[str, Path])
             if isinstance(event, Decoded):
                 found[event.index].append(event.frames.copy())
                 event.release()
-            else:
+            elif isinstance(event, Finished):
                 assert event.error is None
     for index, path in enumerate(paths):
         assert numbers(np.concatenate(found[index])) == list(range(COUNT)), path.name

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import gerund
+from clocks import standing
 from gerund import finetuning, video
 from gerund.backbones import last_stage, load_backbone
 from gerund.errors import ClipError, UsageError
@@ -245,3 +246,9 @@ def test_what_does_not_go_with_fine_tuning_is_told_first(clips, tmp_path, change
     with pytest.raises(UsageError, match=words):
         gerund.train(clips, **change, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_still_gives_as_many_of_the_sampled_frames_as_it_lasts(tmp_path):
+    settings = Recipe(fps=8.0, num_frames=8)
+    frames = sampled_frames(Clip(path=standing(tmp_path / "still.gif")), settings, SQUARE, None)
+    assert [round(float(frame.mean())) for frame in frames][3:] == [250] * 5

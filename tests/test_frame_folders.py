@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import gerund
+from clocks import standing
 from conftest import RampVideo
 from gerund import video, workers
 from gerund.datasets import load_dataset
@@ -39,6 +40,20 @@ def test_a_span_holds_its_frames_and_no_others(ramp_video: RampVideo, tmp_path: 
         [48, 49],
         list(range(10, 15)),
     ]
+
+
+def test_a_span_in_which_a_picture_stands_holds_it(tmp_path: Path) -> None:
+    path = standing(tmp_path / "still.gif", moving=5)
+    spans = [(2.0, 3.0), (4.0, None), (1.0, 99.0), (0.41, 0.45), (0.4, 0.6), (6.0, 7.0)]
+    folders = [str(tmp_path / str(number)) for number in range(len(spans))]
+    order = Order(
+        path=str(path), spans=[Span(start=a, end=b, folder=folder) for (a, b), folder in zip(spans, folders, strict=True)]
+    )
+    assert write_spans(order) == {folders[5]: f"{path}: no frame between 6 s and 7 s"}
+    means = [
+        [round(float(np.asarray(Image.open(file)).mean())) for file in sorted(Path(folder).iterdir())] for folder in folders[:5]
+    ]
+    assert means == [[250], [250], [250], [16], [16, 250]]
 
 
 def test_a_rate_takes_the_frames_on_screen(ramp_video: RampVideo, tmp_path: Path) -> None:

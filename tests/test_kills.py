@@ -163,7 +163,7 @@ def test_a_pack_killed_anywhere_is_finished_by_the_next_one_with_its_digests(tmp
             assert "packed already" in str(error)
         assert sorted(path.name for path in out.iterdir()) == sorted([*(spec.digest for spec in specs), "digests.txt"])
         for spec in specs:
-            assert Pack(out / spec.digest).get(f"{1:032x}").data[0:5].tolist() == [[1.0] * 3] * 5
+            assert Pack(out / spec.digest).get(f"{1:032x}", spec).data[0:5].tolist() == [[1.0] * 3] * 5
         shutil.rmtree(out)
     assert deaths > 5
 

@@ -247,5 +247,5 @@ def model_folder(tmp_path_factory):
 def test_the_command_draws_what_it_found(model_folder, tmp_path):
     code, out, err = run("render", model_folder / "run", model_folder / "film.mp4", tmp_path / "out é.mp4")
     assert code == 0, err
-    assert "film.mp4  (7.9 s, 1 segments)" in out
+    assert "film.mp4  (8.0 s, 1 segments)" in out
     assert sum(1 for _ in video.decode(tmp_path / "out é.mp4")) == 80

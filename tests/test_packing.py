@@ -126,7 +126,7 @@ def test_a_damaged_pack_is_told(tmp_path: Path, harm: str) -> None:
     if harm == "shorten":
         shard.write_bytes(shard.read_bytes()[:-100])
     elif harm == "format":
-        (folder / "pack.json").write_text('{"format": 2}')
+        (folder / "pack.json").write_text('{"format": 3}')
     elif harm == "remove":
         (folder / "index.npy").unlink()
     else:
@@ -142,3 +142,20 @@ def test_tokens_beyond_memory_lie_in_a_mapped_file_that_leaves_nothing(tmp_path:
     assert data.shape == (1, 50, 4, 8)
     assert data[:, torch.tensor([7])].float().flatten().tolist() == list(range(32))
     assert list((tmp_path / "features").iterdir()) == []
+
+
+def test_packed_features_end_where_those_of_the_cache_do(tmp_path: Path) -> None:
+    for number, end in enumerate((2.0, 7.0, None)):
+        writer = BlockWriter(FeatureCache(tmp_path / "cache"), SPEC, digest(number))
+        writer.add(np.full((16, WIDTH), number, np.float16), np.arange(16) / 8)
+        writer.close(end)
+    pack(tmp_path / "cache", tmp_path / "out")
+    packed, cache = PackedCache(tmp_path / "out", tmp_path / "empty"), FeatureCache(tmp_path / "cache")
+    for number, length in enumerate((16, 15 + 41, 16)):
+        found, expected = packed.get(SPEC, digest(number)), cache.get(SPEC, digest(number))
+        assert found is not None
+        assert expected is not None
+        assert len(found) == length
+        assert found.end == expected.end
+        np.testing.assert_array_equal(found.pts, expected.pts)
+        np.testing.assert_array_equal(found.data[0:99], expected.data[0:99])

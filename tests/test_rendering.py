@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clocks import grey, with_sound
+from clocks import grey, standing, with_sound
 from gerund import rendering, video
 from gerund.errors import UsageError, VideoError
 from gerund.types import Clip
@@ -52,6 +52,36 @@ def test_pictures_and_sound_keep_their_places_beside_each_other(tmp_path, suffix
     assert places[1] == pytest.approx(places[0], abs=priming)
     times = [time for time, _ in video.decode(tmp_path / f"out{suffix}")]
     assert times == pytest.approx(late + np.arange(20) / 10, abs=priming)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
+def test_the_last_picture_stands_as_long_as_before(tmp_path, suffix):
+    rendering.annotate(Clip(path=standing(tmp_path / "in.gif")), SCORES, tmp_path / f"out{suffix}")
+    with av.open(str(tmp_path / f"out{suffix}")) as film:
+        frames = list(film.decode(video=0))
+    assert [frame.time for frame in frames] == pytest.approx(np.arange(31) / 10, abs=0.001)
+    assert float(frames[-1].duration * frames[-1].time_base) == pytest.approx(5.0, abs=0.001)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp"])
+def test_the_last_picture_of_an_animation_stands_as_long_as_before(tmp_path, suffix):
+    rendering.annotate(Clip(path=standing(tmp_path / "in.gif")), SCORES, tmp_path / f"out{suffix}")
+    with Image.open(tmp_path / f"out{suffix}") as film:
+        durations = []
+        for number in range(film.n_frames):
+            film.seek(number)
+            film.load()
+            durations.append(film.info["duration"])
+    assert durations[-1] == pytest.approx(5000, abs=10)
+    assert sum(durations) == pytest.approx(8000, abs=10)
+
+
+def test_a_clip_in_which_a_picture_stands_is_that_picture(tmp_path):
+    rendering.annotate(Clip(path=standing(tmp_path / "in.gif"), start=4.0, end=6.5), SCORES, tmp_path / "out.mp4")
+    ends = []
+    ((time, frame),) = video.frames(tmp_path / "out.mp4", ended=ends.append)
+    assert (time, ends) == (0, [pytest.approx(2.5)])
+    assert frame.to_ndarray(format="rgb24")[10, 10].mean() == pytest.approx(250, abs=4)
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp"])

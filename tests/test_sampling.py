@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gerund import sampling
 from gerund.errors import ClipError, UsageError
 from gerund.sampling import (
     PACKET_REFERENCE,
@@ -103,6 +104,61 @@ def test_frames_are_taken_one_at_a_time() -> None:
     endless = ((index / 25, index) for index in itertools.count())
     assert next(at_rate(endless, 8)) == (0.0, 0)
     assert next(endless)[1] == 2  # one frame further than the kept one, and no more
+
+
+def test_the_last_item_lasts_as_long_as_it_says_and_the_end_is_told() -> None:
+    for fps in (8, None):
+        ends: list[float] = []
+        timed = [(0.0, 0.1), (0.1, 0.1), (0.21, 5.0)]
+        assert len(list(at_rate(timed, fps, lasts=lambda own: own, ended=ends.append))) == 3
+        assert ends == [5.21]
+    assert [pts for pts, _ in at_rate([(0.0, 0.1), (0.13, 0.04)], 8, lasts=lambda own: own)] == [0.0]  # gone before 1/4 s
+    assert [pts for pts, _ in at_rate([(0.0, 0.1), (0.13, 0.0)], 8, lasts=lambda own: own)] == [0.0, 0.13]  # it does not say
+
+
+@pytest.mark.parametrize("fps", [None, 1.0, 5.0, 8.0, 25.0])
+@pytest.mark.parametrize("native", [0.2, 1, 4, 5, 7, 7.99, 8, 9, 10, 12, 12.5, 15, 23.976, 24, 25, 29.97, 30, 50, 60, 120])
+@pytest.mark.parametrize("digits", [3, 9])
+def test_rows_of_a_constant_rate_are_there_once(native: float, fps: float | None, digits: int) -> None:
+    for count in (1, 2, 3, 7, 40, 301):
+        times = [round(index / native, digits) for index in range(count + 1)]
+        pts = np.array([pts for pts, _ in at_rate(((time, None) for time in times[:-1]), fps)])
+        features = sampling.on_screen(np.zeros((len(pts), 3)), pts, times[-1], 1 / fps if fps else None)
+        assert features.pts is pts
+        assert features.end == times[-1]
+
+
+def test_a_row_is_there_for_every_step_that_its_picture_is_on_screen() -> None:
+    data = np.arange(31.0)[:, None]
+    features = sampling.on_screen(data, np.arange(31) / 10, 8.0, 0.1)
+    assert len(features) == 80
+    np.testing.assert_allclose(features.pts, np.arange(80) / 10)
+    np.testing.assert_array_equal(features.data[0:80][:, 0], np.minimum(np.arange(80), 30))
+    np.testing.assert_array_equal(features.data[28:33][:, 0], [28, 29, 30, 30, 30])
+    assert features.data[5:5].shape == (0, 1)
+    assert features.data.shape == (80, 1)
+    np.testing.assert_array_equal(sampling.stored_rows(features), np.minimum(np.arange(80), 30))
+
+
+def test_what_stands_still_weighs_as_long_as_it_is_seen() -> None:
+    for lasting in ([1.0, 7.0], [7.0, 1.0], [2.0, 2.1, 0.5, 5.4], [0.1] * 30 + [5.0]):
+        pts = np.concatenate([[0], np.cumsum(lasting)[:-1]])
+        features = sampling.on_screen(np.eye(len(pts)), pts, sum(lasting), min(1 / 8, *lasting))
+        shares = tokens(features, clip(), Sampling(num_frames=1, motion=False))[0][0]
+        np.testing.assert_allclose(shares, np.array(lasting) / sum(lasting), atol=0.05)
+
+
+def test_stills_make_no_more_rows_than_two_hours_of_video() -> None:
+    features = sampling.on_screen(np.zeros((100, 3)), np.arange(100) / 100, 36_000.0, 1 / 100)
+    assert len(features) <= sampling.MOST_STILL_ROWS + 100
+    assert features.end == 36_000
+
+
+def test_a_clip_that_is_over_before_the_first_picture_is_refused() -> None:
+    late = Features(np.zeros((3, 2), np.float16), np.array([2.0, 2.125, 2.25]))
+    with pytest.raises(ClipError, match=r"clip\.mp4: the clip ends at 1 s, but the first picture comes at 2\.00 s"):
+        clip_rows(late, clip(0, 1))
+    assert clip_rows(late, clip(0, 1.9)) == slice(0, 1)  # the picture may have come a little before the first row
 
 
 def test_a_clip_has_the_rows_from_its_start_up_to_but_without_its_end() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from clocks import standing
 from gerund import files, heads, progress, timeline_files, timelines, video
 from gerund.backbones import load_backbone
 from gerund.datasets import activitynet, boris, elan, toy
@@ -77,6 +78,21 @@ def test_a_timeline_begins_with_the_pictures():
         (each.start, each.end, each.label) for each in first.segments
     ]
     assert moved.segments[0].start == 2.5
+
+
+def test_a_still_at_the_end_is_seen_for_as_long_as_it_stands(tmp_path):
+    clip = standing(tmp_path / "still.gif")
+    model = recognizer(fps=8.0)
+    found = model.extractor.extract([clip]).features[clip]
+    assert (found.end, len(found)) == (8.0, 25 + 40 - 1)
+    timeline = timeline_of(model, clip, found, Windows(window=1.0))
+    assert (timeline.duration, timeline.segments[-1].end) == (8.0, 8.0)
+    still = timeline.pts >= 4.0
+    assert still.sum() == 32  # no window there sees anything else
+    np.testing.assert_allclose(timeline.scores[still], np.broadcast_to(timeline.scores[-1], (32, 2)), rtol=1e-5)
+    assert not np.array_equal(timeline.scores[-1], timeline.scores[10])
+    (alone,) = model.predict_clips([Clip(path=clip, start=4, end=8)])
+    assert [score for _, score in sorted(alone.scores)] == pytest.approx(timeline.scores[-1].tolist(), rel=1e-4)
 
 
 def test_runs_of_one_label_become_segments():

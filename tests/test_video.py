@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from clocks import grey, with_sound
+from clocks import grey, standing, with_sound
 from gerund import video
 from gerund.decoding import Reading, decode_here
 from gerund.errors import StreamError, VideoError
@@ -200,6 +200,47 @@ def test_an_animation_is_black_until_its_first_picture(tmp_path: Path, suffix: s
         assert np.asarray(film.convert("L")).max() <= 2
 
 
+@pytest.mark.parametrize("suffix", [".gif", ".mp4", ".mkv", ".mov"])
+def test_a_video_ends_when_its_last_picture_does(tmp_path: Path, suffix: str) -> None:
+    path = standing(tmp_path / f"still{suffix}")
+    for fps in (None, 8.0, 3.0):  # at the last one, frames are skipped
+        ends: list[float] = []
+        assert [time for time, _ in video.frames(path, fps=fps, ended=ends.append)][-1] == pytest.approx(3.0)
+        assert ends == [pytest.approx(8.0)]
+    with av.open(str(path)) as container:
+        *_, last = container.decode(video=0)
+    assert (last.time, float(last.duration * last.time_base)) == (pytest.approx(3.0), pytest.approx(5.0))
+    assert video.probe(path).duration == pytest.approx(8.0)
+    assert video.picture_span(path) == (0, pytest.approx(8.0))
+
+
+@pytest.mark.parametrize(("codec", "suffix"), [("libx264", ".mp4"), ("mpeg4", ".avi"), ("ffv1", ".mkv"), ("libx264", ".ts")])
+@pytest.mark.parametrize("fps", [None, 8.0])
+def test_a_video_of_a_constant_rate_ends_a_step_after_its_last_picture(
+    ramp_video: RampVideo, codec: str, suffix: str, fps: float | None
+) -> None:
+    ends: list[float] = []
+    list(video.frames(ramp_video(49, codec=codec, suffix=suffix), fps=fps, ended=ends.append))
+    assert ends == [pytest.approx(49 / 25, abs=0.0011)]
+
+
+def test_a_folder_of_images_ends_a_step_after_its_last_one(tmp_path: Path) -> None:
+    ends: list[float] = []
+    list(video.frames(frame_folder(tmp_path / "folder", [f"{index}.png" for index in range(5)]), fps=8, ended=ends.append))
+    assert ends == [pytest.approx(5 / 25)]
+
+
+@pytest.mark.parametrize("fps", [None, 3.0])
+def test_a_last_picture_that_claims_hours_its_file_knows_nothing_of_is_not_believed(tmp_path: Path, fps: float | None) -> None:
+    path = standing(tmp_path / "still.mp4", still=0.5)
+    data, last = path.read_bytes(), struct.pack(">II", 1, 45_000)
+    assert data.count(last) == 1
+    path.write_bytes(data.replace(last, struct.pack(">II", 1, 36_000 * 90_000)))
+    ends: list[float] = []
+    list(video.frames(path, fps=fps, ended=ends.append))
+    assert ends[0] < 4
+
+
 def test_blocks_have_one_size_but_the_last(ramp_video: RampVideo) -> None:
     path = ramp_video(50)
     blocks = list(video.read(path, block=20))
@@ -282,7 +323,7 @@ def test_a_variable_frame_rate_keeps_its_times(tmp_path: Path, suffix: str) -> N
     frames = joined(video.read(path))
     assert shown(frames) == list(range(9))
     np.testing.assert_allclose(frames.pts, np.array(times) / 1000, atol=1e-3)
-    assert shown(joined(video.read(path, fps=2))) == [0, 3, 4, 7, 8]  # at 0, .5, 1, 1.5, (2: still 7), (2.5: still 7), 3 s
+    assert shown(joined(video.read(path, fps=2))) == [0, 3, 4, 7]  # at 0, .5, 1, 1.5, (2 and 2.5: still 7); it ends at 2.64 s
 
 
 def test_times_count_from_the_first_frame_wherever_the_container_starts(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """The feature cache: `<spec digest>/<video digest>-00000.safetensors`, -00001 ...; shared by any number of readers and writers.
 
 A file holds `data` (n, D) float16 and `pts` (n,) float64 of at most BLOCK_ROWS steps, its own checksum, whose they are (video, spec,
-number of the block), and whether it is the last. It is written under a temporary name and renamed, so that what has its name is whole.
+number of the block), and whether it is the last. The `pts` of the last one have one more: the second at which the video ends. It is
+written under a temporary name and renamed, so that what has its name is whole.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from gerund import storage
 from gerund.errors import CacheError
 from gerund.files import LENIENT, check_name, remove, write_bytes
 from gerund.places import default_cache
-from gerund.types import EXTRACTOR_VERSION, Features, FeatureSpec
+from gerund.sampling import on_screen
+from gerund.types import EXTRACTOR_VERSION, Features, FeatureSpec, Rows
 
 BLOCK_ROWS = 4096
 DIGEST_LENGTH = 32
@@ -72,14 +74,25 @@ class FeatureCache:
     def get(self, spec: FeatureSpec, video: str) -> Features | None:
         """The features of a video digest, or None when they are not all there. A damaged block is removed, and so made again."""
         rows, pts, last = self.stored(spec, video)
-        return Features(rows, pts) if last and rows is not None else None
+        if not last or rows is None:
+            return None
+        count = rows.shape[0]
+        end = float(pts[count]) if len(pts) > count else None
+        return on_screen(self.readable(spec, video, rows), pts[:count], end, spec.step)
+
+    def readable(self, spec: FeatureSpec, video: str, rows: StackedRows) -> Rows:
+        """The rows of a video as whoever asked for its features can read them."""
+        return rows
 
     def stored(self, spec: FeatureSpec, video: str) -> tuple[StackedRows | None, np.ndarray, bool]:
-        """What is there of a video, from its first block up to the first gap: rows, pts (n,), and whether that is all."""
+        """What is there of a video, from its first block up to the first gap: rows, pts (n,), and whether that is all.
+
+        When it is, the pts are (n + 1,): the end of the video follows.
+        """
         paths: list[Path] = []
         pts: list[np.ndarray] = []
         last = False
-        width = 0
+        width, counts = 0, [0]
         while not last:
             path = self.block_path(spec, video, len(paths))
             try:
@@ -91,17 +104,21 @@ class FeatureCache:
                 break
             width = data.shape[1]
             paths.append(path)
+            counts.append(len(data))
             pts.append(times)
         if not paths:
             return None, np.empty(0), False
-        edges = np.concatenate([[0], np.cumsum([len(times) for times in pts])])
+        edges = np.cumsum(counts)
         return StackedRows(tuple(paths), tuple(int(edge) for edge in edges), width), np.concatenate(pts), last
 
     def block_path(self, spec: FeatureSpec, video: str, index: int) -> Path:
         return self.folder / spec.digest / f"{video}-{index:05d}.safetensors"
 
     def write_block(self, spec: FeatureSpec, video: str, index: int, data: np.ndarray, pts: np.ndarray, *, last: bool) -> None:
-        """Store one block whole or not at all. Raises CacheError when the folder cannot be written."""
+        """Store one block whole or not at all: rows (n, D) and pts (n,), or (n + 1,) of the last one.
+
+        Raises CacheError when the folder cannot be written.
+        """
         path = self.block_path(spec, video, index)
         tensors: dict[str, np.ndarray] = {
             "data": np.ascontiguousarray(data, np.float16),
@@ -353,7 +370,10 @@ class BlockWriter:
             self.rows += len(data[:room])
             data, pts = data[room:], pts[room:]
 
-    def close(self) -> None:
+    def close(self, end: float | None = None) -> None:
+        """Store the last block, with the second at which the video ends."""
+        if end is not None:
+            self.pts.append(np.array([end]))
         self.store(last=True)
         self.release()
 

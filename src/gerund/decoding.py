@@ -40,6 +40,14 @@ class Decoded:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ended:
+    """All frames of a job are there; the video ends at `end` seconds."""
+
+    index: int
+    end: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reading:
     """How every video is read: rate, input size of the backbone, mirrored or not."""
 
@@ -49,22 +57,30 @@ class Reading:
 
 
 def frames_of(
-    job: Job, reading: Reading, *, threads: int = 1, tick: Callable[[], None] = lambda: None
+    job: Job,
+    reading: Reading,
+    *,
+    threads: int = 1,
+    tick: Callable[[], None] = lambda: None,
+    ended: Callable[[float], None] = lambda end: None,
 ) -> Iterator[tuple[float, np.ndarray]]:
-    """The wanted frames of a video with their pts, from number `job.skip` on; `tick` is called for every packet."""
+    """The wanted frames of a video with their pts, from number `job.skip` on; `tick` and `ended` as for `video.frames`."""
     convert = video.FrameConverter(reading.resize)
-    for number, (pts, frame) in enumerate(video.frames(job.path, fps=reading.fps, threads=threads, tick=tick)):
+    frames = video.frames(job.path, fps=reading.fps, threads=threads, tick=tick, ended=ended)
+    for number, (pts, frame) in enumerate(frames):
         if number >= job.skip:
             picture = convert(frame)
             yield pts, picture[:, ::-1] if reading.flip else picture
 
 
-def decode_here(jobs: Iterable[Job], reading: Reading) -> Iterator[Decoded | Finished]:
+def decode_here(jobs: Iterable[Job], reading: Reading) -> Iterator[Decoded | Ended | Finished]:
     """Decode in this process: quicker to start, for one or two videos."""
     for job in jobs:
+        ends: list[float] = []
         try:
-            for pts, picture in frames_of(job, reading, threads=0):
+            for pts, picture in frames_of(job, reading, threads=0, ended=ends.append):
                 yield Decoded(index=job.index, frames=picture[None], pts=np.array([pts]), release=lambda: None)
+            yield from (Ended(index=job.index, end=end) for end in ends)
             yield Finished(index=job.index)
         except UNREADABLE as failure:
             yield Finished(index=job.index, error=reason(job.path, failure))
@@ -121,7 +137,7 @@ def shared_memory_folder() -> str | None:
 
 
 class DecodePool(workers.Pool):
-    """Worker processes that decode many videos; use as a context manager. `run` gives Decoded and Finished events.
+    """Worker processes that decode many videos; use as a context manager. `run` gives Decoded, Ended and Finished events.
 
     Frames of one job come in order, those of several jobs interleaved.
     """
@@ -133,7 +149,9 @@ class DecodePool(workers.Pool):
     def start(self) -> Worker:
         return Worker(self.reading, self.reports)
 
-    def event(self, worker: Worker, report: dict[str, Any]) -> Decoded:
+    def event(self, worker: Worker, report: dict[str, Any]) -> Decoded | Ended:
+        if report["kind"] == "ended":
+            return Ended(index=report["index"], end=report["end"])
         slot = report["slot"]
         return Decoded(
             index=report["index"],
@@ -156,9 +174,12 @@ class WorkerSide(workers.WorkerSide):
         self.free = deque(range(len(self.slots)))
 
     def work(self, job: Job) -> None:
+        self.end: float | None = None
         frames = self.frames(job)
         while self.hand_over(job, frames):
             pass
+        if self.end is not None:
+            self.report({"kind": "ended", "index": job.index, "end": self.end})
 
     def hand_over(self, job: Job, frames: Iterator[tuple[float, np.ndarray]]) -> bool:
         """Fill one slot and report it; whether there may be more. A slot that is not reported, for whatever reason, is free again."""
@@ -177,7 +198,10 @@ class WorkerSide(workers.WorkerSide):
         return len(pts) == self.slots.shape[1]
 
     def frames(self, job: Job) -> Iterator[tuple[float, np.ndarray]]:
-        return frames_of(job, self.reading, tick=self.tick)
+        return frames_of(job, self.reading, tick=self.tick, ended=lambda end: self.ended(job, end))
+
+    def ended(self, job: Job, end: float) -> None:
+        self.end = end
 
     def free_slot(self) -> int:
         while not self.free:

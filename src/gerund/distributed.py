@@ -22,14 +22,14 @@ import numpy as np
 
 from gerund import progress, storage
 from gerund.backbones import Backbone, resolve_precision
-from gerund.cache import FeatureCache
+from gerund.cache import FeatureCache, StackedRows
 from gerund.errors import ClusterError, GerundError, UsageError
 from gerund.features import Extraction, Extractor
 from gerund.files import whole
 from gerund.places import default_cache
 from gerund.progress import note
 from gerund.storage import url_of
-from gerund.types import Features, FeatureSpec
+from gerund.types import FeatureSpec, Rows
 
 VIDEOS_IN_HAND = 16
 """Videos of one order. More fill the batches of the backbone better and start decoders less often; a lost worker costs at most two orders."""
@@ -321,10 +321,9 @@ class RemoteCache(FeatureCache):
         self.url = url.rstrip("/")
         super().__init__(default_cache() / "remote" / hashlib.sha256(self.url.encode()).hexdigest()[:16])
 
-    def get(self, spec: FeatureSpec, video: str) -> Features | None:
-        """As of a local cache, with rows that can be read on any machine."""
-        features = super().get(spec, video)
-        return features and Features(RemoteRows(self.url, spec, video, features.data.shape), features.pts)
+    def readable(self, spec: FeatureSpec, video: str, rows: StackedRows) -> Rows:
+        """Rows that can be read on any machine."""
+        return RemoteRows(self.url, spec, video, rows.shape)
 
     def stored(self, spec: FeatureSpec, video: str) -> tuple[Any, np.ndarray, bool]:
         index = 0

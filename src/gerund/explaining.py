@@ -16,7 +16,7 @@ from gerund.features import Windows
 from gerund.heatmaps import check_picture, draw_explanation
 from gerund.progress import progress
 from gerund.recognizer import Recognizer, as_clip
-from gerund.sampling import TIME_SLACK, picked_rows, step_edges, tokens
+from gerund.sampling import TIME_SLACK, picked_rows, step_edges, stored_rows, tokens
 from gerund.types import Clip, Explanation, Features
 
 GRID = 7
@@ -114,13 +114,14 @@ def occlusion(recognizer: Recognizer, features: Features, clip: Clip, span: slic
     rows = np.array(features.data[: span.stop])
 
     def score() -> float:
-        data, valid = tokens(Features(rows, features.pts[: span.stop]), clip, recognizer.sampling)
+        data, valid = tokens(Features(rows, features.pts[: span.stop], features.end), clip, recognizer.sampling)
         return float(recognizer.probabilities(data[None], valid[None])[0, answer])
 
     plain, heat = score(), np.zeros(GRID * GRID)
-    seen = covered_rows(recognizer, clip.path, span)
+    behind = stored_rows(features)[span]
+    seen = covered_rows(recognizer, clip.path, slice(int(behind[0]), int(behind[-1]) + 1))
     for place in range(GRID * GRID):
-        rows[span] = seen[:, place]
+        rows[span] = seen[behind - behind[0], place]
         heat[place] = plain - score()
     return heat.reshape(GRID, GRID)
 

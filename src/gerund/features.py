@@ -18,7 +18,7 @@ import numpy as np
 
 from gerund.backbones import Backbone, Engine, best_device, compile_engine, quantize, quantized_digest, resolve_precision
 from gerund.cache import BlockWriter, FeatureCache
-from gerund.decoding import Decoded, DecodePool, Reading, decode_here, frames_of
+from gerund.decoding import Decoded, DecodePool, Ended, Reading, decode_here, frames_of
 from gerund.errors import ClipError, DataError, UsageError, VideoError, at_least
 from gerund.progress import Bar, note, progress
 from gerund.sampling import clip_rows
@@ -279,7 +279,7 @@ def total_seconds(paths: Sequence[Path]) -> float | None:
 
 
 @contextmanager
-def decoded(jobs: Iterable[Job], count: int, reading: Reading, workers: int) -> Iterator[Iterator[Decoded | Finished]]:
+def decoded(jobs: Iterable[Job], count: int, reading: Reading, workers: int) -> Iterator[Iterator[Decoded | Ended | Finished]]:
     """Decode in this process for a few videos, in a pool for many."""
     if count <= FEW_VIDEOS:
         yield decode_here(jobs, reading)
@@ -289,7 +289,7 @@ def decoded(jobs: Iterable[Job], count: int, reading: Reading, workers: int) -> 
 
 
 def run_batches(
-    events: Iterable[Decoded | Finished], engine: Engine, writers: Mapping[int, BlockWriter], bar: Bar, windows: Windows
+    events: Iterable[Decoded | Ended | Finished], engine: Engine, writers: Mapping[int, BlockWriter], bar: Bar, windows: Windows
 ) -> Iterator[tuple[int, str]]:
     """Pack frames of all videos into full batches, run them, and store each video's rows; yields (index, reason) of failures."""
     packer = Packer(engine, writers, windows.window)
@@ -300,6 +300,8 @@ def run_batches(
             for frames, pts in windows.add(event.index, event.frames, event.pts):
                 packer.add(event.index, frames, pts)
             event.release()
+        elif isinstance(event, Ended):
+            packer.ends[event.index] = event.end
         elif event.error:
             windows.forget(event.index)
             packer.discard(event.index)
@@ -377,6 +379,7 @@ class Packer:
         self.finished: set[int] = set()
         self.dropped: set[int] = set()
         self.last_pts: dict[int, float] = {}
+        self.ends: dict[int, float] = {}
         self.failures: dict[int, str] = {}
         self.failure: Exception | None = None
         self.lock = threading.Lock()
@@ -438,11 +441,12 @@ class Packer:
 
     def close_if_complete(self, index: int) -> None:
         if index in self.finished and not self.waiting[index] and index not in self.dropped:
-            self.writers[index].close()
+            self.writers[index].close(self.ends.pop(index, None))
 
     def discard(self, index: int) -> None:
         with self.lock:
             self.dropped.add(index)
+            self.ends.pop(index, None)
 
     def flush(self) -> None:
         """Run what is left, its tail padded with whatever the batch held before, and wait for everything."""

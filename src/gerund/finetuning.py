@@ -28,8 +28,8 @@ from gerund.progress import note, progress
 from gerund.recipes import Recipe
 from gerund.recognizer import Recognizer
 from gerund.runs import write_rows
-from gerund.sampling import clip_rows, part_edges, picked_rows
-from gerund.types import Clip, Features, Resize
+from gerund.sampling import clip_rows, on_screen, part_edges, picked_rows, stored_rows
+from gerund.types import Clip, Resize
 from gerund.video import FrameConverter, frames
 from gerund.workers import UNREADABLE, reason
 
@@ -157,16 +157,18 @@ def sampled_frames(clip: Clip, settings: Recipe, resize: Resize, rng: np.random.
     Raises ClipError where the video has no such span.
     """
     convert = FrameConverter(resize)
-    pictures, pts = [], []
-    for time, frame in frames(clip.path, fps=settings.fps):
+    pictures, pts, ends = [], [], list[float]()
+    for time, frame in frames(clip.path, fps=settings.fps, ended=ends.append):
         pictures.append(convert(frame))
         pts.append(time)
         if clip.end is not None and time >= clip.end:
             break
-    span = clip_rows(Features(np.empty((len(pts), 0)), np.array(pts)), clip)
+    end = ends[0] if ends else pts[-1]  # what comes after the clip was not read
+    features = on_screen(np.arange(len(pts))[:, None], np.array(pts), end, 1 / settings.fps if settings.fps else None)
+    span, behind = clip_rows(features, clip), stored_rows(features)
     count = span.stop - span.start if settings.take != "first" else min(span.stop - span.start, settings.num_frames)
     rows = span.start + picked_rows(part_edges(count, settings.num_frames, rng), rng)
-    return np.stack([pictures[row] for row in rows])
+    return np.stack([pictures[row] for row in behind[rows]])
 
 
 def tune(

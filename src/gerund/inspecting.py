@@ -97,7 +97,7 @@ class Look:
         self.first: np.ndarray | None = None
         self.moves = self.shines = False
         self.steps: Counter[int] = Counter()
-        self.start = self.last = 0.0
+        self.start = self.last = self.own = 0.0
 
     def add(self, time: float, frame: Any) -> None:
         picture = self.convert(frame)
@@ -108,7 +108,7 @@ class Look:
             step = round(1000 * (time - self.last))
             if step in self.steps or len(self.steps) < self.STEPS:
                 self.steps[step] += 1
-        self.last = time
+        self.last, self.own = time, video.shown_for(frame)
         self.shines = self.shines or int(picture.max()) > DARK
         self.moves = self.moves or int(np.abs(picture - self.first).max()) > STILL
 
@@ -125,7 +125,7 @@ class Look:
 
     @property
     def seconds(self) -> float:
-        return self.last - self.start + self.usual_step / 1000
+        return self.last - self.start + (self.own or self.usual_step / 1000)
 
 
 class Ear:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,11 +22,12 @@ from gerund.errors import CacheError, DataError, UsageError
 from gerund.fields import Fields, read_json
 from gerund.files import tidy, whole_folder, write_bytes
 from gerund.progress import note, progress
-from gerund.types import Features, FeatureSpec
+from gerund.sampling import on_screen
+from gerund.types import Features, FeatureSpec, Rows
 
 SHARD_BYTES = 256 * 2**20
-FORMAT = 1
-INDEX = np.dtype([("video", f"S{DIGEST_LENGTH}"), ("shard", "<u4"), ("start", "<u8"), ("rows", "<u4")])
+FORMAT = 2
+INDEX = np.dtype([("video", f"S{DIGEST_LENGTH}"), ("shard", "<u4"), ("start", "<u8"), ("rows", "<u4"), ("end", "<f8")])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,12 +97,12 @@ def pack_spec(store: FeatureCache, folder: Path, packed: Packed) -> Packed:
         with whole_folder(target) as temporary, progress("Packing features", len(videos), "videos") as bar:
             writer = ShardWriter(temporary)
             for video in videos:
-                features = store.get(spec, video)
-                if features is None:
+                rows, pts, complete = store.stored(spec, video)
+                if rows is None or not complete:
                     failed.append(video)
                     note(f"Left out {video}: its features are not complete")
                 else:
-                    writer.add(video, features)
+                    writer.add(video, rows, pts)
                 bar.advance()
             writer.close()
             summary = {"format": FORMAT, "spec": folder.name, "backbone": spec.backbone, "videos": len(writer.index)}
@@ -130,16 +132,18 @@ class ShardWriter:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.index: list[tuple[bytes, int, int, int]] = []
+        self.index: list[tuple[bytes, int, int, int, float]] = []
         self.data: list[np.ndarray] = []
         self.pts: list[np.ndarray] = []
         self.rows = self.bytes = self.shards = 0
 
-    def add(self, video: str, features: Features) -> None:
-        rows = features.data[0 : len(features)]
-        self.index.append((video.encode(), self.shards, self.rows, len(rows)))
+    def add(self, video: str, stored: Rows, pts: np.ndarray) -> None:
+        """The rows of a video and their seconds, the end of the video after them, if it is known."""
+        rows = stored[0 : stored.shape[0]]
+        end = float(pts[-1]) if len(pts) > len(rows) else math.nan
+        self.index.append((video.encode(), self.shards, self.rows, len(rows), end))
         self.data.append(rows)
-        self.pts.append(features.pts)
+        self.pts.append(pts[: len(rows)])
         self.rows += len(rows)
         self.bytes += rows.nbytes
         if self.bytes >= SHARD_BYTES:
@@ -189,15 +193,15 @@ class Pack:
         ) as error:  # of numpy's
             raise CacheError(f"{folder}: damaged pack ({error}); pack again") from None
 
-    def get(self, video: str) -> Features | None:
+    def get(self, video: str, spec: FeatureSpec) -> Features | None:
         """The features of a video digest: views of the shard, read from disk when looked at."""
         key = video.encode()
         place = int(np.searchsorted(self.index["video"], key))
         if place == len(self.index) or self.index["video"][place] != key:
             return None
-        _, shard, start, rows = self.index[place].item()
+        _, shard, start, rows, end = self.index[place].item()
         data, pts = self.shards[shard]
-        return Features(data[start : start + rows], pts[start : start + rows])
+        return on_screen(data[start : start + rows], pts[start : start + rows], None if math.isnan(end) else end, spec.step)
 
 
 def check_index(index: np.ndarray, shards: Sequence[tuple[np.ndarray, ...]]) -> None:
@@ -234,7 +238,7 @@ class PackedCache(FeatureCache):
             folder = self.packed / spec.digest
             self.packs[spec.digest] = Pack(folder) if folder.is_dir() else None
         pack = self.packs[spec.digest]
-        found = pack.get(video) if pack else None
+        found = pack.get(video, spec) if pack else None
         return super().get(spec, video) if found is None else found
 
     @cached_property

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -78,12 +80,10 @@ def draw_below(clip: Clip, panel: Callable[[int, float], np.ndarray], out: Path)
     width = max(width, LEAST_WIDTH)
 
     def pictures(fps: float | None) -> Iterator[tuple[float, np.ndarray]]:
-        for seconds, frame in video.frames(clip.path, fps=fps):
-            if clip.end is not None and seconds >= clip.end:
-                return
-            if seconds >= clip.start:
-                yield seconds - clip.start, np.concatenate([widened(convert(frame), width), panel(width, seconds)])
+        for seconds, frame in in_span(video.frames(clip.path, fps=fps, ended=ends.append), clip):
+            yield seconds - clip.start, np.concatenate([widened(convert(frame), width), panel(width, seconds)])
 
+    ends = [math.inf if clip.end is None else clip.end]
     palette = (
         shared_palette(picture for _, picture in islice(pictures(1.0), PALETTE_FRAMES)) if out.suffix.lower() == ".gif" else None
     )
@@ -92,6 +92,24 @@ def draw_below(clip: Clip, panel: Callable[[int, float], np.ndarray], out: Path)
     with video.Writer(out, palette=colours, sound=sound) as writer:
         for seconds, picture in pictures(ANIMATION_FPS if animation else None):
             writer.add(picture if palette is None else indexed(picture, palette), seconds)
+        writer.end = min(ends) - clip.start if math.isfinite(min(ends)) else None
+
+
+def in_span(frames: Iterable[tuple[float, Any]], clip: Clip) -> Iterator[tuple[float, Any]]:
+    """The frames that come on screen within a clip; before them the one that stands on it when the clip begins, if it stays a while."""
+    standing = None
+    for seconds, frame in frames:
+        if clip.end is not None and seconds >= clip.end:
+            break
+        if seconds < clip.start:
+            standing = frame
+            continue
+        if standing is not None and seconds - clip.start > video.LEAST_LEAD:
+            yield clip.start, standing
+        standing = None
+        yield seconds, frame
+    if standing is not None:
+        yield clip.start, standing
 
 
 def shown_size(size: tuple[int, int], *, animation: bool) -> tuple[int, int]:

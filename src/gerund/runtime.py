@@ -23,7 +23,7 @@ from gerund.errors import GerundError, ModelError, VideoError
 from gerund.fields import Fields, checked_labels, read_json, resize_in
 from gerund.openvino_core import core
 from gerund.printing import json_text, prepare, prepare_data, say
-from gerund.sampling import sampling_in, tokens
+from gerund.sampling import on_screen, sampling_in, tokens
 from gerund.types import Clip, Features, Prediction
 from gerund.workers import UNREADABLE, reason
 
@@ -66,19 +66,21 @@ class ExportedModel:
         """What the backbone sees of a whole video. Raises VideoError when no frame can be decoded."""
         data: list[np.ndarray] = []
         pts: list[float] = []
-        for times, planes in self.batches(path):
+        ends: list[float] = []
+        for times, planes in self.batches(path, ends.append):
             data.append(self.backbone(planes))
             pts += times
         rows = np.concatenate(data)
         if not np.isfinite(rows).all():
             raise VideoError(f"{path}: the backbone gave features that are not finite")
         limit = np.finfo(np.float16).max
-        return Features(np.clip(rows, -limit, limit).astype(np.float16), np.array(pts))
+        data_16 = np.clip(rows, -limit, limit).astype(np.float16)
+        return on_screen(data_16, np.array(pts), ends[0], 1 / self.fps if self.fps else None)
 
-    def batches(self, path: Path) -> Iterator[tuple[list[float], np.ndarray]]:
-        """The wanted frames of a video as planes (n, 3, H, W) uint8, at most BATCH_SIZE at once, with their times."""
+    def batches(self, path: Path, ended: Callable[[float], None]) -> Iterator[tuple[list[float], np.ndarray]]:
+        """The wanted frames of a video as planes (n, 3, H, W) uint8, at most BATCH_SIZE at once, with their times; `ended` is told the end."""
         convert = video.FrameConverter(self.resize)
-        frames = video.frames(path, fps=self.fps, threads=0)
+        frames = video.frames(path, fps=self.fps, threads=0, ended=ended)
         while batch := [(time, convert(frame).transpose(2, 0, 1)) for time, frame in itertools.islice(frames, BATCH_SIZE)]:
             yield [time for time, _ in batch], np.stack([picture for _, picture in batch])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -11,13 +11,17 @@ import numpy as np
 
 from gerund.errors import ClipError, UsageError
 from gerund.fields import Fields
-from gerund.types import Clip, Features
+from gerund.types import Clip, Features, Rows
 
 Item = TypeVar("Item")
 Take = Literal["mean", "middle", "first"]
 TAKES: tuple[Take, ...] = ("mean", "middle", "first")
 MOST_STEPS = 10_000
 """No model has more time steps."""
+USUAL_FPS = 25.0
+"""Frames per second of a video that does not say."""
+MOST_STILL_ROWS = 60_000
+"""Rows that pictures standing still may make of a video at most: two hours at 8 per second."""
 TIME_SLACK = 1e-3
 """Seconds by which containers that count in milliseconds (WebM, FLV, MPEG-TS) round a frame's time."""
 
@@ -52,26 +56,35 @@ def sampling_in(fields: Fields) -> Sampling:
     )
 
 
-def at_rate(timed: Iterable[tuple[float, Item]], fps: float | None) -> Iterator[tuple[float, Item]]:
+def at_rate(
+    timed: Iterable[tuple[float, Item]],
+    fps: float | None,
+    *,
+    lasts: Callable[[Item], float] = lambda item: 0.0,
+    ended: Callable[[float], None] = lambda end: None,
+) -> Iterator[tuple[float, Item]]:
     """Keep the items on screen at 0, 1/fps, 2/fps ... seconds, each at most once; `timed` holds (pts, item) in order of pts.
 
-    An item is on screen from its own pts until the next one's, the last one for as long as the one before it. A video slower
-    than `fps` therefore keeps every frame and repeats none. Where no instant meets any item, the last one is kept. None keeps everything.
+    An item is on screen from its own pts until the next one's, the last one for the seconds it `lasts`, or where that says nothing for
+    as long as the one before it. `ended` is told when that is over. A video slower than `fps` therefore keeps every frame and repeats
+    none. Where no instant meets any item, the last one is kept. None keeps everything.
     """
-    if fps is None:
-        yield from timed
-        return
     held: tuple[float, Item] | None = None
     step, kept = 0.0, False
     for pts, item in timed:
+        if fps is None:
+            yield pts, item
         if held is not None:
             step = pts - held[0]
-            if wanted_between(held[0], pts, fps):
+            if fps is not None and wanted_between(held[0], pts, fps):
                 kept = True
                 yield held
         held = (pts, item)
-    if held is not None and (not kept or wanted_between(held[0], held[0] + (step or 1 / fps), fps)):
-        yield held
+    if held is not None:
+        end = held[0] + (lasts(held[1]) or step or 1 / (fps or USUAL_FPS))
+        if fps is not None and (not kept or wanted_between(held[0], end, fps)):
+            yield held
+        ended(end)
 
 
 def wanted_between(start: float, end: float, fps: float) -> bool:
@@ -109,10 +122,53 @@ def packet_needs(pts: np.ndarray, keys: np.ndarray, wanted: np.ndarray) -> np.nd
     return needs
 
 
+@dataclass(frozen=True)
+class RepeatedRows:
+    """Rows (M, D) of which each is `stored` once and shown as often as `behind` (M,) names it, in order."""
+
+    stored: Rows
+    behind: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return len(self.behind), self.stored.shape[1]
+
+    def __getitem__(self, rows: slice, /) -> np.ndarray:
+        behind = self.behind[rows]
+        if not len(behind):
+            return self.stored[0:0]
+        first = int(behind.min())
+        return self.stored[first : int(behind.max()) + 1][behind - first]
+
+
+def on_screen(data: Rows, pts: np.ndarray, end: float | None, step: float | None) -> Features:
+    """Features in which what stands still counts for as long as it does: the row of a picture that is on screen for n steps is there n
+    times, spread over that time. `data` (N, D) and `pts` (N,) as stored, `end` of the video in seconds (None where nobody knows).
+
+    A step is `step` seconds, one of the rate the rows were made at (None: USUAL_FPS), or in a slower video what nine of ten rows last
+    at least. So rows at a constant rate, whatever it is, are there once. At most MOST_STILL_ROWS rows are made of them.
+    """
+    if end is None or not len(pts):
+        return Features(data, pts)
+    lasting = np.diff(pts, append=end)
+    unit = max(step or 1 / USUAL_FPS, float(np.quantile(lasting, 0.1, method="lower")), float(lasting.sum()) / MOST_STILL_ROWS)
+    counts = np.maximum(1, np.floor(lasting / unit + TIME_SLACK)).astype(np.int64)
+    if counts.max() == 1:
+        return Features(data, pts, end)
+    behind = np.repeat(np.arange(len(pts)), counts)
+    within = np.arange(len(behind)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return Features(RepeatedRows(data, behind), pts[behind] + within * (lasting / counts)[behind], end)
+
+
+def stored_rows(features: Features) -> np.ndarray:
+    """Which stored row each row shows (N,)."""
+    return features.data.behind if isinstance(features.data, RepeatedRows) else np.arange(len(features))
+
+
 def clip_rows(features: Features, clip: Clip) -> slice:
     """The rows of a video whose time lies in the clip's span; the nearest row when none does.
 
-    Raises ClipError when the video has no rows, or the span starts after its end.
+    Raises ClipError when the video has no rows, or the span starts after its end or is over before its first picture.
     """
     pts = features.pts
     if len(pts) == 0:
@@ -120,6 +176,9 @@ def clip_rows(features: Features, clip: Clip) -> slice:
     if clip.start > features.end + TIME_SLACK:
         raise ClipError(beyond_end(clip, features.end))
     end = math.inf if clip.end is None else clip.end
+    first_step = (features.end if len(pts) == 1 else float(pts[1])) - float(pts[0])
+    if end < pts[0] - first_step:
+        raise ClipError(f"{clip.path}: the clip ends at {end:g} s, but the first picture comes at {pts[0]:.2f} s")
     first, last = np.searchsorted(pts, [clip.start - TIME_SLACK, end - TIME_SLACK])
     if first >= last:
         middle = clip.start if clip.end is None else (clip.start + clip.end) / 2

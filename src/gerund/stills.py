@@ -88,31 +88,31 @@ def write_spans(order: Order, tick: Callable[[], None] = lambda: None) -> dict[s
                 failed[writer.span.folder] = f"{path}: {error}"
             shutil.rmtree(writer.temporary, ignore_errors=True)
 
+    def finish(writers: list[SpanWriter], until: float) -> None:
+        """Close spans over which the last picture stood `until` then; one in which none came on screen gets that one."""
+        for writer in writers:
+            if not writer.count and shown is not None and writer.span.start < until:
+                writer.add(scaled(convert(shown), order.size))
+        close(writers)
+
+    convert, shown, ends = video.FrameConverter(None), None, list[float]()
     try:
-        for pts, picture in pictures(order, tick):
-            close([writer for writer in open_spans if writer.is_over(pts)])
+        for pts, frame in video.frames(path, fps=order.fps, tick=tick, ended=ends.append):
+            finish([writer for writer in open_spans if writer.is_over(pts)], pts)
             if not open_spans:
                 break
-            image = scaled(picture, order.size)
-            for writer in open_spans:
-                if writer.holds(pts):
+            holding = [writer for writer in open_spans if writer.holds(pts)]
+            if holding:
+                image = scaled(convert(frame), order.size)
+                for writer in holding:
                     writer.add(image)
-        close(list(open_spans))
+            shown = frame
+        finish(list(open_spans), max(ends, default=0.0))
     except OSError as error:
         close(list(open_spans), f"{path}: its images cannot be written ({error.strerror or error})")
     except UNREADABLE as error:
         close(list(open_spans), reason(path, error))
     return failed
-
-
-def pictures(order: Order, tick: Callable[[], None]) -> Iterator[tuple[float, np.ndarray]]:
-    """Upright pictures in the video's own size with their times; those before the first span are not converted."""
-    convert = video.FrameConverter(None)
-    first = min(span.start for span in order.spans) - TIME_SLACK
-
-    for pts, frame in video.frames(Path(order.path), fps=order.fps, tick=tick):
-        if pts >= first:
-            yield pts, convert(frame)
 
 
 def scaled(picture: np.ndarray, size: int | None) -> Image.Image:

@@ -16,9 +16,9 @@ from gerund.datasets.background import BACKGROUND
 from gerund.errors import DataError
 from gerund.manifest import of_split
 from gerund.recognizer import Recognizer
-from gerund.sampling import TIME_SLACK, beyond_end
+from gerund.sampling import TIME_SLACK, USUAL_FPS, beyond_end
 from gerund.segment_metrics import boundary_error, edit_score, frame_accuracy, mean_average_precision, segmental_f1
-from gerund.timelines import NATIVE_FPS, timelines, windows_for
+from gerund.timelines import timelines, windows_for
 from gerund.types import Clip, Segment, Timeline
 
 F1_OVERLAPS = (0.10, 0.25, 0.50)
@@ -114,7 +114,7 @@ def evaluate_timeline(
     by_video = truth_by_video(clips, recognizer.labels)
     found = list(timelines(recognizer, list(by_video), settings))
     truth = [segments_of(by_video[each.path], each.duration) for each in found]
-    return TimelineEvaluation(timelines=found, truth=truth, fps=recognizer.extractor.spec.fps or NATIVE_FPS)
+    return TimelineEvaluation(timelines=found, truth=truth, fps=recognizer.extractor.spec.fps or USUAL_FPS)
 
 
 def truth_by_video(clips: Sequence[Clip], labels: Sequence[str]) -> dict[Path, list[Clip]]:

@@ -16,7 +16,7 @@ from gerund.files import write_text
 from gerund.inputs import expand
 from gerund.progress import note
 from gerund.recognizer import Recognizer
-from gerund.sampling import clip_rows
+from gerund.sampling import USUAL_FPS, clip_rows
 from gerund.segments import find_segments
 from gerund.timeline_files import FORMATS, places
 from gerund.types import Clip, Features, Timeline
@@ -28,8 +28,6 @@ WINDOWS_AT_ONCE = 256
 HOPS_PER_WINDOW = 8
 EDGE_WEIGHT = 0.02
 """Of a window's outermost rows, against 1 in its middle: a window is surest of what it has in its middle."""
-NATIVE_FPS = 25.0
-"""Assumed for the default window of a model that looks at every frame."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +164,7 @@ def windows_for(recognizer: Recognizer, window: float | Literal["auto"] = "auto"
     """Settings that fit a model; `auto` is the length of its training clips. Raises UsageError for what cannot be."""
     if window == "auto":
         fps = recognizer.extractor.spec.fps
-        window = recognizer.clip_seconds or recognizer.sampling.num_frames / (fps or NATIVE_FPS)
+        window = recognizer.clip_seconds or recognizer.sampling.num_frames / (fps or USUAL_FPS)
         if recognizer.clip_seconds is None:
             note(f"The model does not say how long its training clips were: windows of {window:g} s; choose with --window")
     windows = Windows(window=window, **settings)  # type: ignore[arg-type]
@@ -216,9 +214,9 @@ def timeline_of(recognizer: Recognizer, path: Path, features: Features, settings
 
 
 def step_edges(features: Features, fps: float | None) -> np.ndarray:
-    """Where each row's time begins, and where the last one's ends (N + 1,); a lone row lasts a step."""
-    end = features.end if len(features) > 1 else features.end + 1 / (fps or NATIVE_FPS)
-    return np.append(features.pts, end)
+    """Where each row's time begins, and where the last one's ends (N + 1,); a lone row lasts a step where nobody knows the end."""
+    last = float(features.pts[-1])
+    return np.append(features.pts, features.end if features.end > last else last + 1 / (fps or USUAL_FPS))
 
 
 def step_scores(recognizer: Recognizer, path: Path, features: Features, settings: Windows) -> np.ndarray:
@@ -259,4 +257,4 @@ def rows_for(clips: Sequence[Clip], features: Features) -> Features:
     """The rows that windows in order of time use, in memory, and one more at each side: a window without rows uses the nearest."""
     spans = [clip_rows(features, clip) for clip in (clips[0], clips[-1])]
     rows = slice(max(0, spans[0].start - 1), spans[1].stop + 1)
-    return Features(np.asarray(features.data[rows], np.float32), features.pts[rows])
+    return Features(np.asarray(features.data[rows], np.float32), features.pts[rows], features.end)

@@ -637,8 +637,12 @@ def fit_head(
 
 
 def median_seconds(clips: Sequence[Clip], features: Mapping[Path, Features]) -> float:
-    """Median length of clips, ended where their video ends."""
-    return float(np.median([min(clip.end or math.inf, features[clip.path].end) - clip.start for clip in clips]))
+    """Median length of clips, as far as their video has pictures."""
+    return float(np.median([seconds_of(clip, features[clip.path]) for clip in clips]))
+
+
+def seconds_of(clip: Clip, features: Features) -> float:
+    return min(clip.end or math.inf, features.end) - max(clip.start, float(features.pts[0]))
 
 
 def results_row(epoch: Epoch) -> dict[str, Any]:

@@ -97,6 +97,11 @@ class FeatureSpec:
     version: int = EXTRACTOR_VERSION
 
     @property
+    def step(self) -> float | None:
+        """Seconds from one row to the next at the rate; None for every frame."""
+        return self.stride / self.fps if self.fps else None
+
+    @property
     def digest(self) -> str:
         """16 hexadecimal digits, equal on every machine."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
@@ -113,10 +118,15 @@ class Rows(Protocol):
 
 @dataclass(frozen=True)
 class Features:
-    """What the backbone saw of one video: `data` (N, D) float16, lazily read, and `pts` (N,) float64 seconds."""
+    """What the backbone saw of one video: `data` (N, D) float16, lazily read, and `pts` (N,) float64 seconds.
+
+    A row lasts until the next one, the last one until `end`, which `known_end` says where the end of the video is known. A picture that
+    stands still has a row for each step that it is on screen (`sampling.on_screen`).
+    """
 
     data: Rows
     pts: np.ndarray
+    known_end: float | None = None
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -127,7 +137,9 @@ class Features:
 
     @property
     def end(self) -> float:
-        """Seconds at which the last row's time is over: its pts plus the usual distance between rows."""
+        """Seconds at which the last row's time is over; where nobody knows, its pts plus the usual distance between rows."""
+        if self.known_end is not None:
+            return self.known_end
         return float(self.pts[-1] + (np.median(np.diff(self.pts)) if len(self.pts) > 1 else 0.0))
 
 

@@ -27,7 +27,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from gerund.errors import StreamError, VideoError
 from gerund.files import whole
 from gerund.progress import note
-from gerund.sampling import PACKET_REFERENCE, PACKET_UNUSED, TIME_SLACK, at_rate, packet_needs
+from gerund.sampling import PACKET_REFERENCE, PACKET_UNUSED, TIME_SLACK, USUAL_FPS, at_rate, packet_needs
 from gerund.types import Frames, Resize
 
 VIDEO_SUFFIXES = frozenset(
@@ -256,18 +256,25 @@ def picture_span(path: Path) -> tuple[float, float]:
 
 
 def read(
-    path: Path, *, fps: float | None = None, resize: Resize | None = None, block: int = 64, threads: int = 1
+    path: Path,
+    *,
+    fps: float | None = None,
+    resize: Resize | None = None,
+    block: int = 64,
+    threads: int = 1,
+    ended: Callable[[float], None] = lambda end: None,
 ) -> Iterator[Frames]:
     """Decode a video once, in blocks of at most `block` frames, so that any length fits in memory.
 
     `fps`: the frames on screen at 0, 1/fps, 2/fps ... (see `sampling.at_rate`); None reads every frame. `resize` None keeps the
     video's own size. Frames are as a player shows them (upright, their pixels made square) and their `pts` count from the start of
-    the file (`start_of`). Damaged packets are skipped. Raises VideoError when no frame at all can be decoded.
+    the file (`start_of`); `ended` is told when the last one's time is over. Damaged packets are skipped. Raises VideoError when no
+    frame at all can be decoded.
     """
     convert = FrameConverter(resize)
     data: list[np.ndarray] = []
     pts: list[float] = []
-    for time, frame in frames(path, fps=fps, threads=threads):
+    for time, frame in frames(path, fps=fps, threads=threads, ended=ended):
         picture = convert(frame)
         if data and (len(data) == block or picture.shape != data[0].shape):
             yield Frames(np.stack(data), np.array(pts))
@@ -279,10 +286,16 @@ def read(
 
 
 def frames(
-    path: Path, *, fps: float | None = None, threads: int = 1, tick: Callable[[], None] = lambda: None
+    path: Path,
+    *,
+    fps: float | None = None,
+    threads: int = 1,
+    tick: Callable[[], None] = lambda: None,
+    ended: Callable[[float], None] = lambda end: None,
 ) -> Iterator[tuple[float, av.VideoFrame]]:
     """The frames that are wanted at a rate, with their times: those of `at_rate(decode(path), fps)`, but without decoding the rest
-    where the codec allows it. `tick` is called for every packet, so that somebody may know that all is well.
+    where the codec allows it. `tick` is called for every packet, so that somebody may know that all is well; `ended` is told the
+    second at which the video ends, that is when the time of its last picture is over (`shown_for`), be it wanted or not.
     """
     plan = plan_of(path, fps) if fps is not None and path.is_file() else None
     last = -math.inf
@@ -294,20 +307,28 @@ def frames(
             pass
         else:
             if last > -math.inf:
+                ended(plan.end)
                 return
-    yield from (item for item in at_rate(decode(path, threads=threads, tick=tick), fps) if item[0] > last)
+    everything = decode(path, threads=threads, tick=tick)
+    yield from (item for item in at_rate(everything, fps, lasts=shown_for, ended=ended) if item[0] > last)
 
 
 class FieldsError(Exception):
     """A picture of two fields came out: each may be a packet of its own, so that nobody can plan which packets to leave out."""
 
 
+def shown_for(frame: av.VideoFrame) -> float:
+    """Seconds that a frame says it is on screen, as its container has it; 0 where it does not say, or is not believed (`Clock`)."""
+    return float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0.0
+
+
 @dataclass(frozen=True)
 class Plan:
-    """What each packet of a stream is needed for (`sampling.packet_needs`), and the time of each wanted frame by its pts."""
+    """What each packet of a stream is needed for (`sampling.packet_needs`), the time of each wanted frame by its pts, and the end."""
 
     needs: np.ndarray
     times: dict[int, float]
+    end: float
 
 
 def plan_of(path: Path, fps: float) -> Plan | None:
@@ -319,7 +340,7 @@ def plan_of(path: Path, fps: float) -> Plan | None:
                 return None
             if container.format.name in DECODING_TIMES:
                 return None
-            pts, keys = array("q"), bytearray()
+            pts, keys, last, own = array("q"), bytearray(), None, 0.0
             for packet in packets_of(container, stream):
                 if packet.size == 0:
                     continue
@@ -327,16 +348,20 @@ def plan_of(path: Path, fps: float) -> Plan | None:
                     return None
                 pts.append(packet.pts)
                 keys.append(packet.is_keyframe)
+                if last is None or packet.pts > last:
+                    last, own = packet.pts, float((packet.duration or 0) * packet.time_base)
             scale = stream.time_base
             start = start_of(container, float(min(pts, default=0) * scale))
+            own = own if believed(container, float((last or 0) * scale) - start + own) else 0.0
     except VideoError:
         return None  # the decoder is asked the same and says what is wrong
     stamps, first = np.array(pts), np.frombuffer(bytes(keys), bool)
     order = np.sort(stamps)
     if len(order) < 2 or not first[0] or stamps[0] != order[0] or not np.diff(order).all():
         return None
-    times = {int(stamp): time for time, stamp in at_rate(((float(int(each) * scale) - start, each) for each in order), fps)}
-    return Plan(packet_needs(stamps, first, np.fromiter(times, np.int64)), times)
+    timed, ends = ((float(int(each) * scale) - start, each) for each in order), list[float]()
+    times = {int(stamp): time for time, stamp in at_rate(timed, fps, lasts=lambda stamp: own, ended=ends.append)}
+    return Plan(packet_needs(stamps, first, np.fromiter(times, np.int64)), times, ends[0])
 
 
 def decode_planned(path: Path, plan: Plan, *, threads: int, tick: Callable[[], None]) -> Iterator[tuple[float, av.VideoFrame]]:
@@ -599,14 +624,24 @@ def start_of(container: Any, first: float = math.inf) -> float:
     return min(start, first) if min(start, first) < math.inf else 0.0
 
 
+BEYOND = 1.0
+"""Seconds by which a picture may stay on screen beyond the end that its file states: statements are rounded, and of all streams."""
+
+
+def believed(container: Any, end: float) -> bool:
+    """Whether a picture may last until `end`, in seconds from the start: a file that states its own length must state about as much."""
+    return container.duration is None or end <= container.duration / av.time_base + BEYOND
+
+
 class Clock:
     """Seconds from the start of the file, strictly rising: a missing or backward time stamp becomes the one before it plus the usual step.
 
-    A first frame that stands before the start is at 0.
+    A first frame that stands before the start is at 0. A frame that claims to be on screen until long after the end that the file states
+    is not believed: its own duration is taken away. The stated end alone lengthens nothing.
     """
 
     def __init__(self, container: Any, stream: Any) -> None:
-        self.usual = 1 / float(rate_of(container, stream) or 25)
+        self.usual = 1 / float(rate_of(container, stream) or USUAL_FPS)
         self.container = container
         self.last = -math.inf
 
@@ -617,6 +652,8 @@ class Clock:
         if time <= self.last:
             time = self.last + self.usual
         self.last = time if math.isfinite(time) else 0.0
+        if frame.duration and not believed(self.container, self.last + shown_for(frame)):
+            frame.duration = 0
         return self.last
 
 
@@ -660,6 +697,7 @@ def decode_images(folder: Path, record: Record) -> Iterator[tuple[float, av.Vide
                 record.packets += 1
                 record.frames += 1
                 record.damaged_frames += frame.is_corrupt
+                frame.time_base, frame.duration = 1 / Fraction(FRAME_FOLDER_FPS), 1
                 yield index / FRAME_FOLDER_FPS, marked(frame, 1.0)
                 break  # one picture for each image, even if it moves
 
@@ -844,7 +882,7 @@ def arriving(container: Any, stream: Any) -> Iterator[Arrival]:
     record = Record()
     record.open(container, stream)
     arrivals: dict[int | None, float] = {}
-    usual = 1 / float(rate_of(container, stream) or 25)
+    usual = 1 / float(rate_of(container, stream) or USUAL_FPS)
     start, stamp = start_of(container), -usual
     for packet in packets_of(container, stream):
         now = arrivals[packet.pts] = monotonic()
@@ -1017,6 +1055,8 @@ ANIMATIONS = {".gif": "gif", ".webp": "libwebp_anim"}
 LEAST_LEAD = 0.1
 """Seconds without a picture at the start of a film without sound that are worth a black one."""
 CLOCK = {".gif": 100, ".webp": 1000}
+FRAME_DURATION = 1 << 8
+"""FFmpeg's flag of an encoder that hands the frames' durations on (AV_CODEC_FLAG_FRAME_DURATION)."""
 VIDEO_CLOCK = 90_000
 """Ticks per second of a written file's time stamps: what the format itself counts in."""
 
@@ -1026,8 +1066,9 @@ class Writer:
 
     A file starts with the first of its pictures and sounds; so without sound, a first picture that comes late has a black one before it.
     `palette` (256, 3) uint8 is the one palette of a GIF, whose pictures are then given as indices (H, W) uint8. `sound` is a video
-    whose sound goes along, if it has any and the format takes some. The file is whole or not at all; one that is `growing` keeps what
-    was written of it, should the process die. Raises VideoError when the file cannot be written.
+    whose sound goes along, if it has any and the format takes some. The last picture lasts until `end`, in seconds, which may be set
+    at any time before the file is closed; else as long as the one before it. The file is whole or not at all; one that is `growing`
+    keeps what was written of it, should the process die. Raises VideoError when the file cannot be written.
     """
 
     def __init__(
@@ -1042,7 +1083,10 @@ class Writer:
         self.clock = CLOCK.get(self.suffix, VIDEO_CLOCK)
         self.palette = None if palette is None else np.concatenate([np.full((256, 1), 255, np.uint8), palette], axis=1)
         self.stream: Any = None
-        self.last = -1
+        self.held: Any = None
+        self.count = 0
+        self.step = max(1, round(self.clock / USUAL_FPS))
+        self.end: float | None = None
 
     def __enter__(self) -> Writer:
         self.opening = created(self.path, growing=self.growing)
@@ -1051,8 +1095,7 @@ class Writer:
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if error is None and self.stream is not None:
-            for packet in self.stream.encode():
-                self.container.mux(packet)
+            self.finish()
             self.add_sound(math.inf)
         self.opening.__exit__(kind, error, trace)
 
@@ -1067,11 +1110,35 @@ class Writer:
             frame = av.VideoFrame.from_ndarray((picture, self.palette), format="pal8")  # type: ignore[arg-type]
         else:
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-        self.last = max(round(seconds * self.clock), self.last + 1)
-        frame.pts, frame.time_base = self.last, Fraction(1, self.clock)
-        for packet in self.stream.encode(frame):
-            self.container.mux(packet)
+        frame.pts, frame.time_base = round(seconds * self.clock), Fraction(1, self.clock)
+        if self.held is not None:
+            frame.pts = max(frame.pts, self.held.pts + 1)
+            self.step = frame.pts - self.held.pts
+            self.encode_held(frame.pts)
+        self.held = frame
         self.add_sound(seconds)
+
+    def encode_held(self, end: int) -> None:
+        """Write the picture that waited to know how long it lasts."""
+        self.held.duration = end - self.held.pts
+        self.count += 1
+        self.mux(self.stream.encode(self.held))
+
+    def finish(self) -> None:
+        end = self.held.pts + self.step if self.end is None else max(round(self.end * self.clock), self.held.pts + 1)
+        self.encode_held(end)
+        if (
+            self.suffix == ".webp"
+        ):  # its encoder lets the last picture last as long as the mean one, so a second one fills the rest
+            again = round(end * self.count / (self.count + 1))
+            if again > self.held.pts:
+                self.held.pts = again
+                self.mux(self.stream.encode(self.held))
+        self.mux(self.stream.encode())
+
+    def mux(self, packets: Iterable[Any]) -> None:
+        for packet in packets:
+            self.container.mux(packet)
 
     def black(self, picture: np.ndarray) -> np.ndarray:
         """A black picture like another one, or one of the darkest colour there is."""
@@ -1089,8 +1156,10 @@ class Writer:
         stream.height, stream.width = picture.shape[:2]
         stream.pix_fmt = "yuv420p" if self.palette is None else "pal8"
         stream.codec_context.time_base = stream.time_base = Fraction(1, self.clock)
+        stream.codec_context.flags |= FRAME_DURATION
         if self.suffix not in ANIMATIONS:
-            stream.codec_context.options = {"crf": "20", "preset": "veryfast"}
+            # Without B-frames, since MP4 has durations in the order of decoding only.
+            stream.codec_context.options = {"crf": "20", "preset": "veryfast", "bf": "0"}
             if self.sound_of is not None and self.sound_of.is_file():
                 self.sound = sound_packets(self.sound_of, self.container)
                 self.next_sound = next(self.sound, None)

@@ -17,7 +17,7 @@ import numpy as np
 
 from gerund.backbones import Engine
 from gerund.cache import BlockWriter, FeatureCache
-from gerund.decoding import Decoded, Reading
+from gerund.decoding import Decoded, Ended, Reading
 from gerund.errors import CacheError, GerundError, VideoError
 from gerund.features import Packer, Windows
 from gerund.recognizer import Recognizer
@@ -150,6 +150,8 @@ class Analyst:
                 event.release()
             elif task is None or isinstance(event, Nudge):
                 pass
+            elif isinstance(event, Ended):
+                self.desk.ends[event.index] = event.end
             elif isinstance(event, Probed):
                 task.duration = event.duration
             else:
@@ -267,8 +269,8 @@ class Rows(BlockWriter):
         super().__init__(*place)
         self.done = done
 
-    def close(self) -> None:
-        super().close()
+    def close(self, end: float | None = None) -> None:
+        super().close(end)
         self.done()
 
 

@@ -104,14 +104,19 @@ class WorkerSide(decoding.WorkerSide):
         self.packets = 0
         info = video.probe(job.path)
         video.allowed(info.width, info.height)
-        too_long = f"longer than {self.limits.duration:g} s, the most that is taken; send a part of it"
-        if info.duration is not None and info.duration > self.limits.duration:
-            raise VideoError(too_long)
+        self.check_length(info.duration or 0.0)
         self.report({"kind": "probed", "index": job.index, "duration": info.duration})
         for pts, picture in super().frames(job):
-            if pts > self.limits.duration:
-                raise VideoError(too_long)
+            self.check_length(pts)
             yield pts, picture
+
+    def ended(self, job: Job, end: float) -> None:
+        self.check_length(end)
+        super().ended(job, end)
+
+    def check_length(self, seconds: float) -> None:
+        if seconds > self.limits.duration:
+            raise VideoError(f"longer than {self.limits.duration:g} s, the most that is taken; send a part of it")
 
 
 if __name__ == "__main__":

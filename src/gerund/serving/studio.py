@@ -125,10 +125,12 @@ def preview(source: Path, out: Path) -> None:
     height, width = next(video.read(source, block=1)).data.shape[1:3]
     factor = min(1.0, PREVIEW_HEIGHT / height, LARGEST_SIDE / width)
     size = Resize(height=max(2, round(height * factor)), width=max(2, round(width * factor)), fit="squeeze")
+    ends: list[float] = []
     with video.Writer(out) as writer:
-        for block in video.read(source, fps=PREVIEW_FPS, resize=size):
+        for block in video.read(source, fps=PREVIEW_FPS, resize=size, ended=ends.append):
             for picture, seconds in zip(block.data, block.pts, strict=True):
                 writer.add(picture, float(seconds))
+        writer.end = ends[0]
 
 
 if __name__ == "__main__":
