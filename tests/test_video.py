@@ -787,7 +787,7 @@ def test_what_is_no_video_is_named_with_the_reason(tmp_path: Path, action: Calla
     (tmp_path / "no frames").mkdir()
     with pytest.raises(VideoError, match="no frames: a folder without frame images"):
         action(tmp_path / "no frames")
-    whole = ramp_video(30).read_bytes()
+    whole = encode(tmp_path / "whole.mp4", ramp(30), codec="libx264", pix_fmt="yuv420p").read_bytes()
     (tmp_path / "head.mp4").write_bytes(whole[: len(whole) // 2])  # its index, at the end, is missing
     with pytest.raises(VideoError, match=r"head\.mp4: not readable as video"):
         action(tmp_path / "head.mp4")
