@@ -83,7 +83,7 @@ def test_options_that_cannot_be_are_refused(ramp_video: RampVideo, tmp_path: Pat
     ramp_video(5, folder=tmp_path / "a")
     with pytest.raises(UsageError, match="--actors and --gpus-per-actor belong to --ray"):
         steps.extract(tmp_path, backbone="pixels", actors=2)
-    with pytest.raises(UsageError, match="--actors 0: more than 0"):
+    with pytest.raises(UsageError, match="--actors 0: at least 1 is needed"):
         steps.extract(tmp_path, backbone="pixels", ray="auto", actors=0)
     with pytest.raises(UsageError, match="--precision int8 with --ray"):
         steps.extract(tmp_path, backbone="pixels", ray="auto", precision="int8")
