@@ -390,7 +390,7 @@ def start(folder: Path) -> subprocess.Popen[str]:
 
 
 def blocks(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in (folder / "cache").rglob("*.safetensors")}
+    return {path.name: path.read_bytes() for path in (folder / "cache").rglob("[!.]*.safetensors")}
 
 
 def test_two_processes_share_the_work_and_do_no_video_twice(tmp_path: Path, ramp_video: RampVideo) -> None:
