@@ -418,7 +418,7 @@ def test_killed_at_any_moment_and_resumed_gives_the_cache_of_an_uninterrupted_ru
             pass
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        before = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.safetensors")}
+        before = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("[!.]*.safetensors")}
         out, err = start(tmp_path).communicate(timeout=120)
         assert out.strip() == "12", err
         assert blocks(tmp_path) == expected
@@ -436,7 +436,7 @@ def test_twenty_kills_at_random_moments_lose_only_videos_in_hand(tmp_path: Path,
     shutil.rmtree(tmp_path / "cache")
     rng = np.random.default_rng(0)
     for _ in range(20):
-        kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.safetensors")}
+        kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("[!.]*.safetensors")}
         process = start(tmp_path)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=rng.uniform(0.3, 1.0) * whole)
