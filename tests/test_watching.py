@@ -280,7 +280,7 @@ def test_memory_does_not_grow_with_the_stream(recognizer, tmp_path):
     [
         (["--threshold", "1.5"], 2, "--threshold 1.5: a probability is between 0 and 1"),
         (["--threshold=-0.1"], 2, "--threshold -0.1: a probability is between 0 and 1"),
-        (["--threshold", "nan"], 2, "--threshold nan: a probability"),
+        (["--threshold", "nan"], 2, "--threshold. nan is not a finite number"),
         (["--window", "0.05"], 2, "--window 0.05: shorter than one step of 0.125 s"),
         (["--window", "0"], 2, "--window 0: more than 0 seconds"),
         (["--min-duration=-1"], 2, "--min-duration -1: at least 0"),
