@@ -241,11 +241,23 @@ def test_a_changed_pack_is_read_rightly_or_refused(tmp_path):
             data[rng.randrange(len(data))] = rng.randrange(256)
         path.write_bytes(data)
         try:
-            found = Pack(folder).get(f"{1:032x}")
+            found = Pack(folder).get(f"{1:032x}", spec)
             assert found is None or found.data[0 : len(found)].shape == (len(found), 3)
         except CacheError as error:
             assert "pack" in str(error)
         path.write_bytes(files[path])
+
+
+def test_a_pack_with_a_video_without_end_is_refused(tmp_path):
+    store, spec = FeatureCache(tmp_path / "cache"), FeatureSpec(backbone="one", fps=8.0)
+    store.write_block(spec, f"{1:032x}", 0, np.ones((5, 3), np.float16), np.arange(5.0), last=True)
+    pack(tmp_path / "cache", tmp_path / "out")
+    index = next((tmp_path / "out" / spec.digest).glob("index*"))
+    entries = np.load(index)
+    entries["end"] = np.inf
+    np.save(index, entries)
+    with pytest.raises(CacheError, match="a video without end"):
+        Pack(index.parent)
 
 
 EXPORT = {

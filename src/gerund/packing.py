@@ -213,6 +213,8 @@ def check_index(index: np.ndarray, shards: Sequence[tuple[np.ndarray, ...]]) -> 
         raise ValueError("a shard is of another shape or type")
     if len(index) and not (bool((index["shard"] < len(shards)).all()) and bool((index["video"][:-1] < index["video"][1:]).all())):
         raise ValueError("its index is not in order")
+    if bool(np.isinf(index["end"]).any()):
+        raise ValueError("its index holds a video without end")
     if len(index):
         lengths = np.array([len(pts) for _, pts in shards], np.uint64)[index["shard"]]
         if bool((index["start"] > lengths).any()) or bool((index["rows"] > lengths - index["start"]).any()):
