@@ -48,7 +48,7 @@ class Extraction:
     def problem(self, clip: Clip) -> str | None:
         """Why a clip cannot be used: its video gave no features, or has none in the clip's span; None for a clip that can."""
         if clip.path not in self.features:
-            return self.failed[clip.path]
+            return self.failed.get(clip.path, f"{clip.path}: no features were made of it")
         try:
             clip_rows(self.features[clip.path], clip)
         except ClipError as error:
