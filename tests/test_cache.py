@@ -291,7 +291,7 @@ def test_every_field_of_a_spec_changes_its_digest() -> None:
     ]
     digests = {FeatureSpec(**{"backbone": "pixels", "fps": 8.0, **change}).digest for change in [{}, {"version": 9}, *changes]}  # type: ignore[arg-type]
     assert len(digests) == 9
-    text = '{"backbone": "pixels", "fps": 8.0, "pooling": "mean", "precision": "f32", "stride": 1, "version": 3, "view": "centre", "window": 1}'
+    text = '{"backbone": "pixels", "fps": 8.0, "pooling": "mean", "precision": "f32", "stride": 1, "version": 4, "view": "centre", "window": 1}'
     assert FeatureSpec(fps=8.0, backbone="pixels").digest == SPEC.digest == hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

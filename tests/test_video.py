@@ -224,6 +224,29 @@ def test_a_video_of_a_constant_rate_ends_a_step_after_its_last_picture(
     assert ends == [pytest.approx(49 / 25, abs=0.0011)]
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_pictures_reordered_at_an_uneven_rate_end_with_the_last_ones_own_duration(tmp_path: Path, suffix: str) -> None:
+    path, moments = tmp_path / f"uneven{suffix}", [0, 1, 3, 6, 9, 11, 12]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"bf": "2", "b-adapt": "0"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 25)
+        for number, moment in enumerate(moments):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 20 * number, np.uint8)).reformat(format="yuv420p")
+            frame.pts, frame.duration, frame.time_base = moment, 1, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with av.open(str(path)) as container:
+        assert [packet.pts for packet in container.demux(video=0) if packet.size][-1] < 12 / 25 / container.streams.video[
+            0
+        ].time_base
+    for fps in (None, 8.0, 3.0):
+        ends: list[float] = []
+        list(video.frames(path, fps=fps, ended=ends.append))
+        assert ends == [pytest.approx(13 / 25, abs=0.0011)]
+    assert video.picture_span(path) == (0, pytest.approx(13 / 25, abs=0.0011))
+
+
 def test_a_folder_of_images_ends_a_step_after_its_last_one(tmp_path: Path) -> None:
     ends: list[float] = []
     list(video.frames(frame_folder(tmp_path / "folder", [f"{index}.png" for index in range(5)]), fps=8, ended=ends.append))

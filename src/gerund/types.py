@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-EXTRACTOR_VERSION = 3
+EXTRACTOR_VERSION = 4
 """Raised by hand whenever a change in decoding, resizing or pooling changes the value of a feature."""
 
 Fit = Literal["crop", "squeeze", "letterbox"]

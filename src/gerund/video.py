@@ -248,6 +248,8 @@ def picture_span(path: Path) -> tuple[float, float]:
                 starts.append(stamp)
                 ends.append(stamp + (packet.duration or 0))
         if starts:
+            if steps_to_next_decoded(container):
+                ends = [max(starts) + ends[-1] - starts[-1]]
             first, last = float(min(starts) * stream.time_base), float(max(ends) * stream.time_base)
             start = start_of(container, first)
             return first - start, last - start
@@ -348,8 +350,9 @@ def plan_of(path: Path, fps: float) -> Plan | None:
                     return None
                 pts.append(packet.pts)
                 keys.append(packet.is_keyframe)
-                if last is None or packet.pts > last:
-                    last, own = packet.pts, float((packet.duration or 0) * packet.time_base)
+                if last is None or packet.pts > last or steps_to_next_decoded(container):
+                    own = float((packet.duration or 0) * packet.time_base)
+                last = max(packet.pts, packet.pts if last is None else last)
             scale = stream.time_base
             start = start_of(container, float(min(pts, default=0) * scale))
             own = own if believed(container, float((last or 0) * scale) - start + own) else 0.0
@@ -633,6 +636,13 @@ def believed(container: Any, end: float) -> bool:
     return container.duration is None or end <= container.duration / av.time_base + BEYOND
 
 
+def steps_to_next_decoded(container: Any) -> bool:
+    """Whether a packet's duration is the time to the next one in decoding order, as in .mp4 and .mov: where pictures are reordered
+    and come at an uneven rate, only that of the last packet, after which none comes, is a picture's own.
+    """
+    return "mp4" in container.format.name.split(",")
+
+
 class Clock:
     """Seconds from the start of the file, strictly rising: a missing or backward time stamp becomes the one before it plus the usual step.
 
@@ -644,6 +654,12 @@ class Clock:
         self.usual = 1 / float(rate_of(container, stream) or USUAL_FPS)
         self.container = container
         self.last = -math.inf
+        self.read_last: tuple[int, int] | None = None
+
+    def read(self, packet: av.Packet) -> None:
+        """Note a packet before its frames are timed."""
+        if packet.pts is not None and steps_to_next_decoded(self.container):
+            self.read_last = packet.pts, packet.duration or 0
 
     def time(self, frame: av.VideoFrame) -> float:
         if self.last == -math.inf:
@@ -652,6 +668,8 @@ class Clock:
         if time <= self.last:
             time = self.last + self.usual
         self.last = time if math.isfinite(time) else 0.0
+        if self.read_last and frame.pts is not None and self.read_last[0] < frame.pts:
+            frame.duration = self.read_last[1]
         if frame.duration and not believed(self.container, self.last + shown_for(frame)):
             frame.duration = 0
         return self.last
@@ -681,6 +699,7 @@ def decode(
             tick()
             if recording:
                 record.weigh(packet)
+            clock.read(packet)
             for frame in record.decoded(packet):
                 yield clock.time(frame), frame
         if not record.frames:
