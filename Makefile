@@ -2,9 +2,11 @@
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
+# Files of tests side by side, each in a process of one thread: on two cores that is nearly twice as fast.
+PYTEST := env OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 export PYTHONUTF8 = 1
 
-.PHONY: help setup demo test test-all test-oldest update check bench clean
+.PHONY: help setup demo test test-all test-oldest test-of-oldest update check bench clean
 
 help:
 	@echo "make demo      train on synthetic clips and predict, no network needed after installation"
@@ -30,10 +32,10 @@ demo: setup
 	@echo "Look at demo/answer.gif, demo/run/history.png, demo/run/confusion_matrix.png and demo/run/val_predictions.jpg"
 
 test: setup
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: $(VENV)/.all
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 $(VENV)/.all: $(VENV)/.ready
 	$(BIN)/python tools/versions.py install all-tests
@@ -48,7 +50,10 @@ update:
 test-oldest:
 	$(PYTHON) -m venv .oldest
 	.oldest/bin/python tools/versions.py oldest dev
-	.oldest/bin/python -m pytest -m "not slow"
+	$(MAKE) test-of-oldest BIN=.oldest/bin
+
+test-of-oldest:
+	$(PYTEST) -m "not slow"
 
 check: setup
 	$(BIN)/ruff format --check src tests benchmarks tools

@@ -111,6 +111,7 @@ def test_the_leaderboard_is_sorted_and_every_clip_is_tested_once(board):
     assert parameters["prototype"] == 4 * 6 * 3 + 3
 
 
+@pytest.mark.slow
 def test_processes_find_the_same_as_one_process(board):
     apart = board_of(even(), ["transformer", "mean", "prototype"], processes=2)
     assert {each.head: each.correct.tolist() for each in apart.standings} == {

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -9,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from gerund import cli
 from gerund.datasets import toy
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+RUN = [pytest.param(page, marks=() if page.name == "README.md" else pytest.mark.slow, id=page.name) for page in PAGES]
+"""The pages whose blocks are run: the README always, the others by `make test-all`; that their commands can be, is always tested."""
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NEEDS = {"exporting.md": ("onnxscript", "onnxruntime")}
 """Packages of extras without which the commands of a page cannot run."""
@@ -74,6 +78,29 @@ def run(home, workshop):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_commands_of_a_page_exist_with_their_options(page):
+    for line in commands(page):
+        for words in gerund_words(line):
+            _, shown, *_ = cli.app.meta.parse_args(words, print_error=False, exit_on_error=False)
+            command, *options = cli.modern(shown.args)
+            cli.app.parse_args([command, *options], print_error=False, exit_on_error=False)
+
+
+def gerund_words(line: str) -> list[list[str]]:
+    """The arguments of each `gerund` in a line of a shell, without what the shell takes for itself."""
+    words = [[]]
+    for word in shlex.split(line.replace(";", " ; "), comments=True):
+        if word in ("|", "&&", ";", "||", "&"):
+            words.append([])
+        elif word in (">", "2>"):
+            words[-1].append(None)
+        else:
+            words[-1].append(word)
+    cut = [each[: each.index(None)] if None in each else each for each in words]
+    return [each[each.index("gerund") + 1 :] for each in cut if "gerund" in each]
+
+
+@pytest.mark.parametrize("page", RUN)
 def test_the_commands_of_a_page_run(page, run, workshop):
     lines = commands(page)
     if not lines:
@@ -86,7 +113,7 @@ def test_the_commands_of_a_page_run(page, run, workshop):
         run("bash", "-c", line)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", RUN)
 def test_the_python_of_a_page_runs(page, run, workshop):
     texts = blocks(page, "python")
     if not texts:

@@ -284,7 +284,7 @@ def test_checking_files_loads_no_torch(clips: list[Clip]) -> None:
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("split", [1, 2, 3])
+@pytest.mark.parametrize("split", [1, *(pytest.param(each, marks=pytest.mark.slow) for each in (2, 3))])
 def test_real_official_splits_are_clean(real_data: Path, split: int) -> None:
     diagnosis = gerund.doctor(f"ucf101:{real_data / 'ucf101'}", split=split)
     assert diagnosis.findings == []
@@ -292,6 +292,7 @@ def test_real_official_splits_are_clean(real_data: Path, split: int) -> None:
 
 
 @pytest.mark.real
+@pytest.mark.slow
 def test_real_clips_spoiled_in_ten_ways_are_found_and_no_healthy_one_is_named(real_data: Path, tmp_path: Path) -> None:
     clips = load_dataset(f"ucf101:{real_data / 'ucf101'}")
     rng = random.Random(1)

@@ -62,6 +62,7 @@ def test_the_custom_head_keeps_the_contract_of_heads(monkeypatch):
     torch.testing.assert_close(head(x[1:2], valid[1:2]), logits[1:2])
 
 
+@pytest.mark.slow
 def test_the_gradio_app_answers_with_probabilities_and_an_error_in_words(monkeypatch, clips, tmp_path):
     sampling = Sampling(num_frames=4)
     backbone = load_backbone("pixels:8")

@@ -88,7 +88,7 @@ def test_every_head_answers_alike_after_export(head, clips, tmp_path):
     assert np.ptp([scores(answer)[0] for answer in expected]) > 0.01, "all clips look alike to this model, so this proves nothing"
 
 
-@pytest.mark.parametrize("format_", ["onnx", "openvino", "torch"])
+@pytest.mark.parametrize("format_", ["onnx", *(pytest.param(each, marks=pytest.mark.slow) for each in ("openvino", "torch"))])
 def test_a_network_answers_alike_in_every_format(format_, clips, tmp_path):
     backbone = load_backbone("test_resnet", pretrained=False, image_size=64)
     recognizer("bilstm", backbone=backbone).save(tmp_path / "model")
@@ -100,6 +100,7 @@ def test_a_network_answers_alike_in_every_format(format_, clips, tmp_path):
     assert {path.name for path in (tmp_path / "out").iterdir()} == {*config["files"], "config.json", "README.md"}
 
 
+@pytest.mark.slow
 def test_ctrl_c_after_models_have_come_and_gone_is_a_keyboard_interrupt(clips, tmp_path):
     """OpenVINO, given several runtimes, left a signal without a stack; a crash has no exception."""
     recognizer("mean").save(tmp_path / "model")

@@ -405,6 +405,7 @@ def test_two_processes_share_the_work_and_do_no_video_twice(tmp_path: Path, ramp
     assert not list((tmp_path / "cache").rglob(".*"))  # no lock, no temporary file
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_and_resumed_gives_the_cache_of_an_uninterrupted_run(tmp_path: Path, ramp_video: RampVideo) -> None:
     for number in range(12):
         ramp_video(80 + number, name=f"clip {number}")

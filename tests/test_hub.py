@@ -80,6 +80,7 @@ def pushed(run, model):
     return done
 
 
+@pytest.mark.slow
 def test_a_pushed_model_answers_like_the_one_on_disk_with_and_without_a_connection(pushed, run, server, model, clip, tmp_path):
     assert f"{server.address}/ann/actions" in pushed.stdout
     assert "gerund predict hf:ann/actions VIDEO" in pushed.stdout

@@ -77,6 +77,7 @@ def test_resumed_from_any_checkpoint_equals_uninterrupted(clips, whole, tmp_path
     assert resumed.metrics == whole.metrics
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_equals_uninterrupted(clips, whole, tmp_path):
     run = tmp_path / "run"
     words = ["--backbone", "pixels:8", "--num-frames", "4", "--epochs", "6"]

@@ -82,12 +82,14 @@ def together(clips, tmp_path_factory):
     return run, *torchrun(2, *words)
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_weights_of_one(alone, together):
     assert_alike(weights(together[0]), weights(alone))
     first, second = (gerund.Recognizer.load(run).head.state_dict() for run in (together[0], alone))
     assert_alike(first, second)
 
 
+@pytest.mark.slow
 def test_clips_are_counted_once(alone, together):
     for mine, theirs in zip(rows(together[0]), rows(alone), strict=True):
         assert mine == pytest.approx(theirs, abs=1e-4)
@@ -98,6 +100,7 @@ def test_clips_are_counted_once(alone, together):
     assert first["calibration"]["num_held_out"] == second["calibration"]["num_held_out"] == 18
 
 
+@pytest.mark.slow
 def test_only_the_first_process_speaks_and_writes(alone, together):
     run, _, out, err = together
     assert out.count("Model: ") == 1
