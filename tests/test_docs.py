@@ -79,7 +79,10 @@ def run(home, workshop):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_commands_of_a_page_exist_with_their_options(page):
-    for line in commands(page):
+    lines = commands(page)
+    if not lines:
+        pytest.skip("no commands on this page")
+    for line in lines:
         for words in gerund_words(line):
             _, shown, *_ = cli.app.meta.parse_args(words, print_error=False, exit_on_error=False)
             command, *options = cli.modern(shown.args)
@@ -88,16 +91,13 @@ def test_the_commands_of_a_page_exist_with_their_options(page):
 
 def gerund_words(line: str) -> list[list[str]]:
     """The arguments of each `gerund` in a line of a shell, without what the shell takes for itself."""
-    words = [[]]
+    parts = [[]]
     for word in shlex.split(line.replace(";", " ; "), comments=True):
-        if word in ("|", "&&", ";", "||", "&"):
-            words.append([])
-        elif word in (">", "2>"):
-            words[-1].append(None)
+        if word in ("|", "&&", ";", "||", "&", ">", "2>"):
+            parts.append([])
         else:
-            words[-1].append(word)
-    cut = [each[: each.index(None)] if None in each else each for each in words]
-    return [each[each.index("gerund") + 1 :] for each in cut if "gerund" in each]
+            parts[-1].append(word)
+    return [part[part.index("gerund") + 1 :] for part in parts if "gerund" in part]
 
 
 @pytest.mark.parametrize("page", RUN)

@@ -343,6 +343,7 @@ def plan_of(path: Path, fps: float) -> Plan | None:
             if container.format.name in DECODING_TIMES:
                 return None
             pts, keys, last, own = array("q"), bytearray(), None, 0.0
+            of_the_last_read = steps_to_next_decoded(container)
             for packet in packets_of(container, stream):
                 if packet.size == 0:
                     continue
@@ -350,7 +351,7 @@ def plan_of(path: Path, fps: float) -> Plan | None:
                     return None
                 pts.append(packet.pts)
                 keys.append(packet.is_keyframe)
-                if last is None or packet.pts > last or steps_to_next_decoded(container):
+                if last is None or packet.pts > last or of_the_last_read:
                     own = float((packet.duration or 0) * packet.time_base)
                 last = max(packet.pts, packet.pts if last is None else last)
             scale = stream.time_base
@@ -654,11 +655,12 @@ class Clock:
         self.usual = 1 / float(rate_of(container, stream) or USUAL_FPS)
         self.container = container
         self.last = -math.inf
+        self.of_the_last_read = steps_to_next_decoded(container)
         self.read_last: tuple[int, int] | None = None
 
     def read(self, packet: av.Packet) -> None:
         """Note a packet before its frames are timed."""
-        if packet.pts is not None and steps_to_next_decoded(self.container):
+        if self.of_the_last_read and packet.pts is not None:
             self.read_last = packet.pts, packet.duration or 0
 
     def time(self, frame: av.VideoFrame) -> float:
