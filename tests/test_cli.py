@@ -363,6 +363,15 @@ def test_ctrl_c_while_packages_are_imported_is_one_line_also_in_the_background(w
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "gerund: interrupted\n")
 
 
+def test_a_package_that_does_not_load_is_one_line(tmp_path):
+    (tmp_path / "torch.py").write_text("raise ImportError('libcuda.so: no such file')")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); sys.argv = ['gerund', 'train', 'x']; from gerund.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("gerund: a package of this installation does not load (libcuda.so: no such file)")
+    assert done.stderr.count("\n") == 1
+
+
 def test_debug_shows_the_traceback(tmp_path):
     code, _, err = run("index", tmp_path / "nowhere", "--debug")
     assert code == 1

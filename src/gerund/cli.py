@@ -151,4 +151,9 @@ def failed(message: str, code: int, debug: bool) -> int:
 def main() -> None:
     """Entry point; see docs for the exit codes."""
     prepare()
-    sys.exit(app.meta())
+    try:
+        code = app.meta()
+    except ImportError as error:  # the command's own module is loaded before `launch` is entered
+        reason = f"a package of this installation does not load ({error.__cause__ or error}); install gerund anew"
+        code = failed(f"{reason} (run again with --debug for details)", 1, "--debug" in sys.argv)
+    sys.exit(code)

@@ -181,6 +181,10 @@ def natural_order(path: Path) -> tuple[list[int | str], str]:
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.name)], path.name
 
 
+COUNT_SLACK = 0.02
+"""By how much of itself a header's number of frames may differ from its duration times its rate."""
+
+
 def probe(path: Path) -> VideoInfo:
     """Read the header of a video. Raises VideoError when it is no video."""
     if durations := webp_durations(path):
@@ -203,6 +207,8 @@ def probe(path: Path) -> VideoInfo:
                 duration = start + float(stream.duration * stream.time_base)
             elif container.duration is not None:
                 duration = container.duration / av.time_base
+            if count and rate and duration and abs(count - (duration - start) * float(rate)) > 2 + COUNT_SLACK * count:
+                count = None  # it counts the first of several fragments, or what an edit list leaves out
         context = stream.codec_context
         return VideoInfo(
             path=path,
@@ -1030,6 +1036,9 @@ def fitted(picture: np.ndarray, resize: Resize) -> np.ndarray:
 
 MUXING = {".webp": {"loop": "0"}, ".mp4": {"movflags": "+faststart"}, ".mov": {"movflags": "+faststart"}}
 """Options of formats: an animation runs for ever; the index of an MP4 stands in front, so that it plays while it is being loaded."""
+FRAGMENTS = {"movflags": "+hybrid_fragmented", "frag_duration": "1000000"}
+GROWING = {".mp4": FRAGMENTS, ".mov": FRAGMENTS, ".mkv": {"cluster_time_limit": "1000"}}
+"""A file that grows is written in pieces of a second; those of an MP4 get one index when it is closed."""
 
 
 @contextmanager
@@ -1038,9 +1047,10 @@ def created(path: Path, *, growing: bool = False) -> Iterator[Any]:
 
     The error has the path and the reason.
     """
+    suffix = path.suffix.lower()
     try:
         with nullcontext(path) if growing else whole(path) as place:
-            options = MUXING.get(path.suffix.lower(), {})
+            options = {"flush_packets": "1"} | GROWING.get(suffix, {}) if growing else MUXING.get(suffix, {})
             with av.open(os.fspath(place.absolute()), "w", options=options) as container:
                 yield container
     except (av.FFmpegError, OSError, ValueError) as error:
