@@ -204,8 +204,8 @@ def test_the_licence_of_published_weights_is_the_one_timm_lists():
     import timm
 
     backbone = load_backbone("test_resnet", pretrained=False, image_size=64)
-    published = replace(backbone, name="mobilenetv2_100", origin="pretrained")
-    expected = timm.get_pretrained_cfg("mobilenetv2_100").license
+    published = replace(backbone, name="convnextv2_atto", origin="pretrained")
+    expected = timm.get_pretrained_cfg("convnextv2_atto").license
     assert expected
     assert weights_licence(published) == f"{expected} (of the weights published for timm)"
     assert "that of the file my.safetensors; look it up" in weights_licence(replace(backbone, origin="my.safetensors"))
