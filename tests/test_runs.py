@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 import gerund
-from gerund import cli, fitting, video
+from gerund import cli, files, fitting, video
 from gerund.errors import ModelError, TrainingError, UsageError
 from gerund.runs import find_checkpoint, make_run_folder
 
@@ -380,3 +380,19 @@ def test_a_folder_with_anything_else_in_it_is_never_taken(clips, tmp_path, no_le
     with pytest.raises(UsageError, match="exists and is not empty"):
         gerund.train(clips, **OPTIONS, out=tmp_path / "run")
     assert sorted((tmp_path / "run").rglob("*")) == before
+
+
+def test_a_folder_with_nothing_but_what_a_dead_process_left_is_free(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    out, name = tmp_path / "out", files.beside(tmp_path / "best", "x").name[:13]
+    left = out / f"{name}.{files.HOST}-{dead.pid}-1"
+    left.mkdir(parents=True)
+    (left / "encoder.safetensors").write_text("half of it")
+    assert make_run_folder(out) == out
+    assert not list(out.iterdir())
+    left.mkdir()
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match="exists and is not empty"):
+        make_run_folder(out)
+    assert left.is_dir()

@@ -195,11 +195,11 @@ def pretrain(
         with progress("Pretraining", epochs, "epochs") as bar:
             for epoch in epochs_of(model, train_set, val_set, settings, torch.device(extractor.device)):
                 history.append(epoch)
-                append_row(folder / "results.csv", results_row(epoch))
                 better = epoch.val_loss < best
                 if better:
                     best = epoch.val_loss
                     save_encoder(model.head, use, folder)
+                append_row(folder / "results.csv", results_row(epoch))
                 said = f"epoch {epoch.epoch}/{epochs}  train loss {epoch.train_loss:.3f}  val loss {epoch.val_loss:.3f}"
                 bar.advance(said=said + "  best" * better)
     except KeyboardInterrupt:

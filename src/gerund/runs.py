@@ -29,13 +29,16 @@ def check_free(out: Path | None) -> None:
 
 
 def is_false_start(folder: Path) -> bool:
-    """Whether all that a folder holds was left by a training, or several, that ended before there was a model or a checkpoint.
+    """Whether all that a folder holds was left by work that ended before there was a model, an encoder or a checkpoint.
 
     Such a folder is written anew. One with any other file, or in which somebody has written since, is not.
     """
     if not folder.is_dir():
         return False
-    files = {path for path in folder.rglob("*") if not path.is_dir() and not is_abandoned(path)}
+    kept = [path for path in folder.iterdir() if not is_abandoned(path)]
+    if not kept:
+        return any(folder.iterdir())
+    files = {path for entry in kept for path in (entry, *entry.rglob("*")) if not path.is_dir() and not is_abandoned(path)}
     runs = {folder, *(path.parent for path in files if path.parent.parent == folder and path.parent.name != FINETUNE)}
     begun = [run for run in runs if is_begun(run)]
     known = {run / name for run in begun for name in (*FIRST_FILES, f"{FINETUNE}/results.csv")}
