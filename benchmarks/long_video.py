@@ -17,7 +17,7 @@ from making import footage
 
 from gerund import video
 from gerund.backbones import Engine, compile_engine, load_backbone, resolve_precision
-from gerund.sampling import at_rate
+from gerund.rate import at_rate
 
 SECONDS, FPS, REPEATS = 60.0, 4.0, 5
 

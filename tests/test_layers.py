@@ -32,9 +32,10 @@ LAYERS = {
     2.5: "decoding inspecting listing live",
     2.2: "damage",
     2: "video backbones heads cache checking",
-    1: "segments segment_metrics sampling manifest metrics calibration recipes runs drawing unpacking workers copies hub charts pages openvino_core",
+    1.2: "sampling",
+    1: "segments segment_metrics rate manifest metrics calibration recipes runs drawing unpacking workers copies hub charts pages openvino_core",
     0.8: "texts",
-    0.5: "storage fields files lengths",
+    0.5: "units storage fields files lengths",
     0.2: "progress",
     0: "errors types places printing",
 }

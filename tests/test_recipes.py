@@ -9,7 +9,8 @@ import pytest
 from gerund import cli
 from gerund.errors import UsageError
 from gerund.heads import build_head, head_options
-from gerund.recipes import CONVLSTM, HYBRID_TRANSFORMER, RECIPES, as_command, as_config, read_config, resolve, seconds
+from gerund.recipes import CONVLSTM, HYBRID_TRANSFORMER, RECIPES, as_command, as_config, read_config, resolve
+from gerund.units import seconds
 
 
 def head_of(recipe, feature_dim, num_classes):

@@ -11,18 +11,8 @@ import pytest
 
 from gerund import sampling
 from gerund.errors import ClipError, UsageError
-from gerund.sampling import (
-    PACKET_REFERENCE,
-    PACKET_UNUSED,
-    PACKET_WANTED,
-    Sampling,
-    at_rate,
-    clip_rows,
-    packet_needs,
-    part_edges,
-    picked_rows,
-    tokens,
-)
+from gerund.rate import PACKET_REFERENCE, PACKET_UNUSED, PACKET_WANTED, at_rate, packet_needs
+from gerund.sampling import Sampling, clip_rows, part_edges, picked_rows, tokens
 from gerund.types import Clip, Features
 
 

@@ -24,7 +24,7 @@ from gerund.decoding import Reading, decode_here
 from gerund.errors import StreamError, VideoError
 from gerund.inspecting import inspect
 from gerund.listing import list_videos
-from gerund.sampling import PACKET_UNUSED, at_rate
+from gerund.rate import PACKET_UNUSED, at_rate
 from gerund.types import Frames, Resize
 from gerund.workers import Finished, Job
 

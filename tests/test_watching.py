@@ -22,8 +22,8 @@ from clocks import grey, with_sound
 from gerund import progress, video
 from gerund.errors import UsageError, VideoError
 from gerund.live import Newest, Reader, Seen, Source
+from gerund.rate import at_rate
 from gerund.recording import Recorder
-from gerund.sampling import at_rate
 from gerund.spotting import Look, Rolling, Spotter
 from gerund.types import Clip
 from sending import BAR, picture

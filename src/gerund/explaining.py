@@ -15,8 +15,9 @@ from gerund.errors import UsageError, VideoError
 from gerund.features import Windows
 from gerund.heatmaps import check_picture, draw_explanation
 from gerund.progress import progress
+from gerund.rate import TIME_SLACK
 from gerund.recognizer import Recognizer, as_clip
-from gerund.sampling import TIME_SLACK, picked_rows, step_edges, stored_rows, tokens
+from gerund.sampling import picked_rows, step_edges, stored_rows, tokens
 from gerund.types import Clip, Explanation, Features
 
 GRID = 7

@@ -9,6 +9,7 @@ Old disks hold names whose bytes are no UTF-8; Python keeps such a byte as a lon
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import hashlib
 import os
@@ -19,13 +20,13 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gerund.errors import DataError, GerundError, UsageError
-from gerund.printing import escaped
+from gerund.printing import escaped, json_text
 
 LONGEST_SUFFIX = 16
 """Letters that count as a suffix; a longer one is part of a name."""
@@ -232,3 +233,24 @@ def remove(path: Path) -> None:
     else:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
+
+
+def append_row(path: Path, row: dict[str, Any]) -> None:
+    """Add a row to a CSV; the first one brings the header."""
+    new = not path.exists()
+    with path.open("a", encoding="utf-8", errors=LENIENT, newline="") as file:
+        writer = csv.DictWriter(file, list(row))
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def write_rows(path: Path, header: list[str], rows: Iterable[Iterable[Any]]) -> None:
+    with whole(path) as temporary, temporary.open("w", encoding="utf-8", errors=LENIENT, newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_bytes(path, (json_text(value, indent=2) + "\n").encode())

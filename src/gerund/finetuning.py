@@ -20,14 +20,13 @@ from torchvision.transforms import v2
 
 from gerund.backbones import Backbone, last_stage
 from gerund.errors import TrainingError, UsageError
-from gerund.files import whole
+from gerund.files import whole, write_rows
 from gerund.fitting import ALONE, NO_CLIP, Epoch, Journal, Team, TuningModule, balanced_weights, run_epochs
 from gerund.heads import Head, build_head
 from gerund.manifest import labels_of, of_split
 from gerund.progress import note, progress
 from gerund.recipes import Recipe
 from gerund.recognizer import Recognizer
-from gerund.runs import write_rows
 from gerund.sampling import clip_rows, on_screen, part_edges, picked_rows, stored_rows
 from gerund.types import Clip, Resize
 from gerund.video import FrameConverter, frames

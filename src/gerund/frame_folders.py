@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 from gerund.datasets import load_dataset
 from gerund.errors import DataError, UsageError
+from gerund.files import write_json
 from gerund.manifest import relative_name, write_manifest
 from gerund.progress import note, progress
-from gerund.runs import write_json
 from gerund.stills import Order, Span, write_all
 from gerund.types import Clip
 from gerund.video import FRAME_FOLDER_FPS

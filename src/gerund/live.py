@@ -18,7 +18,7 @@ from typing import Any, Literal
 from gerund import video
 from gerund.errors import StreamError, UsageError, VideoError
 from gerund.progress import note
-from gerund.sampling import wanted_between
+from gerund.rate import wanted_between
 
 PROTOCOLS = tuple("http https rtmp rtp rtsp rtsps srt tcp udp".split())
 Kind = Literal["camera", "network", "pipe", "file"]

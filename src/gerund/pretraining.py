@@ -26,15 +26,15 @@ from gerund.datasets import DATASETS, load_dataset
 from gerund.encoders import made_for, save_encoder
 from gerund.errors import DataError, TrainingError, UsageError, at_least
 from gerund.features import Extraction, Extractor, with_spans
+from gerund.files import append_row
 from gerund.fitting import GRADIENT_CLIP, TOKEN_MEMORY, Batches, TokenSet, cosine
 from gerund.heads.transformer import TransformerHead
 from gerund.manifest import group_hash, group_of, relative_name
 from gerund.predicting import expand
 from gerund.progress import note, progress
 from gerund.recipes import RECIPES, underscored
-from gerund.reporting import spread
-from gerund.runs import append_row, check_free, make_run_folder
-from gerund.sampling import Sampling, step_edges, tokens
+from gerund.runs import check_free, make_run_folder
+from gerund.sampling import Sampling, spread, step_edges, tokens
 from gerund.types import Clip
 
 DEFAULT = RECIPES["default"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -11,6 +10,7 @@ from typing import Any, Literal
 
 from gerund.errors import DataError, UsageError, at_least
 from gerund.texts import read_json
+from gerund.units import seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,17 +189,6 @@ def check(recipe: Recipe) -> None:
             raise UsageError(f"{flag} {rate:g}: the learning rate must be above 0")
     if not 0 <= recipe.label_smoothing < 1:
         raise UsageError(f"--label-smoothing {recipe.label_smoothing:g}: at least 0 and below 1")
-
-
-def seconds(text: str | float, flag: str = "--time") -> float:
-    """A time span such as 90, 90s, 10m or 1.5h in seconds."""
-    match = re.fullmatch(r"([\d.]+)\s*([smh]?)", str(text).strip())
-    try:
-        if match:
-            return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
-    except ValueError:
-        pass
-    raise UsageError(f"{flag} {text}: not a time span; write 90s, 10m or 1.5h")
 
 
 def split_words(flag: str, text: str) -> list[str]:

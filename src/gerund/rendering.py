@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from gerund import video
 from gerund.drawing import fitting_text, font, ink_on, label_colours
 from gerund.errors import UsageError
-from gerund.sampling import TIME_SLACK
+from gerund.rate import TIME_SLACK
 from gerund.types import Clip, Resize, Timeline
 
 FORMATS = (".mp4", ".mov", ".mkv", ".gif", ".webp")

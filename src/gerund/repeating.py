@@ -12,9 +12,10 @@ import numpy as np
 
 from gerund.errors import UsageError
 from gerund.evaluation import Evaluation, pooled
+from gerund.files import write_json
 from gerund.progress import note
 from gerund.recipes import read_config, resolve
-from gerund.runs import make_run_folder, write_json
+from gerund.runs import make_run_folder
 from gerund.training import Training, train
 from gerund.types import Clip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -13,7 +13,6 @@ from gerund import video
 from gerund.drawing import GRID, INK, MUTED, PAPER, RIGHT, WRONG, fitting_text, font
 from gerund.types import Clip, Resize
 
-Item = TypeVar("Item")
 SHEET = 16
 """Clips on a contact sheet at most."""
 TRAIN, VAL = "#1f6feb", "#d1570f"
@@ -106,12 +105,6 @@ def confusion_plot(path: Path, matrix: np.ndarray, labels: Sequence[str], *, nor
     title = "Share of each true class, %" if normalized else "Number of clips (colour: share of the true class)"
     axes.set_title(title, loc="left", fontsize=10, color=INK)
     figure.savefig(path)
-
-
-def spread(items: Sequence[Item], count: int = SHEET) -> list[Item]:
-    """At most `count` items, evenly spread over all of them."""
-    places = np.linspace(0, len(items) - 1, min(count, len(items)))
-    return [items[round(place)] for place in places]
 
 
 def contact_sheet(path: Path, entries: Sequence[tuple[Clip, str, bool | None]], *, columns: int = 4, width: int = 240) -> None:

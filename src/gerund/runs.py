@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from gerund.errors import DataError, UsageError
-from gerund.files import LENIENT, check_name, is_abandoned, remove, whole, write_bytes
-from gerund.printing import json_text
+from gerund.files import check_name, is_abandoned, remove
 
 RUNS = Path("runs")
 FIRST_FILES = ("clips.csv", "config.json", "comparison.json", "results.csv")
@@ -105,24 +101,3 @@ def run_of(checkpoint: Path) -> Path:
         if (run / "config.json").is_file() and (run / "clips.csv").is_file():
             return run
     raise UsageError(f"--resume {checkpoint}: config.json and clips.csv of its run are missing beside it")
-
-
-def append_row(path: Path, row: dict[str, Any]) -> None:
-    """Add a row to a CSV; the first one brings the header."""
-    new = not path.exists()
-    with path.open("a", encoding="utf-8", errors=LENIENT, newline="") as file:
-        writer = csv.DictWriter(file, list(row))
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
-
-
-def write_rows(path: Path, header: list[str], rows: Iterable[Iterable[Any]]) -> None:
-    with whole(path) as temporary, temporary.open("w", encoding="utf-8", errors=LENIENT, newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(rows)
-
-
-def write_json(path: Path, value: Any) -> None:
-    write_bytes(path, (json_text(value, indent=2) + "\n").encode())

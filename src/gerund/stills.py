@@ -15,7 +15,7 @@ from PIL import Image
 from gerund import video, workers
 from gerund.errors import ClipError
 from gerund.files import beside
-from gerund.sampling import TIME_SLACK
+from gerund.rate import TIME_SLACK
 from gerund.workers import UNREADABLE, Finished, Job, reason
 
 QUALITY = 92

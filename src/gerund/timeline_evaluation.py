@@ -15,8 +15,9 @@ from gerund.datasets import load_dataset
 from gerund.datasets.background import BACKGROUND
 from gerund.errors import DataError
 from gerund.manifest import of_split
+from gerund.rate import TIME_SLACK, USUAL_FPS
 from gerund.recognizer import Recognizer
-from gerund.sampling import TIME_SLACK, USUAL_FPS, beyond_end
+from gerund.sampling import beyond_end
 from gerund.segment_metrics import boundary_error, edit_score, frame_accuracy, mean_average_precision, segmental_f1
 from gerund.timelines import timelines, windows_for
 from gerund.types import Clip, Segment, Timeline

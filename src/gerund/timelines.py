@@ -15,8 +15,9 @@ from gerund.errors import DataError, GerundError, UsageError, VideoError
 from gerund.files import write_text
 from gerund.inputs import expand
 from gerund.progress import note
+from gerund.rate import USUAL_FPS
 from gerund.recognizer import Recognizer
-from gerund.sampling import USUAL_FPS, clip_rows
+from gerund.sampling import clip_rows
 from gerund.segments import find_segments
 from gerund.timeline_files import FORMATS, places
 from gerund.types import Clip, Features, Timeline

@@ -22,7 +22,7 @@ from gerund.encoders import load_encoder, made_for
 from gerund.errors import DataError, GerundError, ModelError, TrainingError, UsageError
 from gerund.evaluation import Evaluation, evaluate_clips
 from gerund.features import Extraction, Extractor, calibrated, with_spans
-from gerund.files import find, readable
+from gerund.files import append_row, find, readable, write_json, write_rows
 from gerund.fitting import ALONE, Epoch, Team, token_set
 from gerund.leaderboard import FOLDS, HEADS, Leaderboard, cross_validate, processes_on, with_head
 from gerund.manifest import SPLITS, assign_splits, labels_of, of_split, read_manifest, write_manifest
@@ -31,8 +31,8 @@ from gerund.packing import PackedCache
 from gerund.progress import note, progress
 from gerund.recipes import Recipe, as_config, resolve
 from gerund.recognizer import Recognizer, model_card
-from gerund.runs import FINETUNE, append_row, check_free, find_checkpoint, make_run_folder, run_of, write_json, write_rows
-from gerund.sampling import Sampling
+from gerund.runs import FINETUNE, check_free, find_checkpoint, make_run_folder, run_of
+from gerund.sampling import Sampling, spread
 from gerund.summarizing import write_report
 from gerund.types import Clip, Features
 
@@ -695,7 +695,7 @@ def write_reports(run: Path, history: Sequence[Epoch], clips: Sequence[Clip], ev
     if shown is not None:
         reporting.confusion_plot(run / "confusion_matrix.png", shown.confusion, shown.labels)
         reporting.confusion_plot(run / "confusion_matrix_normalized.png", shown.confusion, shown.labels, normalized=True)
-    examples = reporting.spread(of_split(clips, "train"))
+    examples = spread(of_split(clips, "train"), reporting.SHEET)
     try:
         reporting.contact_sheet(run / "train_clips.jpg", [(clip, clip.label or "", None) for clip in examples])
         if "val" in evaluations:
@@ -707,7 +707,7 @@ def write_reports(run: Path, history: Sequence[Epoch], clips: Sequence[Clip], ev
 def judged(evaluation: Evaluation) -> list[tuple[Clip, str, bool | None]]:
     """Some clips with what was answered and whether it was right."""
     good = np.flatnonzero(np.isfinite(evaluation.scores).all(axis=1)).tolist()
-    chosen = reporting.spread([evaluation.clips[index] for index in good])
+    chosen = spread([evaluation.clips[index] for index in good], reporting.SHEET)
     answers = {evaluation.clips[index]: evaluation.labels[int(evaluation.scores[index].argmax())] for index in good}
     shares = {evaluation.clips[index]: float(evaluation.scores[index].max()) for index in good}
     return [(clip, f"{answers[clip]} {100 * shares[clip]:.0f} %", answers[clip] == clip.label) for clip in chosen]

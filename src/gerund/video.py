@@ -27,7 +27,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from gerund.errors import StreamError, VideoError
 from gerund.files import whole
 from gerund.progress import note
-from gerund.sampling import PACKET_REFERENCE, PACKET_UNUSED, TIME_SLACK, USUAL_FPS, at_rate, packet_needs
+from gerund.rate import PACKET_REFERENCE, PACKET_UNUSED, TIME_SLACK, USUAL_FPS, at_rate, packet_needs
 from gerund.types import Frames, Resize
 
 VIDEO_SUFFIXES = frozenset(

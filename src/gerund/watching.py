@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from gerund.live import Source
-from gerund.recipes import seconds
 from gerund.recognizer import Recognizer
 from gerund.spotting import Watch, WatchSettings
+from gerund.units import seconds
 
 
 def watch(
