@@ -21,7 +21,7 @@ BACKBONES = {"mobilenetv2_100": 224, "resnet18": 112, "densenet121": 128}
 HEADS = ("prototype", "transformer", "bilstm", "mean")
 LIGHT = ("numpy", "av", "onnxruntime")
 FORMATS: tuple[Literal["onnx", "openvino", "torch"], ...] = ("onnx", "openvino", "torch")
-PREDICT = "from gerund.cli import main; main()"
+PREDICT = "from gerund.cli.app import main; main()"
 
 
 def trained(backbone: str, head: str, folder: Path, clips: list[Clip]) -> Path:

@@ -22,7 +22,7 @@ class Server:
         self.folder = tempfile.TemporaryDirectory(prefix="gerund-bench-serve-")
         self.url = f"http://127.0.0.1:{PORT}"
         started = time.perf_counter()
-        code = "from gerund.cli import main; main()"
+        code = "from gerund.cli.app import main; main()"
         self.process = subprocess.Popen(
             [sys.executable, "-c", code, "serve", str(model), "--port", str(PORT), "--quiet", *options],
             env={**os.environ, "TMPDIR": self.folder.name},

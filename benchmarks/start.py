@@ -14,7 +14,7 @@ import gerund
 from gerund import progress
 from gerund.types import Clip
 
-MAIN = [sys.executable, "-c", "from gerund.cli import main; main()"]
+MAIN = [sys.executable, "-c", "from gerund.cli.app import main; main()"]
 
 
 def seconds(*words: str, env: dict[str, str] | None = None) -> float:

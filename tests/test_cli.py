@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 import gerund
-from gerund import cli, video
+from gerund import video
+from gerund.cli import app as cli
 
 
 def run(*words):
@@ -120,7 +121,7 @@ def test_every_argument_is_explained(command):
 
 
 def test_help_needs_no_torch_and_is_quick():
-    code = "import sys; from gerund import cli; cli.app.meta(['--help']); print([n for n in ('torch', 'numpy', 'av') if n in sys.modules])"
+    code = "import sys; from gerund.cli import app; app.app.meta(['--help']); print([n for n in ('torch', 'numpy', 'av') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
 
@@ -365,7 +366,7 @@ def test_ctrl_c_while_packages_are_imported_is_one_line_also_in_the_background(w
 
 def test_a_package_that_does_not_load_is_one_line(tmp_path):
     (tmp_path / "torch.py").write_text("raise ImportError('libcuda.so: no such file')")
-    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); sys.argv = ['gerund', 'train', 'x']; from gerund.cli import main; main()"
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); sys.argv = ['gerund', 'train', 'x']; from gerund.cli.app import main; main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("gerund: a package of this installation does not load (libcuda.so: no such file)")

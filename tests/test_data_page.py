@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gerund import cli
+from gerund.cli import app as cli
 from gerund.datasets import DATASETS
 
 PAGE = Path(__file__).parents[1] / "docs" / "data.md"

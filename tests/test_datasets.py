@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import gerund
-from gerund import cli
+from gerund.cli import app as cli
 from gerund.datasets import DATASETS, load_dataset
 from gerund.errors import DataError, UsageError
 from gerund.inputs import expand

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gerund import cli
+from gerund.cli import app as cli
 from gerund.datasets import toy
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 import gerund
-from gerund import cli
 from gerund.backbones import load_backbone
+from gerund.cli import app as cli
 from gerund.datasets import toy
 from gerund.heads import HEADS, build_head
 from gerund.recognizer import Recognizer
@@ -122,7 +122,9 @@ def gerund_on_path(tmp_path):
     folder = tmp_path / "bin"
     folder.mkdir()
     command = folder / "gerund"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "from gerund.cli import main; main()" "$@"\n', encoding="utf-8")
+    command.write_text(
+        f'#!/bin/sh\nexec "{sys.executable}" -c "from gerund.cli.app import main; main()" "$@"\n', encoding="utf-8"
+    )
     command.chmod(0o755)
     return f"{folder}{os.pathsep}{os.environ['PATH']}"
 

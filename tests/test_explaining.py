@@ -11,8 +11,9 @@ from PIL import Image
 from torch import Tensor
 
 import gerund
-from gerund import cli, explaining, heatmaps, video
+from gerund import explaining, heatmaps, video
 from gerund.backbones import load_backbone
+from gerund.cli import app as cli
 from gerund.errors import UsageError, VideoError
 from gerund.heads import Head
 from gerund.recognizer import Recognizer

@@ -346,7 +346,7 @@ def test_the_runtime_as_a_command_prints_answers_and_ends_with_3_for_a_broken_vi
 
 
 def test_the_command_shows_what_was_compared(model, clips, tmp_path, capsys):
-    from gerund.cli import app, show
+    from gerund.cli.app import app, show
 
     words = ["export", str(model), str(tmp_path / "out"), "--check", str(clips[0]), "--check", str(clips[1])]
     assert show("export", app(words), "text") == 0

@@ -487,7 +487,7 @@ def test_a_full_disk_is_one_clear_error_and_what_was_made_stays(
 
 LIMITED = """
 import resource, sys
-from gerund.cli import main
+from gerund.cli.app import main
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
 sys.exit(main())
 """

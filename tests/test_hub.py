@@ -19,7 +19,7 @@ from gerund.recognizer import Recognizer, model_card
 from gerund.sampling import Sampling
 from hub_server import TOKEN, running
 
-MAIN = "from gerund.cli import main; main()"
+MAIN = "from gerund.cli.app import main; main()"
 LOAD = """
 import sys
 from gerund import GerundError, Recognizer

@@ -15,8 +15,8 @@ import gerund
 SOURCE = Path(gerund.__file__).parent
 
 LAYERS = {
-    7: "cli serving",
-    6.8: "showing",
+    20: "cli",
+    7: "serving",
     6.5: "comparing benchmarking repeating",
     6: "timeline_evaluation overlays training pretraining diagnosis steps downloading frame_folders exporting",
     5.8: "distributed",
@@ -125,7 +125,7 @@ def test_the_parser_sees_imports_in_functions_and_leaves_out_those_for_types() -
     source = """
 from typing import TYPE_CHECKING
 if TYPE_CHECKING:
-    from gerund.cli import main
+    from gerund.cli.app import main
 def late():
     with open("x"):
         from gerund import video

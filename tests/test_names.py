@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from gerund import cli, steps
+from gerund import steps
 from gerund.backbones import load_backbone
 from gerund.cache import FeatureCache
+from gerund.cli import app as cli
 from gerund.datasets import load_dataset
 from gerund.diagnosis import doctor
 from gerund.errors import UsageError

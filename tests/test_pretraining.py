@@ -13,7 +13,9 @@ import torch
 from safetensors.torch import load_file
 
 import gerund
-from gerund import cli, pretraining, showing, video
+from gerund import pretraining, video
+from gerund.cli import app as cli
+from gerund.cli import show as showing
 from gerund.errors import DataError, GerundError, ModelError, TrainingError, UsageError
 from gerund.features import Extraction
 from gerund.heads import build_head

@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
-from gerund import cli, progress
+from gerund import progress
+from gerund.cli import app as cli
+from gerund.cli.show import SHOW
 from gerund.printing import HIDDEN, json_text, say, visible
-from gerund.showing import SHOW
 from gerund.types import Prediction
 
 EVIL = "a\x1b[31m\x1b]0;pwned\x07\nforged\u202e\x9b2J caf\udce9.mp4"

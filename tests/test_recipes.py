@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from gerund import cli
+from gerund.cli import app as cli
 from gerund.errors import UsageError
 from gerund.heads import build_head, head_options
 from gerund.recipes import CONVLSTM, HYBRID_TRANSFORMER, RECIPES, as_command, as_config, read_config, resolve

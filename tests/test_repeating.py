@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 import gerund
-from gerund import cli, showing, video
+from gerund import video
+from gerund.cli import app as cli
+from gerund.cli import show as showing
 from gerund.errors import UsageError
 from gerund.recipes import read_config
 from gerund.repeating import Trainings, split_numbers, wanted_runs

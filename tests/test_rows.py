@@ -16,8 +16,9 @@ from types import ModuleType
 
 import pytest
 
-from gerund import cli, storage, video
+from gerund import storage, video
 from gerund.cache import FeatureCache, content_digest
+from gerund.cli import app as cli
 from gerund.errors import UsageError, VideoError
 from gerund.inputs import expand
 from gerund.inspecting import inspect

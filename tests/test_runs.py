@@ -16,7 +16,8 @@ import torch
 from PIL import Image
 
 import gerund
-from gerund import cli, files, fitting, video
+from gerund import files, fitting, video
+from gerund.cli import app as cli
 from gerund.errors import ModelError, TrainingError, UsageError
 from gerund.runs import find_checkpoint, make_run_folder
 
@@ -85,7 +86,7 @@ def test_killed_and_resumed_equals_uninterrupted(clips, whole, tmp_path):
     command = [
         sys.executable,
         "-c",
-        "from gerund.cli import main; main()",
+        "from gerund.cli.app import main; main()",
         "train",
         str(clips),
         *words,

@@ -12,7 +12,9 @@ import pytest
 import torch
 
 import gerund
-from gerund import cli, fitting, showing, video
+from gerund import fitting, video
+from gerund.cli import app as cli
+from gerund.cli import show as showing
 from gerund.errors import UsageError
 from gerund.heads import build_head
 from gerund.recipes import Recipe

@@ -168,7 +168,7 @@ def test_a_stall_ends_what_is_going_on_and_the_stream_may_go_on(recognizer):
 
 def test_standard_input_through_the_command_line(model, tmp_path):
     path = film(tmp_path / "a.ts", ("day", 60), ("night", 60))
-    command = [sys.executable, "-c", "from gerund.cli import main; main()", "watch", str(model), "-", "--realtime", "--json"]
+    command = [sys.executable, "-c", "from gerund.cli.app import main; main()", "watch", str(model), "-", "--realtime", "--json"]
     with path.open("rb") as file:
         done = subprocess.run([*command, "--window", "1"], stdin=file, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -181,7 +181,7 @@ def test_standard_input_through_the_command_line(model, tmp_path):
 
 def test_ctrl_c_ends_the_action_and_the_recording(model, tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    command = [sys.executable, "-c", "from gerund.cli import main; main()", "watch", str(model), str(tmp_path / "pipe")]
+    command = [sys.executable, "-c", "from gerund.cli.app import main; main()", "watch", str(model), str(tmp_path / "pipe")]
     options = ["--json", "--window", "1", "--record", str(tmp_path / "seen.mp4")]
     with sending(str(tmp_path / "pipe"), "day:2000"):
         process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

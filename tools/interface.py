@@ -15,7 +15,7 @@ from typing import Any
 from cyclopts import App
 
 import gerund
-from gerund import cli
+from gerund.cli import app as cli
 
 
 def lines() -> Iterator[str]:

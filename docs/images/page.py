@@ -53,7 +53,7 @@ def photograph(paths: list[Path]) -> None:
 
 def main() -> None:
     model = sys.argv[1] if len(sys.argv) > 1 else "demo/run"
-    command = [sys.executable, "-c", "from gerund.cli import main; main()", "serve", model, "--port", "8790", "--quiet"]
+    command = [sys.executable, "-c", "from gerund.cli.app import main; main()", "serve", model, "--port", "8790", "--quiet"]
     with tempfile.TemporaryDirectory() as folder:
         paths = films(Path(folder))
         server = subprocess.Popen(command)

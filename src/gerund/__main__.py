@@ -13,7 +13,7 @@ def main() -> None:
     """
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        from gerund import cli
+        from gerund.cli import app as cli
 
         cli.main()
     except KeyboardInterrupt:

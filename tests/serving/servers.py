@@ -140,7 +140,7 @@ class Process:
         self.temporary = temporary
         temporary.mkdir(exist_ok=True)
         self.log = temporary.parent / f"log-{self.port}.txt"
-        code = "from gerund.cli import main; main()"
+        code = "from gerund.cli.app import main; main()"
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", code, "serve", str(model), "--port", str(self.port), *options],

@@ -27,7 +27,7 @@ from gerund.serving import studio
 
 
 def test_predict_answers_what_the_command_prints(server, model, clip):
-    code = "from gerund.cli import main; main()"
+    code = "from gerund.cli.app import main; main()"
     command = [sys.executable, "-c", code, "predict", str(model), str(clip), "--json", "--quiet"]
     printed = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     answer = server.client.post("/v1/predict", content=clip.read_bytes(), headers={"X-Video-Name": quote(clip.name)})

@@ -23,7 +23,7 @@ import pytest
 from PIL import Image
 
 from gerund import decoding, video
-from gerund.cli import app as command_line
+from gerund.cli.app import app as command_line
 from gerund.errors import UsageError, VideoError
 from gerund.types import Resize
 

@@ -11,9 +11,9 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Parameter
 
 from gerund import progress
+from gerund.cli.show import Style, show
 from gerund.errors import GerundError
 from gerund.printing import prepare, say
-from gerund.showing import Style, show
 
 INTERRUPTED = 130
 OUTPUT = Parameter(group="Output", negative="")
