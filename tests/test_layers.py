@@ -16,7 +16,7 @@ SOURCE = Path(gerund.__file__).parent
 
 LAYERS = {
     20: "cli",
-    7: "serving",
+    18: "serving",
     6.5: "comparing benchmarking repeating",
     6: "timeline_evaluation overlays training pretraining diagnosis steps downloading frame_folders exporting",
     5.8: "distributed",

@@ -23,7 +23,7 @@ from serving.servers import LABELS, body_then_silence, until, upload_scope
 
 pytest.importorskip("fastapi")
 
-from gerund.serving import studio
+from gerund.serving import drawing
 
 
 def test_predict_answers_what_the_command_prints(server, model, clip):
@@ -116,7 +116,7 @@ def test_a_preview_shows_the_same_pictures(server, clip, tmp_path):
 
 
 @pytest.fixture
-def stopped_studio(monkeypatch):
+def stopped_drawing(monkeypatch):
     """The processes that draw; each is stopped as soon as it was started, so that it never comes to its end."""
     found = []
     start = asyncio.create_subprocess_exec
@@ -151,37 +151,37 @@ def ask_for_film(server, job, receive):
 
 
 def still_draws(server, job) -> bool:
-    return server.service.studio.locked() or any(
+    return server.service.drawing.locked() or any(
         "partial" in path.name for path in (server.service.scratch.folder / job).glob("*")
     )
 
 
-def test_a_drawing_ends_with_the_client_that_asked_for_it(server, clip, stopped_studio):
+def test_a_drawing_ends_with_the_client_that_asked_for_it(server, clip, stopped_drawing):
     job, gone = drawable(server, clip), threading.Event()
     asking, _ = ask_for_film(server, job, body_then_silence(b"", gone))
-    until(lambda: stopped_studio)
+    until(lambda: stopped_drawing)
     gone.set()
     asking.join(60)
-    assert stopped_studio[0].returncode == -signal.SIGKILL
+    assert stopped_drawing[0].returncode == -signal.SIGKILL
     assert not still_draws(server, job)
     assert server.job(job)["state"] == "done"
 
 
-def test_a_drawing_ends_with_its_job(server, clip, stopped_studio):
+def test_a_drawing_ends_with_its_job(server, clip, stopped_drawing):
     job, other = drawable(server, clip), drawable(server, clip)
     asking = [ask_for_film(server, each, body_then_silence(b"", threading.Event())) for each in (job, job)]
-    until(lambda: stopped_studio)
+    until(lambda: stopped_drawing)
     assert server.client.delete(f"/v1/jobs/{job}").status_code == 204
-    assert stopped_studio[0].returncode == -signal.SIGKILL
+    assert stopped_drawing[0].returncode == -signal.SIGKILL
     for thread, statuses in asking:
         thread.join(60)
         assert statuses == [404]
-    assert len(stopped_studio) == 1
+    assert len(stopped_drawing) == 1
     assert server.leftovers == [other]
     assert not still_draws(server, other)
 
 
-def test_a_drawing_ends_with_its_time_and_with_its_server(server, clip, stopped_studio):
+def test_a_drawing_ends_with_its_time_and_with_its_server(server, clip, stopped_drawing):
     job = drawable(server, clip)
     server.service.limits = replace(server.service.limits, seconds_job=0.1)
     answer = server.client.get(f"/v1/jobs/{job}/annotated.mp4")
@@ -189,18 +189,18 @@ def test_a_drawing_ends_with_its_time_and_with_its_server(server, clip, stopped_
     assert not still_draws(server, job)
     server.service.limits = replace(server.service.limits, seconds_job=600.0)
     asking, statuses = ask_for_film(server, job, body_then_silence(b"", threading.Event()))
-    until(lambda: len(stopped_studio) == 2)
+    until(lambda: len(stopped_drawing) == 2)
     server.client.portal.call(server.service.close)
     asking.join(60)
-    assert ([each.returncode for each in stopped_studio], statuses) == ([-signal.SIGKILL] * 2, [404])
+    assert ([each.returncode for each in stopped_drawing], statuses) == ([-signal.SIGKILL] * 2, [404])
     assert server.leftovers == []
 
 
-def test_a_job_that_somebody_waits_for_a_drawing_of_is_not_tidied_away(started, clip, stopped_studio):
+def test_a_job_that_somebody_waits_for_a_drawing_of_is_not_tidied_away(started, clip, stopped_drawing):
     server = started(keep=60.0)
     job, gone = drawable(server, clip), threading.Event()
     asking, _ = ask_for_film(server, job, body_then_silence(b"", gone))
-    until(lambda: stopped_studio)
+    until(lambda: stopped_drawing)
     server.service.keep = 0.0
     server.service.tidy()
     assert server.job(job)["state"] == "done"
@@ -217,9 +217,9 @@ def test_the_process_that_draws_ends_when_its_server_is_killed(server, clip, tmp
         "source": str(clip),
         "out": str(tmp_path / "out.mp4"),
         "limits": asdict(server.service.limits),
-        "timeline": studio.as_values(job.timeline),
+        "timeline": drawing.as_values(job.timeline),
     }
-    command = [sys.executable, "-m", "gerund.serving.studio"]
+    command = [sys.executable, "-m", "gerund.serving.drawing"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
         os.kill(process.pid, signal.SIGSTOP)
         process.stdin.write(json.dumps(order).encode() + b"\n")

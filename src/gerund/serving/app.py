@@ -25,7 +25,7 @@ import gerund
 from gerund import timeline_files
 from gerund.drawing import label_colours
 from gerund.errors import VideoError
-from gerund.serving import security, studio
+from gerund.serving import drawing, security
 from gerund.serving.analyst import VIDEO, EndedError
 from gerund.serving.limits import NoRoomError
 from gerund.serving.metrics import Metrics
@@ -187,7 +187,7 @@ def add_jobs(app: FastAPI, service: Service) -> None:
         responses={**NO_JOB, 409: REFUSALS[400], 422: {"model": Error}, 507: REFUSALS[507]},
         summary="A preview any browser plays, or the video with its timeline drawn in",
     )
-    async def film(job_id: str, kind: studio.Kind, request: Request) -> FileResponse:
+    async def film(job_id: str, kind: drawing.Kind, request: Request) -> FileResponse:
         job = find(job_id)
         if job.state != "done":
             raise RefusedError(409, "the job is not done")

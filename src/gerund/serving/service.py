@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 
 from gerund.errors import VideoError
 from gerund.recognizer import Recognizer
-from gerund.serving import studio
+from gerund.serving import drawing
 from gerund.serving.analysis import analysis, prediction_of
 from gerund.serving.analyst import Analyst, EndedError, Task
 from gerund.serving.limits import Limits, NoRoomError
@@ -104,7 +104,7 @@ class Service:
         self.taken = 0
         self.usual = 1.0
         self.closing = False
-        self.studio = asyncio.Semaphore(1)
+        self.drawing = asyncio.Semaphore(1)
         self.predicting, self.timing = (
             ThreadPoolExecutor(1),
             ThreadPoolExecutor(1),
@@ -258,29 +258,29 @@ class Service:
         await asyncio.gather(*works, return_exceptions=True)
         shutil.rmtree(job.task.folder, ignore_errors=True)
 
-    async def film(self, job: Job, kind: studio.Kind) -> Path:
+    async def film(self, job: Job, kind: drawing.Kind) -> Path:
         """A video made from a job's: a `preview` any browser plays, or an `annotated` one. Whoever is cancelled while waiting, or
         removes the job, ends the drawing. Raises VideoError, NoRoomError, or RefusedError when the job was removed."""
-        drawing = asyncio.create_task(self.drawn(job, kind))
-        job.drawings.add(drawing)
+        film = asyncio.create_task(self.drawn(job, kind))
+        job.drawings.add(film)
         try:
-            return await drawing
+            return await film
         except asyncio.CancelledError:
             if job.id in self.jobs:
                 raise
             raise RefusedError(404, "no such job; it was removed while its video was drawn") from None
         finally:
-            job.drawings.discard(drawing)
+            job.drawings.discard(film)
 
-    async def drawn(self, job: Job, kind: studio.Kind) -> Path:
+    async def drawn(self, job: Job, kind: drawing.Kind) -> Path:
         assert job.timeline is not None
         out = job.task.folder / f"{kind}.mp4"
         async with job.drawing:
             if not job.task.path.is_file():
                 raise RefusedError(404, "the video of this job is no longer there; send it again")
             if not out.is_file():
-                async with self.studio:
-                    await studio.make(kind, job.task.path, out, job.timeline, self.limits)
+                async with self.drawing:
+                    await drawing.make(kind, job.task.path, out, job.timeline, self.limits)
         return out
 
     def tidy(self) -> None:

@@ -40,7 +40,7 @@ async def make(kind: Kind, source: Path, out: Path, timeline: Timeline, limits: 
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "gerund.serving.studio",
+        "gerund.serving.drawing",
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
