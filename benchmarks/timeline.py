@@ -31,7 +31,7 @@ from gerund.recognizer import Recognizer
 from gerund.sampling import clip_rows
 from gerund.timeline_evaluation import evaluate_timeline
 from gerund.timelines import Windows, step_scores, timelines, windows_for, windows_of
-from gerund.training import train
+from gerund.training.train import train
 from gerund.types import Clip, Features
 
 FOLDER = Path(tempfile.gettempdir()) / "gerund-bench-timeline"

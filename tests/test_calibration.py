@@ -13,12 +13,13 @@ import pytest
 import torch
 
 import gerund
-from gerund import crossfitting, video
+from gerund import video
 from gerund.calibration import Familiarity, fit_temperature, golden_section, mean_tokens, moments, without_temperature
-from gerund.crossfitting import folds_of
 from gerund.errors import ModelError, UsageError
 from gerund.manifest import group_of
 from gerund.metrics import auroc, expected_calibration_error
+from gerund.training import calibrate as crossfitting
+from gerund.training.calibrate import folds_of
 from gerund.types import Clip
 from test_cli import one_line, run
 

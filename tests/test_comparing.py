@@ -13,14 +13,15 @@ import pytest
 import torch
 
 import gerund
-from gerund import trials, video
-from gerund.benchmarking import shuffled, siblings
+from gerund import video
 from gerund.errors import DataError, TrainingError
 from gerund.fitting import TokenSet
-from gerund.leaderboard import Standing, choose, cross_validate, deal, trial_on, with_head
 from gerund.manifest import group_of, read_manifest
 from gerund.metrics import lead_error
 from gerund.recipes import RECIPES
+from gerund.training import trials
+from gerund.training.benchmark import shuffled, siblings
+from gerund.training.leaderboard import Standing, choose, cross_validate, deal, trial_on, with_head
 from gerund.types import Clip
 from test_cli import run
 from test_prototype import write_squares
@@ -279,7 +280,7 @@ def test_an_interrupt_ends_the_comparison_cleanly(clips_folder, tmp_path, monkey
 
 
 def test_train_auto_takes_the_winner_and_says_why(clips_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("gerund.training.HEADS", ("mean", "prototype"))
+    monkeypatch.setattr("gerund.training.train.HEADS", ("mean", "prototype"))
     words = ("train", clips_folder, *PATTERN, "--backbone", "pixels:8", "--num-frames", 4, "--epochs", 2, "--workers", 1)
     code, _, err = run(*words, "--auto", "--out", tmp_path / "run")
     assert code == 0, err

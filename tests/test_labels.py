@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gerund import reporting
 from gerund.backbones import load_backbone
 from gerund.datasets import load_dataset
 from gerund.errors import DataError, ModelError
@@ -17,6 +16,7 @@ from gerund.printing import label_problem
 from gerund.recognizer import Recognizer
 from gerund.sampling import Sampling
 from gerund.timeline_picture import timeline_plot
+from gerund.training.report import plots as reporting
 from gerund.types import Clip, Segment, Timeline
 from test_cli import run
 

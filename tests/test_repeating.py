@@ -15,7 +15,7 @@ from gerund.cli import app as cli
 from gerund.cli import show as showing
 from gerund.errors import UsageError
 from gerund.recipes import read_config
-from gerund.repeating import Trainings, split_numbers, wanted_runs
+from gerund.training.repeat import Trainings, split_numbers, wanted_runs
 
 OPTIONS = {"backbone": "pixels:8", "num_frames": 4, "epochs": 2, "head": "mean"}
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gerund import charts
 from gerund.checking import Finding
 from gerund.evaluation import Evaluation
 from gerund.metrics import reliability
-from gerund.run_page import RunReport, Steps, run_page
+from gerund.training.report import charts
+from gerund.training.report.page import RunReport, Steps, run_page
 from gerund.types import Clip
 
 LABELS = ["<b>jump</b> & 'run'", "été"]

@@ -4,8 +4,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gerund.benchmarking import Benchmark, benchmark
-    from gerund.comparing import Comparison, compare
     from gerund.datasets import load_dataset
     from gerund.diagnosis import Diagnosis, doctor
     from gerund.downloading import download
@@ -20,20 +18,22 @@ if TYPE_CHECKING:
     from gerund.pretraining import Pretraining, pretrain
     from gerund.publishing import push
     from gerund.recognizer import Recognizer
-    from gerund.repeating import Trainings, train_all
     from gerund.serving.server import serve
     from gerund.splitting import split
     from gerund.spotting import Event, Watch
     from gerund.steps import extract, index, info, manage_cache
     from gerund.timeline_evaluation import TimelineEvaluation, evaluate_timeline
     from gerund.timelines import timeline
-    from gerund.training import Training, train
+    from gerund.training.benchmark import Benchmark, benchmark
+    from gerund.training.compare import Comparison, compare
+    from gerund.training.repeat import Trainings, train_all
+    from gerund.training.train import Training, train
     from gerund.types import Clip, Explanation, Features, FeatureSpec, Frames, Prediction, Segment, Timeline
     from gerund.watching import watch
 
 HOMES = {
-    "gerund.benchmarking": ("Benchmark", "benchmark"),
-    "gerund.comparing": ("Comparison", "compare"),
+    "gerund.training.benchmark": ("Benchmark", "benchmark"),
+    "gerund.training.compare": ("Comparison", "compare"),
     "gerund.datasets": ("load_dataset",),
     "gerund.diagnosis": ("Diagnosis", "doctor"),
     "gerund.downloading": ("download",),
@@ -48,14 +48,14 @@ HOMES = {
     "gerund.pretraining": ("Pretraining", "pretrain"),
     "gerund.publishing": ("push",),
     "gerund.recognizer": ("Recognizer",),
-    "gerund.repeating": ("Trainings", "train_all"),
+    "gerund.training.repeat": ("Trainings", "train_all"),
     "gerund.serving.server": ("serve",),
     "gerund.splitting": ("split",),
     "gerund.spotting": ("Event", "Watch"),
     "gerund.steps": ("extract", "index", "info", "manage_cache"),
     "gerund.timeline_evaluation": ("TimelineEvaluation", "evaluate_timeline"),
     "gerund.timelines": ("timeline",),
-    "gerund.training": ("Training", "train"),
+    "gerund.training.train": ("Training", "train"),
     "gerund.types": ("Clip", "Explanation", "FeatureSpec", "Features", "Frames", "Prediction", "Segment", "Timeline"),
     "gerund.watching": ("watch",),
 }

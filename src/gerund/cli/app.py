@@ -19,10 +19,13 @@ INTERRUPTED = 130
 OUTPUT = Parameter(group="Output", negative="")
 
 COMMANDS = {
-    "train": ("gerund.repeating:train_all", "Turn labelled clips into a recogniser."),
+    "train": ("gerund.training.repeat:train_all", "Turn labelled clips into a recogniser."),
     "evaluate": ("gerund.evaluation:evaluate", "Measure a model on labelled clips."),
-    "compare": ("gerund.comparing:compare", "Find the best head for a data set by cross-validation."),
-    "benchmark": ("gerund.benchmarking:benchmark", "Train the recipes on all official splits, and on random ones beside them."),
+    "compare": ("gerund.training.compare:compare", "Find the best head for a data set by cross-validation."),
+    "benchmark": (
+        "gerund.training.benchmark:benchmark",
+        "Train the recipes on all official splits, and on random ones beside them.",
+    ),
     "watch": ("gerund.watching:watch", "Name actions live: a camera, a stream, a file at its own pace."),
     "pretrain": ("gerund.pretraining:pretrain", "Learn from unlabelled videos, for train --init."),
     "evaluate-timeline": (

@@ -15,8 +15,6 @@ from gerund.printing import cell, json_text, prepare_data, say, visible
 if TYPE_CHECKING:
     from rich.live import Live
 
-    from gerund.benchmarking import Benchmark
-    from gerund.comparing import Comparison
     from gerund.diagnosis import Diagnosis
     from gerund.downloading import Download
     from gerund.evaluation import Evaluation
@@ -25,11 +23,13 @@ if TYPE_CHECKING:
     from gerund.frame_folders import FrameFolders
     from gerund.packing import Packed
     from gerund.pretraining import Pretraining
-    from gerund.repeating import Trainings
     from gerund.splitting import Splitting
     from gerund.spotting import Event, Watch
     from gerund.timeline_evaluation import TimelineEvaluation
-    from gerund.training import Training
+    from gerund.training.benchmark import Benchmark
+    from gerund.training.compare import Comparison
+    from gerund.training.repeat import Trainings
+    from gerund.training.train import Training
     from gerund.types import Clip, Prediction, Timeline
 
 Style = Literal["text", "json", "csv"]

@@ -16,7 +16,7 @@ from gerund.manifest import group_of, of_split
 from gerund.progress import note
 from gerund.recipes import RECIPES, Recipe, resolve, split_words
 from gerund.splitting import divide
-from gerund.training import train
+from gerund.training.train import train
 from gerund.types import Clip
 
 SPLITS = (1, 2, 3)

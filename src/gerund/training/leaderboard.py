@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from gerund import trials
 from gerund.errors import DataError, TrainingError
 from gerund.fitting import TokenSet
 from gerund.heads import head_options
@@ -22,7 +21,8 @@ from gerund.metrics import bootstrap_interval, lead_error
 from gerund.progress import note, progress
 from gerund.recipes import Recipe
 from gerund.splitting import divide
-from gerund.trials import Outcome, Trial, write_tokens
+from gerund.training import trials
+from gerund.training.trials import Outcome, Trial, write_tokens
 from gerund.types import Clip
 
 HEADS = ("transformer", "bilstm", "mean", "prototype")

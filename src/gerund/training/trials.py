@@ -1,6 +1,6 @@
 """Trials: a head trained on some clips and tested on others, many of them side by side, on tokens made once.
 
-They run in worker processes, one thread each; `python -m gerund.trials` is one.
+They run in worker processes, one thread each; `python -m gerund.training.trials` is one.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class TrialPool(workers.Pool):
         super().__init__(processes)
 
     def start(self) -> workers.Worker:
-        return workers.Worker("gerund.trials", self.setup, self.reports)
+        return workers.Worker("gerund.training.trials", self.setup, self.reports)
 
     def event(self, worker: workers.Worker, report: dict[str, Any]) -> tuple[int, Outcome]:
         return report["index"], Outcome(**report["outcome"])

@@ -16,7 +16,7 @@ from gerund.files import write_text
 from gerund.manifest import labels_of, of_split
 from gerund.recipes import Recipe, as_command
 from gerund.recognizer import Recognizer
-from gerund.run_page import RunReport, Steps, run_page
+from gerund.training.report.page import RunReport, Steps, run_page
 from gerund.types import Clip
 
 if TYPE_CHECKING:

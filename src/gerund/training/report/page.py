@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from gerund import charts, video
+from gerund import video
 from gerund.checking import Finding, class_table
 from gerund.errors import VideoError
 from gerund.manifest import group_of
 from gerund.pages import listing, page, sections, table
+from gerund.training.report import charts
 from gerund.types import Clip
 
 if TYPE_CHECKING:

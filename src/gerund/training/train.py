@@ -11,12 +11,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from gerund import finetuning, fitting, heads, reporting
+from gerund import finetuning, fitting, heads
 from gerund.backbones import Backbone, load_backbone
 from gerund.cache import FeatureCache
 from gerund.calibration import without_temperature
 from gerund.checking import check_clips
-from gerund.crossfitting import calibrate
 from gerund.datasets import is_published, load_dataset
 from gerund.encoders import load_encoder, made_for
 from gerund.errors import DataError, GerundError, ModelError, TrainingError, UsageError
@@ -24,7 +23,6 @@ from gerund.evaluation import Evaluation, evaluate_clips
 from gerund.features import Extraction, Extractor, calibrated, with_spans
 from gerund.files import append_row, find, readable, write_json, write_rows
 from gerund.fitting import ALONE, Epoch, Team, token_set
-from gerund.leaderboard import FOLDS, HEADS, Leaderboard, cross_validate, processes_on, with_head
 from gerund.manifest import SPLITS, assign_splits, labels_of, of_split, read_manifest, write_manifest
 from gerund.metrics import expected_calibration_error
 from gerund.packing import PackedCache
@@ -33,7 +31,10 @@ from gerund.recipes import Recipe, as_config, resolve
 from gerund.recognizer import Recognizer, model_card
 from gerund.runs import FINETUNE, check_free, find_checkpoint, make_run_folder, run_of
 from gerund.sampling import Sampling, spread
-from gerund.summarizing import write_report
+from gerund.training.calibrate import calibrate
+from gerund.training.leaderboard import FOLDS, HEADS, Leaderboard, cross_validate, processes_on, with_head
+from gerund.training.report import plots as reporting
+from gerund.training.summary import write_report
 from gerund.types import Clip, Features
 
 OF_EPOCHS = (

@@ -14,12 +14,12 @@ from gerund.datasets import load_dataset
 from gerund.errors import DataError, UsageError
 from gerund.files import write_json
 from gerund.fitting import token_set
-from gerund.leaderboard import FOLDS, HEADS, Leaderboard, cross_validate, processes_on, with_head
 from gerund.manifest import assign_splits, of_split
 from gerund.progress import note
 from gerund.recipes import Recipe, resolve, split_words
 from gerund.runs import check_free
-from gerund.training import Training, extract_views, train_on, untrained
+from gerund.training.leaderboard import FOLDS, HEADS, Leaderboard, cross_validate, processes_on, with_head
+from gerund.training.train import Training, extract_views, train_on, untrained
 from gerund.types import Clip
 
 

@@ -16,7 +16,7 @@ from gerund.files import write_json
 from gerund.progress import note
 from gerund.recipes import read_config, resolve
 from gerund.runs import make_run_folder
-from gerund.training import Training, train
+from gerund.training.train import Training, train
 from gerund.types import Clip
 
 

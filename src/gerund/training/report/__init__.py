@@ -1,0 +1,1 @@
+"""What a run shows of itself: a page, its plots and pictures."""
