@@ -27,8 +27,8 @@ import torch
 import gerund
 from gerund import files, heads, runtime, video
 from gerund.cache import FeatureCache
-from gerund.encoders import load_encoder
 from gerund.errors import GerundError
+from gerund.learning.encoder import load_encoder
 from gerund.packing import PackedCache, pack
 from gerund.recognizer import Recognizer
 

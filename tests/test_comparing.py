@@ -15,7 +15,7 @@ import torch
 import gerund
 from gerund import video
 from gerund.errors import DataError, TrainingError
-from gerund.fitting import TokenSet
+from gerund.learning.fit import TokenSet
 from gerund.manifest import group_of, read_manifest
 from gerund.metrics import lead_error
 from gerund.recipes import RECIPES

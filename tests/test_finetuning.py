@@ -11,12 +11,13 @@ import torch
 
 import gerund
 from clocks import standing
-from gerund import finetuning, video
+from gerund import video
 from gerund.backbones import last_stage, load_backbone
 from gerund.errors import ClipError, UsageError
-from gerund.finetuning import FrameBatches, Tuned, sampled_frames
-from gerund.fitting import NO_CLIP, Team
 from gerund.heads import build_head
+from gerund.learning import finetune as finetuning
+from gerund.learning.finetune import FrameBatches, Tuned, sampled_frames
+from gerund.learning.fit import NO_CLIP, Team
 from gerund.recipes import Recipe
 from gerund.types import Clip, Resize
 

@@ -11,12 +11,13 @@ import pytest
 import torch
 
 import gerund
-from gerund import decoding, files, fitting
+from gerund import decoding, files
 from gerund.backbones import load_backbone
 from gerund.cache import FeatureCache
-from gerund.encoders import load_encoder, save_encoder
 from gerund.errors import ModelError, UsageError
 from gerund.heads import build_head
+from gerund.learning import fit as fitting
+from gerund.learning.encoder import load_encoder, save_encoder
 from gerund.packing import Pack, pack
 from gerund.recognizer import Recognizer, find_model
 from gerund.sampling import Sampling

@@ -18,10 +18,10 @@ LAYERS = {
     20: "cli",
     18: "serving",
     17: "training",
-    6: "timeline_evaluation overlays pretraining diagnosis steps downloading frame_folders exporting",
+    16: "learning",
+    6: "timeline_evaluation overlays diagnosis steps downloading frame_folders exporting",
     5.8: "distributed",
-    5.5: "finetuning",
-    5: "evaluation timelines watching predicting publishing fitting leakage encoders",
+    5: "evaluation timelines watching predicting publishing leakage",
     4.5: "explaining",
     4: "recognizer splitting",
     3.7: "spotting",
@@ -41,7 +41,7 @@ LAYER_OF = {room: layer for layer, rooms in LAYERS.items() for room in rooms.spl
 
 ONLY_IN = {
     "av": "video",
-    "lightning": "fitting",
+    "lightning": "learning",
     "transformers": "backbones",
     "timm": "backbones",
     "openvino": "openvino_core backbones exporting",
@@ -104,13 +104,8 @@ def test_imports_point_down_only(module: str) -> None:
 @pytest.mark.parametrize(("package", "home"), ONLY_IN.items())
 def test_a_package_behind_one_door_is_imported_there_only(package: str, home: str) -> None:
     users = {module for module in MODULES if package in {room(name) for name in imports_of(FILES[module].read_text("utf-8"))}}
+    assert users
     assert {room(user) for user in users} <= set(home.split())
-
-
-def test_the_doors_that_exist_are_used() -> None:
-    assert "av" in {room(name) for name in imports_of(FILES["video"].read_text("utf-8"))}
-    assert "lightning" in {room(name) for name in imports_of(FILES["fitting"].read_text("utf-8"))}
-    assert "video" in own_modules("decoding")
 
 
 def test_heads_never_see_backbones() -> None:
@@ -126,18 +121,17 @@ if TYPE_CHECKING:
     from gerund.cli.app import main
 def late():
     with open("x"):
-        from gerund import video
+        from gerund.cli import app
         import av.stream
 """
-    assert imports_of(source) == {"typing", "typing.TYPE_CHECKING", "gerund", "gerund.video", "av.stream"}
+    assert imports_of(source) == {"typing", "typing.TYPE_CHECKING", "gerund.cli", "gerund.cli.app", "av.stream"}
 
 
 def test_a_layer_may_not_import_its_neighbours_or_what_is_above() -> None:
-    assert allowed("features", "decoding")
-    assert allowed("datasets.folder", "datasets")
-    assert not allowed("video", "cache")
-    assert not allowed("decoding", "features")
-    assert not allowed("heads.mean", "backbones.base")
+    assert allowed("features", "backbones.base")
+    assert allowed("serving.app", "serving.service")
+    assert not allowed("backbones.base", "features")
+    assert not allowed("heads.base", "backbones.base")
 
 
 def test_import_gerund_loads_neither_torch_nor_numpy() -> None:

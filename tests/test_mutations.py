@@ -18,10 +18,10 @@ from gerund import runtime
 from gerund.backbones import load_backbone
 from gerund.cache import FeatureCache
 from gerund.calibration import Familiarity
-from gerund.encoders import load_encoder, save_encoder
 from gerund.errors import BackboneError, CacheError, GerundError, ModelError
 from gerund.features import Extraction
 from gerund.heads import build_head
+from gerund.learning.encoder import load_encoder, save_encoder
 from gerund.packing import Pack, pack
 from gerund.recognizer import Recognizer, sha256
 from gerund.sampling import Sampling

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from gerund import fitting, packing
+from gerund import packing
 from gerund.cache import BLOCK_ROWS, BlockWriter, FeatureCache
 from gerund.errors import CacheError, DataError, UsageError
+from gerund.learning import fit as fitting
 from gerund.packing import INDEX, Pack, PackedCache, pack
 from gerund.types import FeatureSpec
 

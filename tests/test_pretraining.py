@@ -13,13 +13,14 @@ import torch
 from safetensors.torch import load_file
 
 import gerund
-from gerund import pretraining, video
+from gerund import video
 from gerund.cli import app as cli
 from gerund.cli import show as showing
 from gerund.errors import DataError, GerundError, ModelError, TrainingError, UsageError
 from gerund.features import Extraction
 from gerund.heads import build_head
 from gerund.heads.transformer import TransformerHead
+from gerund.learning import pretrain as pretraining
 from gerund.types import Clip, Features
 
 SMALL = {"backbone": "pixels:8", "num_frames": 6, "head_options": {"width": 16, "dense_width": 16}}
@@ -203,7 +204,7 @@ def test_no_group_is_learned_from_and_held_out(monkeypatch):
     clips = [Clip(path=Path(f"{number}.mp4"), group=f"g{number // 3}") for number in range(30)]
     features = {clip.path: Features(np.full((8, 3), number, np.float16), np.arange(8) / 8) for number, clip in enumerate(clips)}
     for seed in range(20):
-        train, val = pretraining.token_sets(clips, Extraction(features), gerund.pretraining.Sampling(num_frames=4), seed)
+        train, val = pretraining.token_sets(clips, Extraction(features), gerund.learning.pretrain.Sampling(num_frames=4), seed)
         groups = [{int(each) // 3 for each in side.data[0, :, 0, 0]} for side in (train, val)]
         assert groups[0] and groups[1]
         assert not groups[0] & groups[1]
@@ -273,7 +274,9 @@ def test_a_loss_that_is_not_finite_and_features_that_are_not_end_with_one_line(c
         gerund.pretrain([clips], **SMALL, out=tmp_path / "encoder")
     features = {Path(f"{n}.mp4"): Features(np.full((8, 3), np.nan, np.float16), np.arange(8) / 8) for n in range(3)}
     with pytest.raises(TrainingError, match="not finite; extract them again"):
-        pretraining.token_sets([Clip(path=path) for path in features], Extraction(features), gerund.pretraining.Sampling(), 0)
+        pretraining.token_sets(
+            [Clip(path=path) for path in features], Extraction(features), gerund.learning.pretrain.Sampling(), 0
+        )
 
 
 def test_ctrl_c_keeps_the_best_so_far(clips, tmp_path, monkeypatch, capsys):

@@ -10,9 +10,9 @@ from torch.nn import functional
 import gerund
 from gerund import video
 from gerund.errors import UsageError
-from gerund.fitting import TokenSet, fit
 from gerund.heads import build_head
 from gerund.heads.prototype import class_means, fitted_scale, ridge, statistics
+from gerund.learning.fit import TokenSet, fit
 from gerund.recipes import RECIPES
 
 K = 3

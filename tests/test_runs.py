@@ -16,9 +16,10 @@ import torch
 from PIL import Image
 
 import gerund
-from gerund import files, fitting, video
+from gerund import files, video
 from gerund.cli import app as cli
 from gerund.errors import ModelError, TrainingError, UsageError
+from gerund.learning import fit as fitting
 from gerund.runs import find_checkpoint, make_run_folder
 
 OPTIONS = {

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from gerund.explaining import explain
     from gerund.exporting import Export, export
     from gerund.frame_folders import frames
+    from gerund.learning.pretrain import Pretraining, pretrain
     from gerund.overlays import render
     from gerund.packing import Packed, pack
     from gerund.predicting import predict
-    from gerund.pretraining import Pretraining, pretrain
     from gerund.publishing import push
     from gerund.recognizer import Recognizer
     from gerund.serving.server import serve
@@ -45,7 +45,7 @@ HOMES = {
     "gerund.overlays": ("render",),
     "gerund.packing": ("Packed", "pack"),
     "gerund.predicting": ("predict",),
-    "gerund.pretraining": ("Pretraining", "pretrain"),
+    "gerund.learning.pretrain": ("Pretraining", "pretrain"),
     "gerund.publishing": ("push",),
     "gerund.recognizer": ("Recognizer",),
     "gerund.training.repeat": ("Trainings", "train_all"),

@@ -27,7 +27,7 @@ COMMANDS = {
         "Train the recipes on all official splits, and on random ones beside them.",
     ),
     "watch": ("gerund.watching:watch", "Name actions live: a camera, a stream, a file at its own pace."),
-    "pretrain": ("gerund.pretraining:pretrain", "Learn from unlabelled videos, for train --init."),
+    "pretrain": ("gerund.learning.pretrain:pretrain", "Learn from unlabelled videos, for train --init."),
     "evaluate-timeline": (
         "gerund.timeline_evaluation:evaluate_timeline",
         "The same for timelines (also: evaluate --timeline).",

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from gerund.exporting import Export
     from gerund.features import Extraction
     from gerund.frame_folders import FrameFolders
+    from gerund.learning.pretrain import Pretraining
     from gerund.packing import Packed
-    from gerund.pretraining import Pretraining
     from gerund.splitting import Splitting
     from gerund.spotting import Event, Watch
     from gerund.timeline_evaluation import TimelineEvaluation

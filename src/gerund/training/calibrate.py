@@ -10,8 +10,8 @@ import torch
 
 from gerund.calibration import Familiarity, fit_temperature
 from gerund.features import Extraction
-from gerund.fitting import TokenSet, balanced_weights, fit_quietly, token_set
 from gerund.heads import Head, build_head
+from gerund.learning.fit import TokenSet, balanced_weights, fit_quietly, token_set
 from gerund.manifest import group_hash, group_of, of_split, relative_name
 from gerund.progress import progress
 from gerund.recipes import Recipe

@@ -13,7 +13,7 @@ from gerund.cache import FeatureCache
 from gerund.datasets import load_dataset
 from gerund.errors import DataError, UsageError
 from gerund.files import write_json
-from gerund.fitting import token_set
+from gerund.learning.fit import token_set
 from gerund.manifest import assign_splits, of_split
 from gerund.progress import note
 from gerund.recipes import Recipe, resolve, split_words

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from gerund.errors import DataError, TrainingError
-from gerund.fitting import TokenSet
 from gerund.heads import head_options
+from gerund.learning.fit import TokenSet
 from gerund.manifest import carve, group_of, labels_of
 from gerund.metrics import bootstrap_interval, lead_error
 from gerund.progress import note, progress

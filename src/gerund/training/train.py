@@ -11,18 +11,20 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from gerund import finetuning, fitting, heads
+from gerund import heads
 from gerund.backbones import Backbone, load_backbone
 from gerund.cache import FeatureCache
 from gerund.calibration import without_temperature
 from gerund.checking import check_clips
 from gerund.datasets import is_published, load_dataset
-from gerund.encoders import load_encoder, made_for
 from gerund.errors import DataError, GerundError, ModelError, TrainingError, UsageError
 from gerund.evaluation import Evaluation, evaluate_clips
 from gerund.features import Extraction, Extractor, calibrated, with_spans
 from gerund.files import append_row, find, readable, write_json, write_rows
-from gerund.fitting import ALONE, Epoch, Team, token_set
+from gerund.learning import finetune as finetuning
+from gerund.learning import fit as fitting
+from gerund.learning.encoder import load_encoder, made_for
+from gerund.learning.fit import ALONE, Epoch, Team, token_set
 from gerund.manifest import SPLITS, assign_splits, labels_of, of_split, read_manifest, write_manifest
 from gerund.metrics import expected_calibration_error
 from gerund.packing import PackedCache

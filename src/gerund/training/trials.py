@@ -20,8 +20,8 @@ from torch import Tensor
 
 from gerund import workers
 from gerund.errors import GerundError
-from gerund.fitting import TokenSet, fit
 from gerund.heads import Head, build_head, head_class
+from gerund.learning.fit import TokenSet, fit
 from gerund.recipes import Recipe, as_config
 from gerund.workers import ALIVE_EVERY, Finished, Job
 

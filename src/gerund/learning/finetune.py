@@ -21,8 +21,8 @@ from torchvision.transforms import v2
 from gerund.backbones import Backbone, last_stage
 from gerund.errors import TrainingError, UsageError
 from gerund.files import whole, write_rows
-from gerund.fitting import ALONE, NO_CLIP, Epoch, Journal, Team, TuningModule, balanced_weights, run_epochs
 from gerund.heads import Head, build_head
+from gerund.learning.fit import ALONE, NO_CLIP, Epoch, Journal, Team, TuningModule, balanced_weights, run_epochs
 from gerund.manifest import labels_of, of_split
 from gerund.progress import note, progress
 from gerund.recipes import Recipe

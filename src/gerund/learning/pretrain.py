@@ -23,12 +23,12 @@ from gerund import heads
 from gerund.backbones import load_backbone
 from gerund.cache import FeatureCache
 from gerund.datasets import DATASETS, load_dataset
-from gerund.encoders import made_for, save_encoder
 from gerund.errors import DataError, TrainingError, UsageError, at_least
 from gerund.features import Extraction, Extractor, with_spans
 from gerund.files import append_row
-from gerund.fitting import GRADIENT_CLIP, TOKEN_MEMORY, Batches, TokenSet, cosine
 from gerund.heads.transformer import TransformerHead
+from gerund.learning.encoder import made_for, save_encoder
+from gerund.learning.fit import GRADIENT_CLIP, TOKEN_MEMORY, Batches, TokenSet, cosine
 from gerund.manifest import group_hash, group_of, relative_name
 from gerund.predicting import expand
 from gerund.progress import note, progress
