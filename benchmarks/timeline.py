@@ -29,8 +29,8 @@ from gerund.datasets import load_dataset, toy
 from gerund.manifest import of_split, write_manifest
 from gerund.recognizer import Recognizer
 from gerund.sampling import clip_rows
-from gerund.timeline_evaluation import evaluate_timeline
-from gerund.timelines import Windows, step_scores, timelines, windows_for, windows_of
+from gerund.timelines.evaluate import evaluate_timeline
+from gerund.timelines.timeline import Windows, step_scores, timelines, windows_for, windows_of
 from gerund.training.train import train
 from gerund.types import Clip, Features
 

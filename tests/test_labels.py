@@ -15,7 +15,7 @@ from gerund.heads import build_head
 from gerund.printing import label_problem
 from gerund.recognizer import Recognizer
 from gerund.sampling import Sampling
-from gerund.timeline_picture import timeline_plot
+from gerund.timelines.picture import timeline_plot
 from gerund.training.report import plots as reporting
 from gerund.types import Clip, Segment, Timeline
 from test_cli import run

@@ -27,7 +27,7 @@ from gerund.manifest import assign_splits, read_manifest, write_manifest
 from gerund.printing import json_text
 from gerund.runs import check_free
 from gerund.splitting import split
-from gerund.timeline_files import FORMATS
+from gerund.timelines.formats import FORMATS
 from gerund.types import Clip, Segment, Timeline
 from layouts import touch
 

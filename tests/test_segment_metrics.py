@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gerund.segment_metrics import (
+from gerund.timelines.metrics import (
     average_precision,
     boundary_error,
     edit_distance,

@@ -12,15 +12,17 @@ import numpy as np
 import pytest
 
 from clocks import standing
-from gerund import files, heads, progress, timeline_files, timelines, video
+from gerund import files, heads, progress, video
 from gerund.backbones import load_backbone
 from gerund.datasets import activitynet, boris, elan, toy
 from gerund.errors import ClipError, DataError, UsageError
 from gerund.recognizer import Recognizer
 from gerund.sampling import Sampling
-from gerund.segments import NOTHING, find_segments, step_states, without_short_runs
-from gerund.timeline_evaluation import segments_of as true_segments_of
-from gerund.timelines import Windows, step_scores, timeline_of, windows_for, windows_of
+from gerund.timelines import formats as timeline_files
+from gerund.timelines import timeline as timelines
+from gerund.timelines.evaluate import segments_of as true_segments_of
+from gerund.timelines.segments import NOTHING, find_segments, step_states, without_short_runs
+from gerund.timelines.timeline import Windows, step_scores, timeline_of, windows_for, windows_of
 from gerund.types import Clip, Features, Segment, Timeline
 from test_cli import one_line, run
 

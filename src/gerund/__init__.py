@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from gerund.exporting import Export, export
     from gerund.frame_folders import frames
     from gerund.learning.pretrain import Pretraining, pretrain
-    from gerund.overlays import render
     from gerund.packing import Packed, pack
     from gerund.predicting import predict
     from gerund.publishing import push
@@ -22,8 +21,9 @@ if TYPE_CHECKING:
     from gerund.splitting import split
     from gerund.spotting import Event, Watch
     from gerund.steps import extract, index, info, manage_cache
-    from gerund.timeline_evaluation import TimelineEvaluation, evaluate_timeline
-    from gerund.timelines import timeline
+    from gerund.timelines.evaluate import TimelineEvaluation, evaluate_timeline
+    from gerund.timelines.render import render
+    from gerund.timelines.timeline import timeline
     from gerund.training.benchmark import Benchmark, benchmark
     from gerund.training.compare import Comparison, compare
     from gerund.training.repeat import Trainings, train_all
@@ -42,7 +42,7 @@ HOMES = {
     "gerund.explaining": ("explain",),
     "gerund.exporting": ("Export", "export"),
     "gerund.frame_folders": ("frames",),
-    "gerund.overlays": ("render",),
+    "gerund.timelines.render": ("render",),
     "gerund.packing": ("Packed", "pack"),
     "gerund.predicting": ("predict",),
     "gerund.learning.pretrain": ("Pretraining", "pretrain"),
@@ -53,8 +53,8 @@ HOMES = {
     "gerund.splitting": ("split",),
     "gerund.spotting": ("Event", "Watch"),
     "gerund.steps": ("extract", "index", "info", "manage_cache"),
-    "gerund.timeline_evaluation": ("TimelineEvaluation", "evaluate_timeline"),
-    "gerund.timelines": ("timeline",),
+    "gerund.timelines.evaluate": ("TimelineEvaluation", "evaluate_timeline"),
+    "gerund.timelines.timeline": ("timeline",),
     "gerund.training.train": ("Training", "train"),
     "gerund.types": ("Clip", "Explanation", "FeatureSpec", "Features", "Frames", "Prediction", "Segment", "Timeline"),
     "gerund.watching": ("watch",),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gerund.packing import Packed
     from gerund.splitting import Splitting
     from gerund.spotting import Event, Watch
-    from gerund.timeline_evaluation import TimelineEvaluation
+    from gerund.timelines.evaluate import TimelineEvaluation
     from gerund.training.benchmark import Benchmark
     from gerund.training.compare import Comparison
     from gerund.training.repeat import Trainings

@@ -12,7 +12,7 @@ from gerund.errors import VideoError
 from gerund.features import Extraction
 from gerund.recognizer import Recognizer
 from gerund.sampling import clip_rows, part_edges, tokens
-from gerund.timelines import Windows, step_edges, timeline_of
+from gerund.timelines.timeline import Windows, step_edges, timeline_of
 from gerund.types import Clip, Features, Prediction, Timeline
 
 STEPS = 4000

@@ -22,7 +22,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 import gerund
-from gerund import timeline_files
 from gerund.drawing import label_colours
 from gerund.errors import VideoError
 from gerund.serving import drawing, security
@@ -32,6 +31,7 @@ from gerund.serving.metrics import Metrics
 from gerund.serving.schemas import Error, JobAnswer, Login, ModelAnswer, PredictionAnswer
 from gerund.serving.security import COOKIE, Guard
 from gerund.serving.service import Job, RefusedError, Service
+from gerund.timelines import formats as timeline_files
 from gerund.types import Prediction, Timeline
 
 STATIC = Path(__file__).parent / "static"

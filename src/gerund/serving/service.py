@@ -21,7 +21,7 @@ from gerund.serving.analysis import analysis, prediction_of
 from gerund.serving.analyst import Analyst, EndedError, Task
 from gerund.serving.limits import Limits, NoRoomError
 from gerund.serving.scratch import Scratch
-from gerund.timelines import windows_for
+from gerund.timelines.timeline import windows_for
 from gerund.types import Features, Prediction, Timeline
 
 KEPT_UPLOADS = 8

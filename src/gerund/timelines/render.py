@@ -9,7 +9,7 @@ from gerund.errors import UsageError, VideoError
 from gerund.progress import progress
 from gerund.recognizer import Recognizer
 from gerund.rendering import annotate_timeline, check_format
-from gerund.timelines import timelines, windows_for
+from gerund.timelines.timeline import timelines, windows_for
 from gerund.types import Timeline
 
 

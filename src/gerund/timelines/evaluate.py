@@ -18,8 +18,8 @@ from gerund.manifest import of_split
 from gerund.rate import TIME_SLACK, USUAL_FPS
 from gerund.recognizer import Recognizer
 from gerund.sampling import beyond_end
-from gerund.segment_metrics import boundary_error, edit_score, frame_accuracy, mean_average_precision, segmental_f1
-from gerund.timelines import timelines, windows_for
+from gerund.timelines.metrics import boundary_error, edit_score, frame_accuracy, mean_average_precision, segmental_f1
+from gerund.timelines.timeline import timelines, windows_for
 from gerund.types import Clip, Segment, Timeline
 
 F1_OVERLAPS = (0.10, 0.25, 0.50)

@@ -9,7 +9,6 @@ from typing import Literal
 
 import numpy as np
 
-from gerund import timeline_picture
 from gerund.datasets.background import BACKGROUND
 from gerund.errors import DataError, GerundError, UsageError, VideoError
 from gerund.files import write_text
@@ -18,8 +17,9 @@ from gerund.progress import note
 from gerund.rate import USUAL_FPS
 from gerund.recognizer import Recognizer
 from gerund.sampling import clip_rows
-from gerund.segments import find_segments
-from gerund.timeline_files import FORMATS, places
+from gerund.timelines import picture as timeline_picture
+from gerund.timelines.formats import FORMATS, places
+from gerund.timelines.segments import find_segments
 from gerund.types import Clip, Features, Timeline
 
 AT_ONCE = 16
