@@ -13,9 +13,9 @@ from heads import SAME_FEATURES
 
 import gerund
 from gerund import progress
-from gerund.calibration import UNKNOWN_THRESHOLD, without_temperature
 from gerund.manifest import group_of, labels_of, of_split
-from gerund.metrics import auroc, expected_calibration_error
+from gerund.recognition.calibration import UNKNOWN_THRESHOLD, without_temperature
+from gerund.recognition.metrics import auroc, expected_calibration_error
 from gerund.types import Clip
 
 DRAWS = 2000

@@ -50,7 +50,7 @@ def cold_start(folder: Path, paths: list[Path]) -> None:
     """Both ways for the same new clips, in turn; what is compiled once per machine has been."""
     run = folder / f"mobilenetv2_100-{HEADS[0]}"
     ways = {
-        "runtime": [sys.executable, "-m", "gerund.runtime", str(run / "onnx")],
+        "runtime": [sys.executable, "-m", "gerund.recognition.runtime", str(run / "onnx")],
         "full install": [sys.executable, "-c", PREDICT, "predict", str(run)],
     }
     environment = os.environ | {"GERUND_CACHE": str(folder / "cold")}

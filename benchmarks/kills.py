@@ -25,12 +25,13 @@ import numpy as np
 import torch
 
 import gerund
-from gerund import files, heads, runtime, video
+from gerund import files, heads, video
 from gerund.cache import FeatureCache
 from gerund.errors import GerundError
 from gerund.learning.encoder import load_encoder
 from gerund.packing import PackedCache, pack
-from gerund.recognizer import Recognizer
+from gerund.recognition import runtime
+from gerund.recognition.recognizer import Recognizer
 
 EVENTS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.truncate", "shutil.rmtree", "shutil.copyfile")
 DIED = 9

@@ -15,7 +15,7 @@ from servers import Server
 
 from gerund import Clip, Recognizer, progress
 from gerund.cache import FeatureCache
-from gerund.predicting import AT_ONCE
+from gerund.recognition.predict import AT_ONCE
 
 REQUESTS, CONCURRENCY, ROUNDS = 200, 16, 3
 

@@ -14,10 +14,10 @@ import torch
 
 import gerund
 from gerund import video
-from gerund.calibration import Familiarity, fit_temperature, golden_section, mean_tokens, moments, without_temperature
 from gerund.errors import ModelError, UsageError
 from gerund.manifest import group_of
-from gerund.metrics import auroc, expected_calibration_error
+from gerund.recognition.calibration import Familiarity, fit_temperature, golden_section, mean_tokens, moments, without_temperature
+from gerund.recognition.metrics import auroc, expected_calibration_error
 from gerund.training import calibrate as crossfitting
 from gerund.training.calibrate import folds_of
 from gerund.types import Clip
@@ -331,7 +331,7 @@ def test_a_threshold_that_is_no_share_is_wrong_usage(training, noise, threshold)
 
 def test_a_video_of_an_unknown_clip_says_so(training, noise, tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr("gerund.predicting.annotate", lambda clip, scores, out: drawn.append(scores))
+    monkeypatch.setattr("gerund.recognition.predict.annotate", lambda clip, scores, out: drawn.append(scores))
     (prediction,) = gerund.predict(training.run, [noise], save_video=tmp_path / "out.mp4")
     assert drawn[0][0][0] == f"unknown ({prediction.best_guess}?)"
     assert drawn[0][1:] == prediction.scores[1:]

@@ -17,8 +17,8 @@ from gerund import video
 from gerund.errors import DataError, TrainingError
 from gerund.learning.fit import TokenSet
 from gerund.manifest import group_of, read_manifest
-from gerund.metrics import lead_error
 from gerund.recipes import RECIPES
+from gerund.recognition.metrics import lead_error
 from gerund.training import trials
 from gerund.training.benchmark import shuffled, siblings
 from gerund.training.leaderboard import Standing, choose, cross_validate, deal, trial_on, with_head

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from gerund.errors import DataError
-from gerund.evaluation import Evaluation, pooled
-from gerund.metrics import bootstrap_interval, confusion_matrix, macro_f1, negative_log_likelihood, wilson_interval
+from gerund.recognition.evaluate import Evaluation, pooled
+from gerund.recognition.metrics import bootstrap_interval, confusion_matrix, macro_f1, negative_log_likelihood, wilson_interval
 from gerund.types import Clip
 
 LABELS = ["clap", "jump", "run"]
@@ -84,7 +84,7 @@ def test_two_opposite_groups_leave_everything_open() -> None:
 def test_the_bootstrap_of_many_groups_is_drawn_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     correct, groups = np.arange(500) % 2 == 0, [str(number) for number in range(500)]
     whole = bootstrap_interval(correct, groups, np.random.default_rng(0))
-    monkeypatch.setattr("gerund.metrics.DRAW_MEMORY", 500 * 7)
+    monkeypatch.setattr("gerund.recognition.metrics.DRAW_MEMORY", 500 * 7)
     assert bootstrap_interval(correct, groups, np.random.default_rng(0)) == whole
 
 

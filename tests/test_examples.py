@@ -17,7 +17,7 @@ from gerund.backbones import load_backbone
 from gerund.cli import app as cli
 from gerund.datasets import toy
 from gerund.heads import HEADS, build_head
-from gerund.recognizer import Recognizer
+from gerund.recognition.recognizer import Recognizer
 from gerund.sampling import Sampling
 
 ROOT = Path(__file__).resolve().parents[1]

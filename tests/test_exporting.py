@@ -14,12 +14,14 @@ import pytest
 import torch
 
 import gerund
-from gerund import exporting, runtime, video
+from gerund import video
 from gerund.backbones import load_backbone
-from gerund.calibration import Familiarity
 from gerund.errors import DataError, ModelError, UsageError
 from gerund.heads import HEADS, build_head
-from gerund.recognizer import Recognizer
+from gerund.recognition import export as exporting
+from gerund.recognition import runtime
+from gerund.recognition.calibration import Familiarity
+from gerund.recognition.recognizer import Recognizer
 from gerund.sampling import Sampling
 from gerund.types import Clip
 
@@ -107,7 +109,7 @@ def test_ctrl_c_after_models_have_come_and_gone_is_a_keyboard_interrupt(clips, t
     gerund.export(tmp_path / "model", tmp_path / "out", format_="openvino", check=clips)
     code = """
 import os, signal, sys
-from gerund import runtime
+from gerund.recognition import runtime
 models = [runtime.load(sys.argv[1]) for _ in range(3)]
 while models:
     del models[0]
@@ -171,7 +173,7 @@ BLOCKED = """
 import sys
 for name in ("torch", "torchvision", "timm", "openvino", "lightning", "safetensors", "cyclopts", "rich", "huggingface_hub", "PIL"):
     sys.modules[name] = None
-from gerund import runtime
+from gerund.recognition import runtime
 code = runtime.main(sys.argv[1:])
 print(sorted(name for name, module in sys.modules.items() if module and name.startswith("gerund.")), file=sys.stderr)
 sys.exit(code)
@@ -187,7 +189,7 @@ def test_the_runtime_needs_no_torch(model, exported, clips):
     expected = [Recognizer.load(model).predict(path) for path in clips]
     assert [each["label"] for each in found] == [each.label for each in expected]
     assert [each["path"] for each in found] == [str(path) for path in clips]
-    assert "gerund.recognizer" not in answer.stderr
+    assert "gerund.recognition.recognizer" not in answer.stderr
 
 
 def test_the_torch_archive_holds_no_pickle(clips, tmp_path):
@@ -353,7 +355,7 @@ def test_the_command_shows_what_was_compared(model, clips, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "onnx, f32" in said
     assert "on 2 clips" in said
-    assert f"python -m gerund.runtime {tmp_path / 'out'} VIDEO" in said
+    assert f"python -m gerund.recognition.runtime {tmp_path / 'out'} VIDEO" in said
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from gerund.backbones import load_backbone, weights_licence
 from gerund.datasets import toy
 from gerund.errors import UsageError
 from gerund.heads import build_head
-from gerund.recognizer import Recognizer, model_card
+from gerund.recognition.recognizer import Recognizer, model_card
 from gerund.sampling import Sampling
 from hub_server import TOKEN, running
 

@@ -19,7 +19,7 @@ from gerund.heads import build_head
 from gerund.learning import fit as fitting
 from gerund.learning.encoder import load_encoder, save_encoder
 from gerund.packing import Pack, pack
-from gerund.recognizer import Recognizer, find_model
+from gerund.recognition.recognizer import Recognizer, find_model
 from gerund.sampling import Sampling
 from gerund.types import FeatureSpec
 from killing import all_kills

@@ -13,7 +13,7 @@ from gerund.datasets import load_dataset
 from gerund.errors import DataError, ModelError
 from gerund.heads import build_head
 from gerund.printing import label_problem
-from gerund.recognizer import Recognizer
+from gerund.recognition.recognizer import Recognizer
 from gerund.sampling import Sampling
 from gerund.timelines.picture import timeline_plot
 from gerund.training.report import plots as reporting

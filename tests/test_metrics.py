@@ -12,7 +12,7 @@ from torchmetrics.functional.classification import (
     multiclass_confusion_matrix,
 )
 
-from gerund.metrics import (
+from gerund.recognition.metrics import (
     auroc,
     class_accuracies,
     confusion_matrix,

@@ -14,16 +14,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from gerund import runtime
 from gerund.backbones import load_backbone
 from gerund.cache import FeatureCache
-from gerund.calibration import Familiarity
 from gerund.errors import BackboneError, CacheError, GerundError, ModelError
 from gerund.features import Extraction
 from gerund.heads import build_head
 from gerund.learning.encoder import load_encoder, save_encoder
 from gerund.packing import Pack, pack
-from gerund.recognizer import Recognizer, sha256
+from gerund.recognition import runtime
+from gerund.recognition.calibration import Familiarity
+from gerund.recognition.recognizer import Recognizer, sha256
 from gerund.sampling import Sampling
 from gerund.types import Clip, Features, FeatureSpec
 

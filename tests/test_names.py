@@ -25,7 +25,7 @@ from gerund.files import readable, write_text
 from gerund.frame_folders import frames
 from gerund.manifest import assign_splits, read_manifest, write_manifest
 from gerund.printing import json_text
-from gerund.runs import check_free
+from gerund.recognition.runs import check_free
 from gerund.splitting import split
 from gerund.timelines.formats import FORMATS
 from gerund.types import Clip, Segment, Timeline

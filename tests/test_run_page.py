@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from gerund.checking import Finding
-from gerund.evaluation import Evaluation
-from gerund.metrics import reliability
+from gerund.recognition.evaluate import Evaluation
+from gerund.recognition.metrics import reliability
 from gerund.training.report import charts
 from gerund.training.report.page import RunReport, Steps, run_page
 from gerund.types import Clip

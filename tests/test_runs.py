@@ -20,7 +20,7 @@ from gerund import files, video
 from gerund.cli import app as cli
 from gerund.errors import ModelError, TrainingError, UsageError
 from gerund.learning import fit as fitting
-from gerund.runs import find_checkpoint, make_run_folder
+from gerund.recognition.runs import find_checkpoint, make_run_folder
 
 OPTIONS = {
     "backbone": "pixels:8",

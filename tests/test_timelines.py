@@ -16,7 +16,7 @@ from gerund import files, heads, progress, video
 from gerund.backbones import load_backbone
 from gerund.datasets import activitynet, boris, elan, toy
 from gerund.errors import ClipError, DataError, UsageError
-from gerund.recognizer import Recognizer
+from gerund.recognition.recognizer import Recognizer
 from gerund.sampling import Sampling
 from gerund.timelines import formats as timeline_files
 from gerund.timelines import timeline as timelines

@@ -14,7 +14,7 @@ import gerund
 from gerund import video
 from gerund.errors import DataError, ModelError, TrainingError, UsageError
 from gerund.manifest import group_of, of_split, read_manifest
-from gerund.recognizer import Recognizer
+from gerund.recognition.recognizer import Recognizer
 
 FRAMES = 24
 SIDE = 48

@@ -8,15 +8,16 @@ if TYPE_CHECKING:
     from gerund.diagnosis import Diagnosis, doctor
     from gerund.downloading import download
     from gerund.errors import GerundError
-    from gerund.evaluation import Evaluation, evaluate
-    from gerund.explaining import explain
-    from gerund.exporting import Export, export
     from gerund.frame_folders import frames
     from gerund.learning.pretrain import Pretraining, pretrain
     from gerund.packing import Packed, pack
-    from gerund.predicting import predict
-    from gerund.publishing import push
-    from gerund.recognizer import Recognizer
+    from gerund.recognition.evaluate import Evaluation, evaluate
+    from gerund.recognition.explain import explain
+    from gerund.recognition.export import Export, export
+    from gerund.recognition.predict import predict
+    from gerund.recognition.push import push
+    from gerund.recognition.recognizer import Recognizer
+    from gerund.recognition.watch import watch
     from gerund.serving.server import serve
     from gerund.splitting import split
     from gerund.spotting import Event, Watch
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from gerund.training.repeat import Trainings, train_all
     from gerund.training.train import Training, train
     from gerund.types import Clip, Explanation, Features, FeatureSpec, Frames, Prediction, Segment, Timeline
-    from gerund.watching import watch
 
 HOMES = {
     "gerund.training.benchmark": ("Benchmark", "benchmark"),
@@ -38,16 +38,16 @@ HOMES = {
     "gerund.diagnosis": ("Diagnosis", "doctor"),
     "gerund.downloading": ("download",),
     "gerund.errors": ("GerundError",),
-    "gerund.evaluation": ("Evaluation", "evaluate"),
-    "gerund.explaining": ("explain",),
-    "gerund.exporting": ("Export", "export"),
+    "gerund.recognition.evaluate": ("Evaluation", "evaluate"),
+    "gerund.recognition.explain": ("explain",),
+    "gerund.recognition.export": ("Export", "export"),
     "gerund.frame_folders": ("frames",),
     "gerund.timelines.render": ("render",),
     "gerund.packing": ("Packed", "pack"),
-    "gerund.predicting": ("predict",),
+    "gerund.recognition.predict": ("predict",),
     "gerund.learning.pretrain": ("Pretraining", "pretrain"),
-    "gerund.publishing": ("push",),
-    "gerund.recognizer": ("Recognizer",),
+    "gerund.recognition.push": ("push",),
+    "gerund.recognition.recognizer": ("Recognizer",),
     "gerund.training.repeat": ("Trainings", "train_all"),
     "gerund.serving.server": ("serve",),
     "gerund.splitting": ("split",),
@@ -57,7 +57,7 @@ HOMES = {
     "gerund.timelines.timeline": ("timeline",),
     "gerund.training.train": ("Training", "train"),
     "gerund.types": ("Clip", "Explanation", "FeatureSpec", "Features", "Frames", "Prediction", "Segment", "Timeline"),
-    "gerund.watching": ("watch",),
+    "gerund.recognition.watch": ("watch",),
 }
 
 __all__ = [

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from gerund import video, workers
-from gerund.recognizer import Recognizer
+from gerund.recognition.recognizer import Recognizer
 from serving.servers import Listening, Process, Server, untrained
 
 if TYPE_CHECKING:

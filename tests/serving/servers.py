@@ -17,7 +17,7 @@ import torch
 
 from gerund.backbones import load_backbone
 from gerund.heads import build_head
-from gerund.recognizer import Recognizer
+from gerund.recognition.recognizer import Recognizer
 from gerund.sampling import Sampling
 
 LABELS = ["dancing", "juggling", "naïve waving"]

@@ -20,19 +20,19 @@ OUTPUT = Parameter(group="Output", negative="")
 
 COMMANDS = {
     "train": ("gerund.training.repeat:train_all", "Turn labelled clips into a recogniser."),
-    "evaluate": ("gerund.evaluation:evaluate", "Measure a model on labelled clips."),
+    "evaluate": ("gerund.recognition.evaluate:evaluate", "Measure a model on labelled clips."),
     "compare": ("gerund.training.compare:compare", "Find the best head for a data set by cross-validation."),
     "benchmark": (
         "gerund.training.benchmark:benchmark",
         "Train the recipes on all official splits, and on random ones beside them.",
     ),
-    "watch": ("gerund.watching:watch", "Name actions live: a camera, a stream, a file at its own pace."),
+    "watch": ("gerund.recognition.watch:watch", "Name actions live: a camera, a stream, a file at its own pace."),
     "pretrain": ("gerund.learning.pretrain:pretrain", "Learn from unlabelled videos, for train --init."),
     "evaluate-timeline": (
         "gerund.timelines.evaluate:evaluate_timeline",
         "The same for timelines (also: evaluate --timeline).",
     ),
-    "predict": ("gerund.predicting:predict", "Name the action in videos."),
+    "predict": ("gerund.recognition.predict:predict", "Name the action in videos."),
     "timeline": ("gerund.timelines.timeline:timeline", "Say which action happens when, in videos of any length."),
     "render": ("gerund.timelines.render:render", "Write a video with its timeline drawn in."),
     "serve": ("gerund.serving.server:serve", "Serve a model as a web page and an HTTP API."),
@@ -41,8 +41,11 @@ COMMANDS = {
     "extract": ("gerund.steps:extract", "Put the features of videos into the cache."),
     "pack": ("gerund.packing:pack", "Pack the features of a cache into large shards."),
     "cache": ("gerund.steps:manage_cache", "List, check or tidy the feature cache: ls, verify, prune."),
-    "export": ("gerund.exporting:export", "Write a model as ONNX, OpenVINO or torch graphs, checked to give the same answers."),
-    "push": ("gerund.publishing:push", "Put a model on a Hugging Face hub."),
+    "export": (
+        "gerund.recognition.export:export",
+        "Write a model as ONNX, OpenVINO or torch graphs, checked to give the same answers.",
+    ),
+    "push": ("gerund.recognition.push:push", "Put a model on a Hugging Face hub."),
     "frames": ("gerund.frame_folders:frames", "Write the frames of clips as folders of JPEG images."),
     "download": ("gerund.downloading:download", "Fetch a published data set, going on where it broke."),
     "doctor": ("gerund.diagnosis:doctor", "Find broken files, copies, doubtful labels and leaking splits."),

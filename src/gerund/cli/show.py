@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
     from gerund.diagnosis import Diagnosis
     from gerund.downloading import Download
-    from gerund.evaluation import Evaluation
-    from gerund.exporting import Export
     from gerund.features import Extraction
     from gerund.frame_folders import FrameFolders
     from gerund.learning.pretrain import Pretraining
     from gerund.packing import Packed
+    from gerund.recognition.evaluate import Evaluation
+    from gerund.recognition.export import Export
     from gerund.splitting import Splitting
     from gerund.spotting import Event, Watch
     from gerund.timelines.evaluate import TimelineEvaluation
@@ -489,7 +489,7 @@ def show_export(done: Export, style: str) -> int:
         drop = values["top1_model"] - values["top1_exported"]
         say(f"Top-1: model {percent(values['top1_model'])}, exported {percent(values['top1_exported'])}, drop {percent(drop)}")
     if done.format != "torch":
-        say("", f"Next: python -m gerund.runtime {done.folder} VIDEO")
+        say("", f"Next: python -m gerund.recognition.runtime {done.folder} VIDEO")
     return 0
 
 

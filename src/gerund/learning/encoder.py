@@ -16,7 +16,7 @@ from gerund.errors import ModelError, UsageError
 from gerund.fields import Fields, read_json
 from gerund.heads import Head
 from gerund.heads.transformer import TransformerHead
-from gerund.recognizer import read_tensors, sha256
+from gerund.recognition.recognizer import read_tensors, sha256
 from gerund.sampling import Sampling
 
 FORMAT, FORMAT_VERSION = "gerund-encoder", 1

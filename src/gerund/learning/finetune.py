@@ -26,7 +26,7 @@ from gerund.learning.fit import ALONE, NO_CLIP, Epoch, Journal, Team, TuningModu
 from gerund.manifest import labels_of, of_split
 from gerund.progress import note, progress
 from gerund.recipes import Recipe
-from gerund.recognizer import Recognizer
+from gerund.recognition.recognizer import Recognizer
 from gerund.sampling import clip_rows, on_screen, part_edges, picked_rows, stored_rows
 from gerund.types import Clip, Resize
 from gerund.video import FrameConverter, frames

@@ -32,7 +32,7 @@ from gerund.heads import Head
 from gerund.manifest import group_of
 from gerund.progress import note
 from gerund.recipes import Recipe
-from gerund.recognizer import Recognizer
+from gerund.recognition.recognizer import Recognizer
 from gerund.sampling import tokens
 from gerund.types import Clip
 

@@ -30,10 +30,10 @@ from gerund.heads.transformer import TransformerHead
 from gerund.learning.encoder import made_for, save_encoder
 from gerund.learning.fit import GRADIENT_CLIP, TOKEN_MEMORY, Batches, TokenSet, cosine
 from gerund.manifest import group_hash, group_of, relative_name
-from gerund.predicting import expand
 from gerund.progress import note, progress
 from gerund.recipes import RECIPES, underscored
-from gerund.runs import check_free, make_run_folder
+from gerund.recognition.predict import expand
+from gerund.recognition.runs import check_free, make_run_folder
 from gerund.sampling import Sampling, spread, step_edges, tokens
 from gerund.types import Clip
 

@@ -10,7 +10,7 @@ import torch
 
 from gerund.errors import VideoError
 from gerund.features import Extraction
-from gerund.recognizer import Recognizer
+from gerund.recognition.recognizer import Recognizer
 from gerund.sampling import clip_rows, part_edges, tokens
 from gerund.timelines.timeline import Windows, step_edges, timeline_of
 from gerund.types import Clip, Features, Prediction, Timeline

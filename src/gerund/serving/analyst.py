@@ -20,7 +20,7 @@ from gerund.cache import BlockWriter, FeatureCache
 from gerund.decoding import Decoded, Ended, Reading
 from gerund.errors import CacheError, GerundError, VideoError
 from gerund.features import Packer, Windows
-from gerund.recognizer import Recognizer
+from gerund.recognition.recognizer import Recognizer
 from gerund.serving.decoder import DecodePool, Nudge, Probed
 from gerund.serving.limits import Limits, NoRoomError
 from gerund.types import Features

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from gerund.errors import VideoError
-from gerund.recognizer import Recognizer
+from gerund.recognition.recognizer import Recognizer
 from gerund.serving import drawing
 from gerund.serving.analysis import analysis, prediction_of
 from gerund.serving.analyst import Analyst, EndedError, Task

@@ -16,7 +16,7 @@ from gerund.datasets.background import BACKGROUND
 from gerund.errors import DataError
 from gerund.manifest import of_split
 from gerund.rate import TIME_SLACK, USUAL_FPS
-from gerund.recognizer import Recognizer
+from gerund.recognition.recognizer import Recognizer
 from gerund.sampling import beyond_end
 from gerund.timelines.metrics import boundary_error, edit_score, frame_accuracy, mean_average_precision, segmental_f1
 from gerund.timelines.timeline import timelines, windows_for

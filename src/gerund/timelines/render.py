@@ -7,7 +7,7 @@ from typing import Literal
 
 from gerund.errors import UsageError, VideoError
 from gerund.progress import progress
-from gerund.recognizer import Recognizer
+from gerund.recognition.recognizer import Recognizer
 from gerund.rendering import annotate_timeline, check_format
 from gerund.timelines.timeline import timelines, windows_for
 from gerund.types import Timeline

@@ -15,7 +15,7 @@ from gerund.files import write_text
 from gerund.inputs import expand
 from gerund.progress import note
 from gerund.rate import USUAL_FPS
-from gerund.recognizer import Recognizer
+from gerund.recognition.recognizer import Recognizer
 from gerund.sampling import clip_rows
 from gerund.timelines import picture as timeline_picture
 from gerund.timelines.formats import FORMATS, places

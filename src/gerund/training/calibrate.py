@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from gerund.calibration import Familiarity, fit_temperature
 from gerund.features import Extraction
 from gerund.heads import Head, build_head
 from gerund.learning.fit import TokenSet, balanced_weights, fit_quietly, token_set
 from gerund.manifest import group_hash, group_of, of_split, relative_name
 from gerund.progress import progress
 from gerund.recipes import Recipe
-from gerund.recognizer import Recognizer, logits_of
+from gerund.recognition.calibration import Familiarity, fit_temperature
+from gerund.recognition.recognizer import Recognizer, logits_of
 from gerund.types import Clip
 
 FOLDS = 5

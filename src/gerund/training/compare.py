@@ -17,7 +17,7 @@ from gerund.learning.fit import token_set
 from gerund.manifest import assign_splits, of_split
 from gerund.progress import note
 from gerund.recipes import Recipe, resolve, split_words
-from gerund.runs import check_free
+from gerund.recognition.runs import check_free
 from gerund.training.leaderboard import FOLDS, HEADS, Leaderboard, cross_validate, processes_on, with_head
 from gerund.training.train import Training, extract_views, train_on, untrained
 from gerund.types import Clip

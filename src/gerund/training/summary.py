@@ -15,12 +15,12 @@ from gerund.datasets import is_published
 from gerund.files import write_text
 from gerund.manifest import labels_of, of_split
 from gerund.recipes import Recipe, as_command
-from gerund.recognizer import Recognizer
+from gerund.recognition.recognizer import Recognizer
 from gerund.training.report.page import RunReport, Steps, run_page
 from gerund.types import Clip
 
 if TYPE_CHECKING:
-    from gerund.evaluation import Evaluation
+    from gerund.recognition.evaluate import Evaluation
 
 PACKAGES = ("gerund", "torch", "lightning", "timm", "openvino", "av", "numpy")
 

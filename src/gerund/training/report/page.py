@@ -21,7 +21,7 @@ from gerund.training.report import charts
 from gerund.types import Clip
 
 if TYPE_CHECKING:
-    from gerund.evaluation import Evaluation
+    from gerund.recognition.evaluate import Evaluation
 
 FRAMES = 8
 """Pictures in a strip."""

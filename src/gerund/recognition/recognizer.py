@@ -21,11 +21,11 @@ from safetensors.torch import load_file, save
 from gerund import files, hub
 from gerund.backbones import Backbone, best_device, quantized_digest, rebuild_backbone, weights_licence
 from gerund.cache import FeatureCache
-from gerund.calibration import UNKNOWN_THRESHOLD, Familiarity
 from gerund.errors import GerundError, ModelError, UsageError, VideoError
 from gerund.features import Extraction, Extractor
 from gerund.fields import Fields, checked_labels, is_number, read_json, resize_in
 from gerund.heads import Head, build_head
+from gerund.recognition.calibration import UNKNOWN_THRESHOLD, Familiarity
 from gerund.sampling import MOST_STEPS, Sampling, sampling_in, step_times, tokens
 from gerund.spotting import WINDOW, Eye, Watch, WatchSettings
 from gerund.types import Clip, Features, Prediction, composed
@@ -349,7 +349,7 @@ def checked_folder(path: Path, model: str | Path) -> Path:
     if not path.is_dir():
         raise ModelError(f"{model}: no such model folder")
     if (path / "config.json").is_file() and (path / "README.md").is_file() and any(path.glob("backbone.*")):
-        raise ModelError(f"{model}: an exported model; run it with: python -m gerund.runtime {model} VIDEO")
+        raise ModelError(f"{model}: an exported model; run it with: python -m gerund.recognition.runtime {model} VIDEO")
     inside = "" if hub.is_remote(model) or path.name == "best" else f", also in {path.name}/best"
     raise ModelError(f"{model}: not a model folder (config.json and model.safetensors are missing{inside})")
 

@@ -14,7 +14,7 @@ import numpy as np
 from gerund.datasets import load_dataset
 from gerund.errors import DataError, ModelError, UsageError
 from gerund.manifest import group_of, of_split, read_manifest
-from gerund.metrics import (
+from gerund.recognition.metrics import (
     bootstrap_interval,
     class_accuracies,
     confusion_matrix,
@@ -27,7 +27,7 @@ from gerund.metrics import (
     topk_correct,
     wilson_interval,
 )
-from gerund.recognizer import Recognizer, find_model
+from gerund.recognition.recognizer import Recognizer, find_model
 from gerund.types import Clip
 
 BOOTSTRAP_SEED = 0

@@ -1,6 +1,6 @@
 """The light runtime: names the action with what `gerund export` wrote. Needs numpy, PyAV and onnxruntime (or OpenVINO), no torch.
 
-`python -m gerund.runtime EXPORTED VIDEO...`, or in Python `gerund.runtime.load("EXPORTED")("a.mp4")`.
+`python -m gerund.recognition.runtime EXPORTED VIDEO...`, or in Python `gerund.recognition.runtime.load("EXPORTED")("a.mp4")`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 
 from gerund import video
-from gerund.calibration import UNKNOWN_THRESHOLD, Familiarity
 from gerund.errors import GerundError, ModelError, VideoError
 from gerund.fields import Fields, checked_labels, read_json, resize_in
 from gerund.openvino_core import core
 from gerund.printing import json_text, prepare, prepare_data, say
+from gerund.recognition.calibration import UNKNOWN_THRESHOLD, Familiarity
 from gerund.sampling import on_screen, sampling_in, tokens
 from gerund.types import Clip, Features, Prediction
 from gerund.workers import UNREADABLE, reason
@@ -219,9 +219,9 @@ OPENERS: dict[str, tuple[tuple[str, ...], Callable[[Path], Network]]] = {
 
 
 def main(words: list[str] | None = None) -> int:
-    """`python -m gerund.runtime`; exit codes as those of gerund."""
+    """`python -m gerund.recognition.runtime`; exit codes as those of gerund."""
     parser = argparse.ArgumentParser(
-        prog="python -m gerund.runtime", description="Name the action in videos with an exported model."
+        prog="python -m gerund.recognition.runtime", description="Name the action in videos with an exported model."
     )
     parser.add_argument("model", type=Path, help="folder that gerund export wrote")
     parser.add_argument("videos", type=Path, nargs="+", metavar="VIDEO")

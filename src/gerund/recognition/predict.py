@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from gerund.errors import UsageError, VideoError, at_least
-from gerund.explaining import explanation
-from gerund.heatmaps import check_picture, draw_explanation
 from gerund.inputs import expand
-from gerund.recognizer import Recognizer
+from gerund.recognition.explain import explanation
+from gerund.recognition.explain_picture import check_picture, draw_explanation
+from gerund.recognition.recognizer import Recognizer
 from gerund.rendering import annotate, check_format
 from gerund.types import Clip, Prediction
 

@@ -13,10 +13,10 @@ import torch
 from gerund import video
 from gerund.errors import UsageError, VideoError
 from gerund.features import Windows
-from gerund.heatmaps import check_picture, draw_explanation
 from gerund.progress import progress
 from gerund.rate import TIME_SLACK
-from gerund.recognizer import Recognizer, as_clip
+from gerund.recognition.explain_picture import check_picture, draw_explanation
+from gerund.recognition.recognizer import Recognizer, as_clip
 from gerund.sampling import picked_rows, step_edges, stored_rows, tokens
 from gerund.types import Clip, Explanation, Features
 

@@ -8,7 +8,7 @@ from gerund import hub
 from gerund.backbones import weights_licence
 from gerund.errors import ModelError
 from gerund.progress import note
-from gerund.recognizer import Recognizer, find_model
+from gerund.recognition.recognizer import Recognizer, find_model
 
 
 def push(model: str | Path, repo: str, *, private: bool = False) -> dict[str, str]:

@@ -14,20 +14,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gerund import runtime, video
+from gerund import video
 from gerund.backbones import Backbone
 from gerund.backbones.quantizing import check_nncf, full_batches, quantized_graph
 from gerund.errors import DataError, GerundError, ModelError, UsageError
-from gerund.evaluation import recorded_manifest
 from gerund.features import Extractor, calibration_frames
 from gerund.files import remove, whole_folder
 from gerund.manifest import of_split, read_manifest
-from gerund.metrics import topk_accuracy
-from gerund.predicting import expand
 from gerund.progress import note, progress
-from gerund.recognizer import Recognizer, sha256
-from gerund.runs import check_free
-from gerund.runtime import ExportedModel, Network
+from gerund.recognition import runtime
+from gerund.recognition.evaluate import recorded_manifest
+from gerund.recognition.metrics import topk_accuracy
+from gerund.recognition.predict import expand
+from gerund.recognition.recognizer import Recognizer, sha256
+from gerund.recognition.runs import check_free
+from gerund.recognition.runtime import ExportedModel, Network
 from gerund.types import Clip, Features
 
 TOLERANCE = 1e-3
@@ -114,7 +115,7 @@ def export(
     out
         Folder to write; new or empty.
     format_
-        onnx or openvino for gerund.runtime, or torch (torch.export).
+        onnx or openvino for gerund.recognition.runtime, or torch (torch.export).
     int8
         Make an int8 backbone (openvino only), calibrated on the clips, and measure what it costs in accuracy.
     check
@@ -397,7 +398,7 @@ def card(done: Export) -> str:
     inputs = "frames (N, 3, H, W) uint8 RGB in, features (N, D) out", "tokens (B, T, D) and valid (B, T) in, logits (B, K) out"
     backbone, head = FILES[done.format][:2]
     use = (
-        "With gerund.runtime (numpy, PyAV and the engine only): `python -m gerund.runtime THIS_FOLDER video.mp4`."
+        "With gerund.recognition.runtime (numpy, PyAV and the engine only): `python -m gerund.recognition.runtime THIS_FOLDER video.mp4`."
         if done.format in runtime.OPENERS
         else "Load with `torch.export.load`, which trusts the file: only what you exported yourself."
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gerund.live import Source
-from gerund.recognizer import Recognizer
+from gerund.recognition.recognizer import Recognizer
 from gerund.spotting import Watch, WatchSettings
 from gerund.units import seconds
 
