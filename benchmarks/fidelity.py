@@ -27,7 +27,7 @@ from video_kinds import KINDS, SIZE, made
 
 from gerund import video
 from gerund.decoding import Decoded, DecodePool, Reading, frames_of
-from gerund.inspecting import inspect
+from gerund.diagnosis.inspection import inspect
 from gerund.types import Resize
 from gerund.workers import UNREADABLE, Finished, Job
 

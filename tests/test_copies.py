@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 import damaging
-from gerund import copies, video
-from gerund.copies import Fingerprints
+from gerund import video
 from gerund.datasets import toy
-from gerund.inspecting import PARTS, SIDE, Inspection, inspect
+from gerund.diagnosis import copies
+from gerund.diagnosis.copies import Fingerprints
+from gerund.diagnosis.inspection import PARTS, SIDE, Inspection, inspect
 
 
 @pytest.fixture(scope="module")

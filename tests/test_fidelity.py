@@ -16,7 +16,7 @@ import pytest
 
 from gerund import video
 from gerund.decoding import Decoded, DecodePool, Reading
-from gerund.inspecting import inspect
+from gerund.diagnosis.inspection import inspect
 from gerund.types import Resize
 from gerund.workers import Finished, Job
 

@@ -15,9 +15,10 @@ import pytest
 
 import damaging
 from clocks import grey, with_sound
-from gerund import inspecting, video
+from gerund import video
 from gerund.datasets import toy
-from gerund.inspecting import PARTS, SIDE, Parts, as_values, from_values, inspect, inspect_all
+from gerund.diagnosis import inspection as inspecting
+from gerund.diagnosis.inspection import PARTS, SIDE, Parts, as_values, from_values, inspect, inspect_all
 from test_video import encode, turned
 
 CODECS = [

@@ -18,7 +18,7 @@ from gerund.backbones import load_backbone
 from gerund.cache import FeatureCache
 from gerund.cli import app as cli
 from gerund.datasets import load_dataset
-from gerund.diagnosis import doctor
+from gerund.diagnosis.doctor import doctor
 from gerund.errors import UsageError
 from gerund.features import Extractor
 from gerund.files import readable, write_text

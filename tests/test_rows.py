@@ -19,9 +19,9 @@ import pytest
 from gerund import storage, video
 from gerund.cache import FeatureCache, content_digest
 from gerund.cli import app as cli
+from gerund.diagnosis.inspection import inspect
 from gerund.errors import UsageError, VideoError
 from gerund.inputs import expand
-from gerund.inspecting import inspect
 from layouts import images
 
 RampVideo = Callable[..., Path]

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import gerund
-from gerund import leakage, video
+from gerund import video
 from gerund.backbones import load_backbone
 from gerund.cache import FeatureCache
+from gerund.diagnosis import leak as leakage
 from gerund.features import Extractor
 from gerund.manifest import read_manifest
 from gerund.types import Clip

@@ -21,8 +21,8 @@ from PIL import Image, ImageOps
 from clocks import grey, standing, with_sound
 from gerund import video
 from gerund.decoding import Reading, decode_here
+from gerund.diagnosis.inspection import inspect
 from gerund.errors import StreamError, VideoError
-from gerund.inspecting import inspect
 from gerund.listing import list_videos
 from gerund.rate import PACKET_UNUSED, at_rate
 from gerund.types import Frames, Resize

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gerund.datasets import load_dataset
-    from gerund.diagnosis import Diagnosis, doctor
+    from gerund.diagnosis.doctor import Diagnosis, doctor
     from gerund.downloading import download
     from gerund.errors import GerundError
     from gerund.frame_folders import frames
@@ -35,7 +35,7 @@ HOMES = {
     "gerund.training.benchmark": ("Benchmark", "benchmark"),
     "gerund.training.compare": ("Comparison", "compare"),
     "gerund.datasets": ("load_dataset",),
-    "gerund.diagnosis": ("Diagnosis", "doctor"),
+    "gerund.diagnosis.doctor": ("Diagnosis", "doctor"),
     "gerund.downloading": ("download",),
     "gerund.errors": ("GerundError",),
     "gerund.recognition.evaluate": ("Evaluation", "evaluate"),

@@ -48,7 +48,7 @@ COMMANDS = {
     "push": ("gerund.recognition.push:push", "Put a model on a Hugging Face hub."),
     "frames": ("gerund.frame_folders:frames", "Write the frames of clips as folders of JPEG images."),
     "download": ("gerund.downloading:download", "Fetch a published data set, going on where it broke."),
-    "doctor": ("gerund.diagnosis:doctor", "Find broken files, copies, doubtful labels and leaking splits."),
+    "doctor": ("gerund.diagnosis.doctor:doctor", "Find broken files, copies, doubtful labels and leaking splits."),
     "info": ("gerund.steps:info", "Show versions, devices, decoder, engines and the cache."),
 }
 

@@ -15,7 +15,7 @@ from gerund.printing import cell, json_text, prepare_data, say, visible
 if TYPE_CHECKING:
     from rich.live import Live
 
-    from gerund.diagnosis import Diagnosis
+    from gerund.diagnosis.doctor import Diagnosis
     from gerund.downloading import Download
     from gerund.features import Extraction
     from gerund.frame_folders import FrameFolders

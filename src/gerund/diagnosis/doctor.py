@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from gerund.checking import Finding, check_clips, class_table, siblings_in_train
-from gerund.copies import Copy, Fingerprints
 from gerund.datasets import is_published, load_dataset
+from gerund.diagnosis.copies import Copy, Fingerprints
+from gerund.diagnosis.inspection import PARTS, SIDE, inspect_all
+from gerund.diagnosis.survey import Survey
 from gerund.errors import ModelError, UsageError
 from gerund.files import encoded, write_bytes
-from gerund.inspecting import PARTS, SIDE, inspect_all
 from gerund.manifest import group_of, write_manifest
 from gerund.pages import doctor_page
 from gerund.progress import note, progress
 from gerund.recipes import RECIPES
-from gerund.survey import Survey
 from gerund.types import Clip
 
 if TYPE_CHECKING:
-    from gerund.leakage import Leakage
+    from gerund.diagnosis.leak import Leakage
 
 
 @dataclass(kw_only=True)
@@ -136,8 +136,8 @@ def doctor(
     if measure_leak:
         from gerund.backbones import load_backbone  # torch takes seconds to load, and nothing else here needs it
         from gerund.cache import FeatureCache
+        from gerund.diagnosis.leak import measure
         from gerund.features import Extractor
-        from gerund.leakage import measure
 
         model = load_backbone(backbone, weights=weights, pretrained=pretrained, image_size=image_size, fit=fit)
         rate = None if fps == "native" else float(fps)

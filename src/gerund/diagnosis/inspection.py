@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from gerund import video, workers
-from gerund.damage import CORRUPTION, damaged, misleading, unreadable
+from gerund.diagnosis.damage import CORRUPTION, damaged, misleading, unreadable
 from gerund.types import Resize
 from gerund.workers import UNREADABLE, Finished, Job
 
@@ -225,7 +225,7 @@ class InspectPool(workers.Pool):
     """Worker processes that inspect files."""
 
     def start(self) -> workers.Worker:
-        return workers.Worker("gerund.inspecting", {}, self.reports)
+        return workers.Worker("gerund.diagnosis.inspection", {}, self.reports)
 
     def event(self, worker: workers.Worker, report: dict[str, Any]) -> tuple[int, Inspection]:
         return report["index"], from_values(report["inspection"])

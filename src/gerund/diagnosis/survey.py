@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gerund.checking import Finding, some
-from gerund.inspecting import Inspection
+from gerund.diagnosis.inspection import Inspection
 
 EXTREME = 10
 """How many times shorter or longer than the median video one is called extreme."""
