@@ -21,10 +21,10 @@ import gerund
 from clocks import grey, with_sound
 from gerund import progress, video
 from gerund.errors import UsageError, VideoError
-from gerund.live import Newest, Reader, Seen, Source
+from gerund.live.record import Recorder
+from gerund.live.source import Newest, Reader, Seen, Source
+from gerund.live.spotter import Look, Rolling, Spotter
 from gerund.rate import at_rate
-from gerund.recording import Recorder
-from gerund.spotting import Look, Rolling, Spotter
 from gerund.types import Clip
 from sending import BAR, picture
 from test_cli import run

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from gerund.errors import GerundError
     from gerund.frame_folders import frames
     from gerund.learning.pretrain import Pretraining, pretrain
+    from gerund.live.spotter import Event, Watch
     from gerund.packing import Packed, pack
     from gerund.recognition.evaluate import Evaluation, evaluate
     from gerund.recognition.explain import explain
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from gerund.recognition.watch import watch
     from gerund.serving.server import serve
     from gerund.splitting import split
-    from gerund.spotting import Event, Watch
     from gerund.steps import extract, index, info, manage_cache
     from gerund.timelines.evaluate import TimelineEvaluation, evaluate_timeline
     from gerund.timelines.render import render
@@ -51,7 +51,7 @@ HOMES = {
     "gerund.training.repeat": ("Trainings", "train_all"),
     "gerund.serving.server": ("serve",),
     "gerund.splitting": ("split",),
-    "gerund.spotting": ("Event", "Watch"),
+    "gerund.live.spotter": ("Event", "Watch"),
     "gerund.steps": ("extract", "index", "info", "manage_cache"),
     "gerund.timelines.evaluate": ("TimelineEvaluation", "evaluate_timeline"),
     "gerund.timelines.timeline": ("timeline",),

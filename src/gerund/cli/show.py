@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from gerund.features import Extraction
     from gerund.frame_folders import FrameFolders
     from gerund.learning.pretrain import Pretraining
+    from gerund.live.spotter import Event, Watch
     from gerund.packing import Packed
     from gerund.recognition.evaluate import Evaluation
     from gerund.recognition.export import Export
     from gerund.splitting import Splitting
-    from gerund.spotting import Event, Watch
     from gerund.timelines.evaluate import TimelineEvaluation
     from gerund.training.benchmark import Benchmark
     from gerund.training.compare import Comparison

@@ -25,9 +25,9 @@ from gerund.errors import GerundError, ModelError, UsageError, VideoError
 from gerund.features import Extraction, Extractor
 from gerund.fields import Fields, checked_labels, is_number, read_json, resize_in
 from gerund.heads import Head, build_head
+from gerund.live.spotter import WINDOW, Eye, Watch, WatchSettings
 from gerund.recognition.calibration import UNKNOWN_THRESHOLD, Familiarity
 from gerund.sampling import MOST_STEPS, Sampling, sampling_in, step_times, tokens
-from gerund.spotting import WINDOW, Eye, Watch, WatchSettings
 from gerund.types import Clip, Features, Prediction, composed
 
 FORMAT = "gerund"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gerund.live import Source
+from gerund.live.source import Source
+from gerund.live.spotter import Watch, WatchSettings
 from gerund.recognition.recognizer import Recognizer
-from gerund.spotting import Watch, WatchSettings
 from gerund.units import seconds
 
 

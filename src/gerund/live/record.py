@@ -12,7 +12,7 @@ import numpy as np
 
 from gerund import video
 from gerund.errors import UsageError, VideoError
-from gerund.live import Seen
+from gerund.live.source import Seen
 from gerund.progress import note
 from gerund.rendering import LEAST_WIDTH, answer_panel, shown_size
 from gerund.types import Resize

@@ -16,10 +16,10 @@ import numpy as np
 from gerund import video
 from gerund.backbones import Backbone, compile_engine
 from gerund.errors import UsageError, VideoError
-from gerund.live import Reader, Seen, Source
+from gerund.live.record import Recorder, Window, check_recording
+from gerund.live.source import Reader, Seen, Source
 from gerund.progress import note
 from gerund.rate import TIME_SLACK
-from gerund.recording import Recorder, Window, check_recording
 from gerund.types import Features
 
 WINDOW = 4.0
