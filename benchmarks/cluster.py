@@ -8,10 +8,10 @@ from pathlib import Path
 
 from gerund import progress
 from gerund.backbones import load_backbone
-from gerund.cache import FeatureCache
 from gerund.datasets import toy
-from gerund.distributed import extract
-from gerund.features import Extractor
+from gerund.features.cache import FeatureCache
+from gerund.features.cluster import extract
+from gerund.features.extractor import Extractor
 
 OPTIONS = {"fps": 8.0, "device": "cpu", "precision": "f32", "workers": 1}
 

@@ -17,8 +17,8 @@ import numpy as np
 from clips import clips_folder, weights_of
 
 from gerund.backbones import load_backbone
-from gerund.cache import FeatureCache
-from gerund.features import Extractor
+from gerund.features.cache import FeatureCache
+from gerund.features.extractor import Extractor
 
 DECODE = "import sys; from pathlib import Path; from gerund import video\nfor path in sys.argv[1:]:\n  for _ in video.decode(Path(path)): pass"
 

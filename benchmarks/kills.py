@@ -26,10 +26,10 @@ import torch
 
 import gerund
 from gerund import files, heads, video
-from gerund.cache import FeatureCache
 from gerund.errors import GerundError
+from gerund.features.cache import FeatureCache
+from gerund.features.packed import PackedCache, pack
 from gerund.learning.encoder import load_encoder
-from gerund.packing import PackedCache, pack
 from gerund.recognition import runtime
 from gerund.recognition.recognizer import Recognizer
 

@@ -11,8 +11,8 @@ from clips import clips_folder
 
 from gerund import progress, video
 from gerund.backbones import load_backbone
-from gerund.cache import FeatureCache
-from gerund.features import Extractor
+from gerund.features.cache import FeatureCache
+from gerund.features.extractor import Extractor
 
 FRAMES, REPEATS, CLIPS = 20, 3, 50
 

@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 from gerund import progress
 from gerund.backbones import load_backbone
-from gerund.cache import FeatureCache
-from gerund.features import Extractor
+from gerund.features.cache import FeatureCache
+from gerund.features.extractor import Extractor
 progress.quiet = True
 options = {"weights": Path(sys.argv[1])} if sys.argv[1] else {"pretrained": False}
 extractor = Extractor(load_backbone("mobilenetv2_100", image_size=224, **options), fps=4, cache=FeatureCache(Path(sys.argv[2])))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gerund.cache import StackedRows
+from gerund.features.cache import StackedRows
 from gerund.types import Features
 
 SAMPLE = 20_000

@@ -14,7 +14,7 @@ from clips import clips_folder
 from servers import Server
 
 from gerund import Clip, Recognizer, progress
-from gerund.cache import FeatureCache
+from gerund.features.cache import FeatureCache
 from gerund.recognition.predict import AT_ONCE
 
 REQUESTS, CONCURRENCY, ROUNDS = 200, 16, 3

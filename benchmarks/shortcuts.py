@@ -14,8 +14,8 @@ from clips import DATA, clips_folder, weights_of
 import gerund
 from gerund import progress
 from gerund.backbones import load_backbone
-from gerund.cache import FeatureCache
-from gerund.features import Extractor
+from gerund.features.cache import FeatureCache
+from gerund.features.extractor import Extractor
 from gerund.training import train as training
 
 VARIANTS: dict[str, dict[str, Any]] = {

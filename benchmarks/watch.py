@@ -20,8 +20,8 @@ from clips import clips_folder, weights_of
 
 from gerund import Recognizer, video
 from gerund.backbones import load_backbone
+from gerund.features.tokens import Sampling
 from gerund.heads import build_head
-from gerund.sampling import Sampling
 from gerund.types import Resize
 
 FPS, LOOP = 25, 20.0

@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import gerund
-from gerund.sampling import tokens
+from gerund.features.tokens import tokens
 
 data = sys.argv[1] if len(sys.argv) > 1 else "toy"
 pictures = Path("explore")

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from gerund import cache
-from gerund.cache import BlockWriter, FeatureCache
 from gerund.errors import CacheError
+from gerund.features import cache
+from gerund.features.cache import BlockWriter, FeatureCache
 from gerund.files import beside
 from gerund.types import FeatureSpec
 

@@ -76,7 +76,7 @@ def model(clips, tmp_path_factory):
 
 
 API_NAMES = {
-    "cache": "manage_cache",  # gerund.cache is the module
+    "cache": "manage_cache",  # gerund.features.cache is the module
     "evaluate-timeline": "evaluate_timeline",
     "train": "train_all",  # the command trains for several seeds too
 }
@@ -337,7 +337,7 @@ def test_ctrl_c_ends_with_130(clips, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gerund.steps.load_dataset", interrupted)
+    monkeypatch.setattr("gerund.features.extract.load_dataset", interrupted)
     code, _, err = run("index", clips)
     assert code == 130
     assert "interrupted" in one_line(err)

@@ -17,13 +17,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gerund import distributed, progress, steps, storage
+from gerund import progress, storage
 from gerund.backbones import load_backbone
-from gerund.cache import FeatureCache
 from gerund.datasets import load_dataset, toy
-from gerund.distributed import Crew, Machine, Plan, RemoteCache, Worker
 from gerund.errors import ClusterError, DataError, UsageError
-from gerund.features import Extraction, Extractor
+from gerund.features import cluster as distributed
+from gerund.features import extract as steps
+from gerund.features.cache import FeatureCache
+from gerund.features.cluster import Crew, Machine, Plan, RemoteCache, Worker
+from gerund.features.extractor import Extraction, Extractor
 from gerund.manifest import read_manifest, write_manifest
 from gerund.storage import url_of
 

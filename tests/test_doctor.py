@@ -20,11 +20,11 @@ import gerund
 from damaging import TEN_WAYS, spoil, truncated
 from gerund import video
 from gerund.backbones import load_backbone
-from gerund.cache import FeatureCache
 from gerund.datasets import load_dataset, toy
 from gerund.diagnosis import leak as leakage
 from gerund.errors import DataError, ModelError
-from gerund.features import Extractor
+from gerund.features.cache import FeatureCache
+from gerund.features.extractor import Extractor
 from gerund.manifest import of_split, write_manifest
 from gerund.pages import sections
 from gerund.types import Clip

@@ -16,9 +16,9 @@ import gerund
 from gerund.backbones import load_backbone
 from gerund.cli import app as cli
 from gerund.datasets import toy
+from gerund.features.tokens import Sampling
 from gerund.heads import HEADS, build_head
 from gerund.recognition.recognizer import Recognizer
-from gerund.sampling import Sampling
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"

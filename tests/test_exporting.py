@@ -17,12 +17,12 @@ import gerund
 from gerund import video
 from gerund.backbones import load_backbone
 from gerund.errors import DataError, ModelError, UsageError
+from gerund.features.tokens import Sampling
 from gerund.heads import HEADS, build_head
 from gerund.recognition import export as exporting
 from gerund.recognition import runtime
 from gerund.recognition.calibration import Familiarity
 from gerund.recognition.recognizer import Recognizer
-from gerund.sampling import Sampling
 from gerund.types import Clip
 
 pytest.importorskip("onnxscript", reason="the extra [export] is not installed")

@@ -19,11 +19,13 @@ import numpy as np
 import pytest
 
 from clocks import standing
-from gerund import cache, decoding, features, video
+from gerund import decoding, video
 from gerund.backbones import Backbone, load_backbone
-from gerund.cache import FeatureCache
 from gerund.errors import CacheError, UsageError, VideoError
-from gerund.features import Extractor
+from gerund.features import cache
+from gerund.features import extractor as features
+from gerund.features.cache import FeatureCache
+from gerund.features.extractor import Extractor
 from gerund.types import Features
 
 RampVideo = Callable[..., Path]
@@ -370,8 +372,8 @@ EXTRACT = """
 import sys
 from pathlib import Path
 from gerund.backbones import load_backbone
-from gerund.cache import FeatureCache
-from gerund.features import Extractor
+from gerund.features.cache import FeatureCache
+from gerund.features.extractor import Extractor
 folder = Path(sys.argv[1])
 paths = sorted(folder.glob("*.mp4"))
 made = Extractor(load_backbone("pixels:8"), fps=8, cache=FeatureCache(folder / "cache"), workers=1).extract(paths)

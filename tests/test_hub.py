@@ -14,9 +14,9 @@ from gerund import hub
 from gerund.backbones import load_backbone, weights_licence
 from gerund.datasets import toy
 from gerund.errors import UsageError
+from gerund.features.tokens import Sampling
 from gerund.heads import build_head
 from gerund.recognition.recognizer import Recognizer, model_card
-from gerund.sampling import Sampling
 from hub_server import TOKEN, running
 
 MAIN = "from gerund.cli.app import main; main()"

@@ -5,10 +5,10 @@ import pytest
 
 import gerund
 from gerund.backbones import load_backbone, quantize
-from gerund.cache import FeatureCache
 from gerund.datasets import toy
 from gerund.errors import ModelError, UsageError
-from gerund.features import Extractor, calibrated
+from gerund.features.cache import FeatureCache
+from gerund.features.extractor import Extractor, calibrated
 
 
 @pytest.fixture(scope="module")

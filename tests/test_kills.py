@@ -13,14 +13,14 @@ import torch
 import gerund
 from gerund import decoding, files
 from gerund.backbones import load_backbone
-from gerund.cache import FeatureCache
 from gerund.errors import ModelError, UsageError
+from gerund.features.cache import FeatureCache
+from gerund.features.packed import Pack, pack
+from gerund.features.tokens import Sampling
 from gerund.heads import build_head
 from gerund.learning import fit as fitting
 from gerund.learning.encoder import load_encoder, save_encoder
-from gerund.packing import Pack, pack
 from gerund.recognition.recognizer import Recognizer, find_model
-from gerund.sampling import Sampling
 from gerund.types import FeatureSpec
 from killing import all_kills
 

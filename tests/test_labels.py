@@ -11,10 +11,10 @@ import pytest
 from gerund.backbones import load_backbone
 from gerund.datasets import load_dataset
 from gerund.errors import DataError, ModelError
+from gerund.features.tokens import Sampling
 from gerund.heads import build_head
 from gerund.printing import label_problem
 from gerund.recognition.recognizer import Recognizer
-from gerund.sampling import Sampling
 from gerund.timelines.picture import timeline_plot
 from gerund.training.report import plots as reporting
 from gerund.types import Clip, Segment, Timeline

@@ -15,16 +15,16 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from gerund.backbones import load_backbone
-from gerund.cache import FeatureCache
 from gerund.errors import BackboneError, CacheError, GerundError, ModelError
-from gerund.features import Extraction
+from gerund.features.cache import FeatureCache
+from gerund.features.extractor import Extraction
+from gerund.features.packed import Pack, pack
+from gerund.features.tokens import Sampling
 from gerund.heads import build_head
 from gerund.learning.encoder import load_encoder, save_encoder
-from gerund.packing import Pack, pack
 from gerund.recognition import runtime
 from gerund.recognition.calibration import Familiarity
 from gerund.recognition.recognizer import Recognizer, sha256
-from gerund.sampling import Sampling
 from gerund.types import Clip, Features, FeatureSpec
 
 STRANGE = [

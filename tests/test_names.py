@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from gerund import steps
 from gerund.backbones import load_backbone
-from gerund.cache import FeatureCache
 from gerund.cli import app as cli
 from gerund.datasets import load_dataset
 from gerund.diagnosis.doctor import doctor
 from gerund.errors import UsageError
-from gerund.features import Extractor
+from gerund.features import extract as steps
+from gerund.features.cache import FeatureCache
+from gerund.features.extractor import Extractor
 from gerund.files import readable, write_text
 from gerund.frame_folders import frames
 from gerund.manifest import assign_splits, read_manifest, write_manifest

@@ -17,7 +17,7 @@ from gerund import video
 from gerund.cli import app as cli
 from gerund.cli import show as showing
 from gerund.errors import DataError, GerundError, ModelError, TrainingError, UsageError
-from gerund.features import Extraction
+from gerund.features.extractor import Extraction
 from gerund.heads import build_head
 from gerund.heads.transformer import TransformerHead
 from gerund.learning import pretrain as pretraining

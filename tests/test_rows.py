@@ -17,10 +17,10 @@ from types import ModuleType
 import pytest
 
 from gerund import storage, video
-from gerund.cache import FeatureCache, content_digest
 from gerund.cli import app as cli
 from gerund.diagnosis.inspection import inspect
 from gerund.errors import UsageError, VideoError
+from gerund.features.cache import FeatureCache, content_digest
 from gerund.inputs import expand
 from layouts import images
 

@@ -16,8 +16,8 @@ from gerund import files, heads, progress, video
 from gerund.backbones import load_backbone
 from gerund.datasets import activitynet, boris, elan, toy
 from gerund.errors import ClipError, DataError, UsageError
+from gerund.features.tokens import Sampling
 from gerund.recognition.recognizer import Recognizer
-from gerund.sampling import Sampling
 from gerund.timelines import formats as timeline_files
 from gerund.timelines import timeline as timelines
 from gerund.timelines.evaluate import segments_of as true_segments_of

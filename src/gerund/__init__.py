@@ -8,10 +8,11 @@ if TYPE_CHECKING:
     from gerund.diagnosis.doctor import Diagnosis, doctor
     from gerund.downloading import download
     from gerund.errors import GerundError
+    from gerund.features.extract import extract, index, info, manage_cache
+    from gerund.features.packed import Packed, pack
     from gerund.frame_folders import frames
     from gerund.learning.pretrain import Pretraining, pretrain
     from gerund.live.spotter import Event, Watch
-    from gerund.packing import Packed, pack
     from gerund.recognition.evaluate import Evaluation, evaluate
     from gerund.recognition.explain import explain
     from gerund.recognition.export import Export, export
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from gerund.recognition.watch import watch
     from gerund.serving.server import serve
     from gerund.splitting import split
-    from gerund.steps import extract, index, info, manage_cache
     from gerund.timelines.evaluate import TimelineEvaluation, evaluate_timeline
     from gerund.timelines.render import render
     from gerund.timelines.timeline import timeline
@@ -43,7 +43,7 @@ HOMES = {
     "gerund.recognition.export": ("Export", "export"),
     "gerund.frame_folders": ("frames",),
     "gerund.timelines.render": ("render",),
-    "gerund.packing": ("Packed", "pack"),
+    "gerund.features.packed": ("Packed", "pack"),
     "gerund.recognition.predict": ("predict",),
     "gerund.learning.pretrain": ("Pretraining", "pretrain"),
     "gerund.recognition.push": ("push",),
@@ -52,7 +52,7 @@ HOMES = {
     "gerund.serving.server": ("serve",),
     "gerund.splitting": ("split",),
     "gerund.live.spotter": ("Event", "Watch"),
-    "gerund.steps": ("extract", "index", "info", "manage_cache"),
+    "gerund.features.extract": ("extract", "index", "info", "manage_cache"),
     "gerund.timelines.evaluate": ("TimelineEvaluation", "evaluate_timeline"),
     "gerund.timelines.timeline": ("timeline",),
     "gerund.training.train": ("Training", "train"),

@@ -16,9 +16,9 @@ from pathlib import Path
 import torch
 
 from gerund.backbones import load_backbone
+from gerund.features.tokens import Sampling
 from gerund.heads import build_head
 from gerund.recognition.recognizer import Recognizer
-from gerund.sampling import Sampling
 
 LABELS = ["dancing", "juggling", "naïve waving"]
 

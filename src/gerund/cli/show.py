@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from gerund.diagnosis.doctor import Diagnosis
     from gerund.downloading import Download
-    from gerund.features import Extraction
+    from gerund.features.extractor import Extraction
+    from gerund.features.packed import Packed
     from gerund.frame_folders import FrameFolders
     from gerund.learning.pretrain import Pretraining
     from gerund.live.spotter import Event, Watch
-    from gerund.packing import Packed
     from gerund.recognition.evaluate import Evaluation
     from gerund.recognition.export import Export
     from gerund.splitting import Splitting

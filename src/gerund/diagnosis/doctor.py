@@ -135,9 +135,9 @@ def doctor(
     diagnosis.notes += group_notes(clips)
     if measure_leak:
         from gerund.backbones import load_backbone  # torch takes seconds to load, and nothing else here needs it
-        from gerund.cache import FeatureCache
         from gerund.diagnosis.leak import measure
-        from gerund.features import Extractor
+        from gerund.features.cache import FeatureCache
+        from gerund.features.extractor import Extractor
 
         model = load_backbone(backbone, weights=weights, pretrained=pretrained, image_size=image_size, fit=fit)
         rate = None if fps == "native" else float(fps)

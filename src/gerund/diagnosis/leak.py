@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from gerund.errors import DataError
-from gerund.features import Extractor
+from gerund.features.extractor import Extractor
+from gerund.features.tokens import Sampling, tokens
 from gerund.heads import build_head
 from gerund.manifest import group_of, labels_of
-from gerund.sampling import Sampling, tokens
 from gerund.types import Clip
 
 FOLDS = 20

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from gerund import files
 from gerund.errors import ModelError, UsageError
+from gerund.features.tokens import Sampling
 from gerund.fields import Fields, read_json
 from gerund.heads import Head
 from gerund.heads.transformer import TransformerHead
 from gerund.recognition.recognizer import read_tensors, sha256
-from gerund.sampling import Sampling
 
 FORMAT, FORMAT_VERSION = "gerund-encoder", 1
 WEIGHTS = "encoder.safetensors"

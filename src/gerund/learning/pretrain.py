@@ -21,10 +21,11 @@ from torch.nn import functional
 
 from gerund import heads
 from gerund.backbones import load_backbone
-from gerund.cache import FeatureCache
 from gerund.datasets import DATASETS, load_dataset
 from gerund.errors import DataError, TrainingError, UsageError, at_least
-from gerund.features import Extraction, Extractor, with_spans
+from gerund.features.cache import FeatureCache
+from gerund.features.extractor import Extraction, Extractor, with_spans
+from gerund.features.tokens import Sampling, spread, step_edges, tokens
 from gerund.files import append_row
 from gerund.heads.transformer import TransformerHead
 from gerund.learning.encoder import made_for, save_encoder
@@ -34,7 +35,6 @@ from gerund.progress import note, progress
 from gerund.recipes import RECIPES, underscored
 from gerund.recognition.predict import expand
 from gerund.recognition.runs import check_free, make_run_folder
-from gerund.sampling import Sampling, spread, step_edges, tokens
 from gerund.types import Clip
 
 DEFAULT = RECIPES["default"]

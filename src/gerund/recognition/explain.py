@@ -12,12 +12,12 @@ import torch
 
 from gerund import video
 from gerund.errors import UsageError, VideoError
-from gerund.features import Windows
+from gerund.features.extractor import Windows
+from gerund.features.tokens import picked_rows, step_edges, stored_rows, tokens
 from gerund.progress import progress
 from gerund.rate import TIME_SLACK
 from gerund.recognition.explain_picture import check_picture, draw_explanation
 from gerund.recognition.recognizer import Recognizer, as_clip
-from gerund.sampling import picked_rows, step_edges, stored_rows, tokens
 from gerund.types import Clip, Explanation, Features
 
 GRID = 7

@@ -18,7 +18,7 @@ from gerund import video
 from gerund.backbones import Backbone
 from gerund.backbones.quantizing import check_nncf, full_batches, quantized_graph
 from gerund.errors import DataError, GerundError, ModelError, UsageError
-from gerund.features import Extractor, calibration_frames
+from gerund.features.extractor import Extractor, calibration_frames
 from gerund.files import remove, whole_folder
 from gerund.manifest import of_split, read_manifest
 from gerund.progress import note, progress
@@ -408,7 +408,7 @@ def card(done: Export) -> str:
 
 - `{backbone}`: {inputs[0]}
 - `{head}`: {inputs[1]}
-- `config.json`: labels, frame rate and size, how tokens are made (`gerund.sampling.tokens`), the temperature of the logits, checksums
+- `config.json`: labels, frame rate and size, how tokens are made (`gerund.features.tokens.tokens`), the temperature of the logits, checksums
 
 Compared with the model in f32 on {values["clips"]} clips: largest difference of a probability {values["max_difference"]:.1e},
 same label for {100 * values["same_label"]:.1f} %.

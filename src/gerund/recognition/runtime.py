@@ -19,11 +19,11 @@ import numpy as np
 
 from gerund import video
 from gerund.errors import GerundError, ModelError, VideoError
+from gerund.features.tokens import on_screen, sampling_in, tokens
 from gerund.fields import Fields, checked_labels, read_json, resize_in
 from gerund.openvino_core import core
 from gerund.printing import json_text, prepare, prepare_data, say
 from gerund.recognition.calibration import UNKNOWN_THRESHOLD, Familiarity
-from gerund.sampling import on_screen, sampling_in, tokens
 from gerund.types import Clip, Features, Prediction
 from gerund.workers import UNREADABLE, reason
 

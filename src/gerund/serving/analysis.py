@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from gerund.errors import VideoError
-from gerund.features import Extraction
+from gerund.features.extractor import Extraction
+from gerund.features.tokens import clip_rows, part_edges, tokens
 from gerund.recognition.recognizer import Recognizer
-from gerund.sampling import clip_rows, part_edges, tokens
 from gerund.timelines.timeline import Windows, step_edges, timeline_of
 from gerund.types import Clip, Features, Prediction, Timeline
 

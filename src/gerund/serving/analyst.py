@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from gerund.backbones import Engine
-from gerund.cache import BlockWriter, FeatureCache
 from gerund.decoding import Decoded, Ended, Reading
 from gerund.errors import CacheError, GerundError, VideoError
-from gerund.features import Packer, Windows
+from gerund.features.cache import BlockWriter, FeatureCache
+from gerund.features.extractor import Packer, Windows
 from gerund.recognition.recognizer import Recognizer
 from gerund.serving.decoder import DecodePool, Nudge, Probed
 from gerund.serving.limits import Limits, NoRoomError

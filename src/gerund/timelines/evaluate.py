@@ -14,10 +14,10 @@ import numpy as np
 from gerund.datasets import load_dataset
 from gerund.datasets.background import BACKGROUND
 from gerund.errors import DataError
+from gerund.features.tokens import beyond_end
 from gerund.manifest import of_split
 from gerund.rate import TIME_SLACK, USUAL_FPS
 from gerund.recognition.recognizer import Recognizer
-from gerund.sampling import beyond_end
 from gerund.timelines.metrics import boundary_error, edit_score, frame_accuracy, mean_average_precision, segmental_f1
 from gerund.timelines.timeline import timelines, windows_for
 from gerund.types import Clip, Segment, Timeline

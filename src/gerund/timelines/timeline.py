@@ -11,12 +11,12 @@ import numpy as np
 
 from gerund.datasets.background import BACKGROUND
 from gerund.errors import DataError, GerundError, UsageError, VideoError
+from gerund.features.tokens import clip_rows
 from gerund.files import write_text
 from gerund.inputs import expand
 from gerund.progress import note
 from gerund.rate import USUAL_FPS
 from gerund.recognition.recognizer import Recognizer
-from gerund.sampling import clip_rows
 from gerund.timelines import picture as timeline_picture
 from gerund.timelines.formats import FORMATS, places
 from gerund.timelines.segments import find_segments

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from gerund.features import Extraction
+from gerund.features.extractor import Extraction
 from gerund.heads import Head, build_head
 from gerund.learning.fit import TokenSet, balanced_weights, fit_quietly, token_set
 from gerund.manifest import group_hash, group_of, of_split, relative_name

@@ -9,9 +9,9 @@ from typing import Literal
 
 import numpy as np
 
-from gerund.cache import FeatureCache
 from gerund.datasets import load_dataset
 from gerund.errors import DataError, UsageError
+from gerund.features.cache import FeatureCache
 from gerund.files import write_json
 from gerund.learning.fit import token_set
 from gerund.manifest import assign_splits, of_split

@@ -13,18 +13,19 @@ import torch
 
 from gerund import heads
 from gerund.backbones import Backbone, load_backbone
-from gerund.cache import FeatureCache
 from gerund.checking import check_clips
 from gerund.datasets import is_published, load_dataset
 from gerund.errors import DataError, GerundError, ModelError, TrainingError, UsageError
-from gerund.features import Extraction, Extractor, calibrated, with_spans
+from gerund.features.cache import FeatureCache
+from gerund.features.extractor import Extraction, Extractor, calibrated, with_spans
+from gerund.features.packed import PackedCache
+from gerund.features.tokens import Sampling, spread
 from gerund.files import append_row, find, readable, write_json, write_rows
 from gerund.learning import finetune as finetuning
 from gerund.learning import fit as fitting
 from gerund.learning.encoder import load_encoder, made_for
 from gerund.learning.fit import ALONE, Epoch, Team, token_set
 from gerund.manifest import SPLITS, assign_splits, labels_of, of_split, read_manifest, write_manifest
-from gerund.packing import PackedCache
 from gerund.progress import note, progress
 from gerund.recipes import Recipe, as_config, resolve
 from gerund.recognition.calibration import without_temperature
@@ -32,7 +33,6 @@ from gerund.recognition.evaluate import Evaluation, evaluate_clips
 from gerund.recognition.metrics import expected_calibration_error
 from gerund.recognition.recognizer import Recognizer, model_card
 from gerund.recognition.runs import FINETUNE, check_free, find_checkpoint, make_run_folder, run_of
-from gerund.sampling import Sampling, spread
 from gerund.training.calibrate import calibrate
 from gerund.training.leaderboard import FOLDS, HEADS, Leaderboard, cross_validate, processes_on, with_head
 from gerund.training.report import plots as reporting

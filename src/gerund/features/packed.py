@@ -17,12 +17,12 @@ from tokenize import TokenError
 
 import numpy as np
 
-from gerund.cache import DIGEST_LENGTH, FeatureCache, block_spec, blocks_in, read_digests
 from gerund.errors import CacheError, DataError, UsageError
+from gerund.features.cache import DIGEST_LENGTH, FeatureCache, block_spec, blocks_in, read_digests
+from gerund.features.tokens import on_screen
 from gerund.fields import Fields, read_json
 from gerund.files import tidy, whole_folder, write_bytes
 from gerund.progress import note, progress
-from gerund.sampling import on_screen
 from gerund.types import Features, FeatureSpec, Rows
 
 SHARD_BYTES = 256 * 2**20

@@ -26,9 +26,9 @@ from safetensors.numpy import save
 
 from gerund import storage
 from gerund.errors import CacheError
+from gerund.features.tokens import on_screen
 from gerund.files import LENIENT, check_name, remove, write_bytes
 from gerund.places import default_cache
-from gerund.sampling import on_screen
 from gerund.types import EXTRACTOR_VERSION, Features, FeatureSpec, Rows
 
 BLOCK_ROWS = 4096

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gerund.backbones import best_device, load_backbone, resolve_precision
-from gerund.cache import FeatureCache
 from gerund.datasets import load_dataset
 from gerund.errors import DataError, UsageError, at_least
-from gerund.features import Extraction, Extractor, calibrated, with_spans
+from gerund.features.cache import FeatureCache
+from gerund.features.extractor import Extraction, Extractor, calibrated, with_spans
 from gerund.manifest import assign_splits, write_manifest
 from gerund.places import default_cache
 from gerund.progress import note
@@ -138,7 +138,7 @@ def extract(
         model = calibrated(model, [clip.path for clip in clips])
     rate = None if fps == "native" else float(fps)
     if ray is not None:
-        from gerund import distributed
+        from gerund.features import cluster as distributed
 
         found = distributed.extract(
             [clip.path for clip in clips],

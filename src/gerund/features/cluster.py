@@ -22,9 +22,9 @@ import numpy as np
 
 from gerund import progress, storage
 from gerund.backbones import Backbone, resolve_precision
-from gerund.cache import FeatureCache, StackedRows
 from gerund.errors import ClusterError, GerundError, UsageError
-from gerund.features import Extraction, Extractor
+from gerund.features.cache import FeatureCache, StackedRows
+from gerund.features.extractor import Extraction, Extractor
 from gerund.files import whole
 from gerund.places import default_cache
 from gerund.progress import note
