@@ -132,7 +132,7 @@ def test_every_form_of_the_lstm_ignores_padding_also_in_training(norm, bidirecti
 
 
 def test_the_lstm_agrees_with_torchs_packed_bidirectional_one(tokens):
-    from gerund.heads.bilstm import BiLstmHead
+    from gerund.heads.learned.bilstm import BiLstmHead
 
     torch.manual_seed(0)
     head = BiLstmHead(D, K, T, latent=6, hidden=5, standardize=False).eval()
@@ -158,7 +158,7 @@ def test_the_frame_head_averages_the_probabilities_of_single_frames(tokens):
 
 
 def test_attention_agrees_with_torchs_own():
-    from gerund.heads.transformer import SelfAttention
+    from gerund.heads.learned.transformer import SelfAttention
 
     torch.manual_seed(0)
     ours = SelfAttention(12, 3, 4, 0.0)

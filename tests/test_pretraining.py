@@ -19,7 +19,7 @@ from gerund.cli import show as showing
 from gerund.errors import DataError, GerundError, ModelError, TrainingError, UsageError
 from gerund.features.extractor import Extraction
 from gerund.heads import build_head
-from gerund.heads.transformer import TransformerHead
+from gerund.heads.learned.transformer import TransformerHead
 from gerund.learning import pretrain as pretraining
 from gerund.types import Clip, Features
 

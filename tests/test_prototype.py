@@ -11,7 +11,7 @@ import gerund
 from gerund import video
 from gerund.errors import UsageError
 from gerund.heads import build_head
-from gerund.heads.prototype import class_means, fitted_scale, ridge, statistics
+from gerund.heads.ridge import class_means, fitted_scale, ridge, statistics
 from gerund.learning.fit import TokenSet, fit
 from gerund.recipes import RECIPES
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from gerund.errors import UsageError
 from gerund.heads.base import Head
-from gerund.heads.bilstm import BiLstmHead
-from gerund.heads.frame import FrameHead
-from gerund.heads.mean import MeanHead
-from gerund.heads.prototype import PrototypeHead
-from gerund.heads.transformer import TransformerHead
+from gerund.heads.learned.bilstm import BiLstmHead
+from gerund.heads.learned.frame import FrameHead
+from gerund.heads.learned.mean import MeanHead
+from gerund.heads.learned.transformer import TransformerHead
+from gerund.heads.ridge import PrototypeHead
 
 __all__ = ["HEADS", "Head", "build_head", "head_options"]
 

@@ -16,7 +16,7 @@ from gerund.errors import ModelError, UsageError
 from gerund.features.tokens import Sampling
 from gerund.fields import Fields, read_json
 from gerund.heads import Head
-from gerund.heads.transformer import TransformerHead
+from gerund.heads.learned.transformer import TransformerHead
 from gerund.recognition.recognizer import read_tensors, sha256
 
 FORMAT, FORMAT_VERSION = "gerund-encoder", 1

@@ -27,7 +27,7 @@ from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extraction, Extractor, with_spans
 from gerund.features.tokens import Sampling, spread, step_edges, tokens
 from gerund.files import append_row
-from gerund.heads.transformer import TransformerHead
+from gerund.heads.learned.transformer import TransformerHead
 from gerund.learning.encoder import made_for, save_encoder
 from gerund.learning.fit import GRADIENT_CLIP, TOKEN_MEMORY, Batches, TokenSet, cosine
 from gerund.manifest import group_hash, group_of, relative_name

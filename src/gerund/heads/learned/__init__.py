@@ -1,0 +1,1 @@
+"""Heads that are learned over epochs, in torch."""
