@@ -18,7 +18,8 @@ import torch
 from safetensors.torch import save_file
 
 from gerund import hub
-from gerund.backbones import Backbone, Engine, compile_engine, load_backbone, rebuild_backbone, resolve_precision, timm_models
+from gerund.backbones import Backbone, Engine, compile_engine, load_backbone, rebuild_backbone, resolve_precision
+from gerund.backbones import timm as timm_backbones
 from gerund.backbones.engines import PRECISIONS, TorchEngine
 from gerund.errors import BackboneError, UsageError
 
@@ -340,7 +341,7 @@ def offline(*_: object, **__: object) -> Any:
 
 
 def test_pretrained_weights_without_a_connection_name_three_ways_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timm_models, "cached_or_reachable", lambda name: False)
+    monkeypatch.setattr(timm_backbones, "cached_or_reachable", lambda name: False)
     with pytest.raises(BackboneError) as caught:
         load_backbone("fast")
     message = str(caught.value)
@@ -353,7 +354,7 @@ def test_pretrained_weights_without_a_connection_name_three_ways_out(monkeypatch
 
 
 def test_a_download_that_fails_half_way_says_the_same_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timm_models, "cached_or_reachable", lambda name: True)
+    monkeypatch.setattr(timm_backbones, "cached_or_reachable", lambda name: True)
     monkeypatch.setattr(timm, "create_model", offline)
     with pytest.raises(BackboneError, match=r"could not be fetched \(Network is unreachable\)\. Three ways out"):
         load_backbone("fast")
@@ -362,16 +363,16 @@ def test_a_download_that_fails_half_way_says_the_same_with_its_reason(monkeypatc
 def test_the_hub_is_asked_only_for_weights_that_are_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda repository, file: None)
     monkeypatch.setattr(hub.urllib.request, "urlopen", offline)
-    assert not timm_models.cached_or_reachable("mobilenetv2_100")
+    assert not timm_backbones.cached_or_reachable("mobilenetv2_100")
 
     def refused(*_: object, **__: object) -> Any:
         raise urllib.error.HTTPError("https://hub", 405, "method not allowed", None, None)  # type: ignore[arg-type]
 
     monkeypatch.setattr(hub.urllib.request, "urlopen", refused)
-    assert timm_models.cached_or_reachable("mobilenetv2_100")  # it answered
+    assert timm_backbones.cached_or_reachable("mobilenetv2_100")  # it answered
     monkeypatch.setattr(hub.urllib.request, "urlopen", lambda *_, **__: pytest.fail("asked the hub"))
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda repository, file: f"/cache/{file}")
-    assert timm_models.cached_or_reachable("mobilenetv2_100")
+    assert timm_backbones.cached_or_reachable("mobilenetv2_100")
 
 
 # --- the backbone of a saved model

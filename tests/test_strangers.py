@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gerund import hub
-from gerund.backbones import hf_models, load_backbone, rebuild_backbone
+from gerund.backbones import hf, load_backbone, rebuild_backbone
 from gerund.errors import BackboneError, UsageError
 
 TIMM = {"resize": {"height": 64, "width": 64}, "mean": [0.5], "std": [0.5], "feature_dim": 8, "weights_digest": "0" * 64}
@@ -101,8 +101,8 @@ def test_a_configuration_that_no_network_has_is_one_line(asked, tmp_path, text, 
 
 def test_the_network_of_a_model_folder_is_built_under_the_same_rule(asked, tmp_path):
     with pytest.raises(UsageError, match="a evilx model"):
-        hf_models.rebuild({"model_type": "evilx", **EVIL}, 4, {}, tmp_path / "backbone.safetensors")
-    assert hf_models.config_of({"model_type": "videomae", **EVIL}, "m").hidden_act == "gelu"
+        hf.rebuild({"model_type": "evilx", **EVIL}, 4, {}, tmp_path / "backbone.safetensors")
+    assert hf.config_of({"model_type": "videomae", **EVIL}, "m").hidden_act == "gelu"
     assert asked == [("videomae", {"hidden_act": "gelu", "return_dict": True})]
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gerund.backbones import hf_models, pixels, timm_models
+from gerund.backbones import hf, pixels, timm
 from gerund.backbones.base import Backbone, weights_digest
 from gerund.backbones.engines import Engine, best_device, compile_engine, resolve_precision
-from gerund.backbones.quantizing import quantize, quantized_digest
-from gerund.backbones.timm_models import last_stage
+from gerund.backbones.quantize import quantize, quantized_digest
+from gerund.backbones.timm import last_stage
 from gerund.errors import BackboneError, UsageError
 from gerund.types import FITS, Fit, Resize
 
@@ -34,7 +34,7 @@ __all__ = [
     "weights_licence",
 ]
 
-BACKBONES = {"pixels": pixels.load, "timm": timm_models.load, "hf": hf_models.load}
+BACKBONES = {"pixels": pixels.load, "timm": timm.load, "hf": hf.load}
 
 PRESETS = {"fast": "mobilenetv2_100", "balanced": "convnext_tiny.in12k_ft_in1k", "best": "vit_base_patch14_reg4_dinov2.lvd142m"}
 
@@ -85,7 +85,7 @@ def rebuild_backbone(config: Mapping[str, Any], weights: Path, *, fetch: bool = 
         backbone = load_backbone(config["name"], pretrained=config["origin"] == "pretrained", image_size=size)
         check_digest(backbone.weights_digest, config, backbone.name)
         return replace(backbone, **shape)
-    state = timm_models.read_weights(weights)  # mapped, so that it is there when built, whatever becomes of the file's name
+    state = timm.read_weights(weights)  # mapped, so that it is there when built, whatever becomes of the file's name
     check_digest(weights_digest(state), config, str(weights))
     bad = next((key for key, value in state.items() if value.is_floating_point() and not bool(torch.isfinite(value).all())), None)
     if bad is not None:
@@ -104,8 +104,8 @@ def rebuild_backbone(config: Mapping[str, Any], weights: Path, *, fetch: bool = 
 
 def rebuild_module(config: Mapping[str, Any], resize: Resize, state: dict[str, Tensor], source: Path) -> nn.Module:
     if config.get("architecture") is not None:
-        return hf_models.rebuild(config["architecture"], config["window"], state, source)
-    return timm_models.rebuild(config["name"], resize.height, state, source)
+        return hf.rebuild(config["architecture"], config["window"], state, source)
+    return timm.rebuild(config["name"], resize.height, state, source)
 
 
 def check_digest(found: str, config: Mapping[str, Any], source: str) -> None:
@@ -116,7 +116,7 @@ def check_digest(found: str, config: Mapping[str, Any], source: str) -> None:
 def weights_licence(backbone: Backbone) -> str:
     """What is known about the licence of a backbone's weights, in words."""
     if backbone.origin == "pretrained":
-        return f"{timm_models.licence(backbone.name) or 'not listed by timm'} (of the weights published for timm)"
+        return f"{timm.licence(backbone.name) or 'not listed by timm'} (of the weights published for timm)"
     if backbone.origin == "none needed" or backbone.origin.startswith("random"):
         return "none needed (no trained weights)"
     return f"that of the file {backbone.origin}; look it up before passing the model on"

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from gerund import video
 from gerund.backbones import Backbone
-from gerund.backbones.quantizing import check_nncf, full_batches, quantized_graph
+from gerund.backbones.quantize import check_nncf, full_batches, quantized_graph
 from gerund.errors import DataError, GerundError, ModelError, UsageError
 from gerund.features.extractor import Extractor, calibration_frames
 from gerund.files import remove, whole_folder

@@ -16,7 +16,7 @@ from torch import nn
 
 from gerund import hub
 from gerund.backbones.base import Backbone, resize_of
-from gerund.backbones.timm_models import RANDOM_SEED, load_weights
+from gerund.backbones.timm import RANDOM_SEED, load_weights
 from gerund.errors import BackboneError, UsageError
 from gerund.types import Fit
 
