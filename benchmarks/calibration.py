@@ -13,7 +13,7 @@ from heads import SAME_FEATURES
 
 import gerund
 from gerund import progress
-from gerund.manifest import group_of, labels_of, of_split
+from gerund.data.manifest import group_of, labels_of, of_split
 from gerund.recognition.calibration import UNKNOWN_THRESHOLD, without_temperature
 from gerund.recognition.metrics import auroc, expected_calibration_error
 from gerund.types import Clip

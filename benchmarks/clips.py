@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from gerund.datasets import toy
+from gerund.data.datasets import toy
 
 DATA = Path(os.environ.get("GERUND_TEST_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gerund import progress
 from gerund.backbones import load_backbone
-from gerund.datasets import toy
+from gerund.data.datasets import toy
 from gerund.features.cache import FeatureCache
 from gerund.features.cluster import extract
 from gerund.features.extractor import Extractor

@@ -20,7 +20,7 @@ import numpy as np
 from servers import Server
 
 from gerund import video
-from gerund.datasets import toy
+from gerund.data.datasets import toy
 
 WORKERS = 3
 EVERY = 20

@@ -6,7 +6,7 @@ import av
 import numpy as np
 
 from gerund import video
-from gerund.datasets import toy
+from gerund.data.datasets import toy
 from gerund.types import Resize
 
 

@@ -17,7 +17,7 @@ from clips import DATA
 
 import gerund
 from gerund import progress
-from gerund.manifest import group_of, labels_of, of_split
+from gerund.data.manifest import group_of, labels_of, of_split
 from gerund.types import Clip
 
 SOURCE = f"ucf101:{DATA / 'ucf101'}"

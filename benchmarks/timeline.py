@@ -24,10 +24,10 @@ from clips import DATA, weights_of
 from making import repeated
 
 from gerund import progress, video
-from gerund.datasets import load_dataset, toy
+from gerund.data.datasets import load_dataset, toy
+from gerund.data.manifest import of_split, write_manifest
 from gerund.features.cache import FeatureCache
 from gerund.features.tokens import clip_rows
-from gerund.manifest import of_split, write_manifest
 from gerund.recognition.recognizer import Recognizer
 from gerund.timelines.evaluate import evaluate_timeline
 from gerund.timelines.timeline import Windows, step_scores, timelines, windows_for, windows_of

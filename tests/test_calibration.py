@@ -14,8 +14,8 @@ import torch
 
 import gerund
 from gerund import video
+from gerund.data.manifest import group_of
 from gerund.errors import ModelError, UsageError
-from gerund.manifest import group_of
 from gerund.recognition.calibration import Familiarity, fit_temperature, golden_section, mean_tokens, moments, without_temperature
 from gerund.recognition.metrics import auroc, expected_calibration_error
 from gerund.training import calibrate as crossfitting

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gerund.checking import check_clips, class_table, label_findings, siblings_in_train, slips, split_findings
-from gerund.datasets import is_published, load_dataset
+from gerund.data.checks import check_clips, class_table, label_findings, siblings_in_train, slips, split_findings
+from gerund.data.datasets import is_published, load_dataset
 from gerund.types import Clip
 
 

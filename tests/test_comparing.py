@@ -14,9 +14,9 @@ import torch
 
 import gerund
 from gerund import video
+from gerund.data.manifest import group_of, read_manifest
 from gerund.errors import DataError, TrainingError
 from gerund.learning.fit import TokenSet
-from gerund.manifest import group_of, read_manifest
 from gerund.recipes import RECIPES
 from gerund.recognition.metrics import lead_error
 from gerund.training import trials

@@ -9,7 +9,7 @@ import pytest
 
 import damaging
 from gerund import video
-from gerund.datasets import toy
+from gerund.data.datasets import toy
 from gerund.diagnosis import copies
 from gerund.diagnosis.copies import Fingerprints
 from gerund.diagnosis.inspection import PARTS, SIDE, Inspection, inspect

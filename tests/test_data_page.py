@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gerund.cli import app as cli
-from gerund.datasets import DATASETS
+from gerund.data.datasets import DATASETS
 
 PAGE = Path(__file__).parents[1] / "docs" / "data.md"
 TEXT = PAGE.read_text(encoding="utf-8") if PAGE.is_file() else ""

@@ -13,10 +13,10 @@ import pytest
 
 import gerund
 from gerund.cli import app as cli
-from gerund.datasets import DATASETS, load_dataset
+from gerund.data.datasets import DATASETS, load_dataset
+from gerund.data.inputs import expand
+from gerund.data.manifest import assign_splits, group_of, labels_of, leaking_groups, of_split, write_manifest
 from gerund.errors import DataError, UsageError
-from gerund.inputs import expand
-from gerund.manifest import assign_splits, group_of, labels_of, leaking_groups, of_split, write_manifest
 from gerund.types import Clip
 from layouts import MAKERS, make_csv, make_folder, touch, write_ucf101
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gerund.cli import app as cli
-from gerund.datasets import toy
+from gerund.data.datasets import toy
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -20,12 +20,12 @@ import gerund
 from damaging import TEN_WAYS, spoil, truncated
 from gerund import video
 from gerund.backbones import load_backbone
-from gerund.datasets import load_dataset, toy
+from gerund.data.datasets import load_dataset, toy
+from gerund.data.manifest import of_split, write_manifest
 from gerund.diagnosis import leak as leakage
 from gerund.errors import DataError, ModelError
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor
-from gerund.manifest import of_split, write_manifest
 from gerund.pages import sections
 from gerund.types import Clip
 from layouts import write_ucf101

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import gerund
-from gerund.datasets import toy
-from gerund.manifest import group_of, of_split
+from gerund.data.datasets import toy
+from gerund.data.manifest import group_of, of_split
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import torch
 import gerund
 from gerund.backbones import load_backbone
 from gerund.cli import app as cli
-from gerund.datasets import toy
+from gerund.data.datasets import toy
 from gerund.features.tokens import Sampling
 from gerund.heads import HEADS, build_head
 from gerund.recognition.recognizer import Recognizer

@@ -14,10 +14,10 @@ import gerund
 from clocks import standing
 from conftest import RampVideo
 from gerund import video, workers
-from gerund.datasets import load_dataset
+from gerund.data.datasets import load_dataset
+from gerund.data.manifest import group_of
+from gerund.data.stills import Order, Span, write_all, write_spans
 from gerund.errors import DataError, UsageError
-from gerund.manifest import group_of
-from gerund.stills import Order, Span, write_all, write_spans
 from gerund.types import Clip
 from layouts import images, touch
 

@@ -12,7 +12,7 @@ import torch
 
 from gerund import hub
 from gerund.backbones import load_backbone, weights_licence
-from gerund.datasets import toy
+from gerund.data.datasets import toy
 from gerund.errors import UsageError
 from gerund.features.tokens import Sampling
 from gerund.heads import build_head

@@ -5,7 +5,7 @@ import pytest
 
 import gerund
 from gerund.backbones import load_backbone, quantize
-from gerund.datasets import toy
+from gerund.data.datasets import toy
 from gerund.errors import ModelError, UsageError
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor, calibrated

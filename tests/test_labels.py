@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gerund.backbones import load_backbone
-from gerund.datasets import load_dataset
+from gerund.data.datasets import load_dataset
 from gerund.errors import DataError, ModelError
 from gerund.features.tokens import Sampling
 from gerund.heads import build_head

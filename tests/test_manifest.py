@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from gerund.data.manifest import TEST_SHARE, assign_splits, group_of, labels_of, leaking_groups, read_manifest, write_manifest
 from gerund.errors import DataError, UsageError
-from gerund.manifest import TEST_SHARE, assign_splits, group_of, labels_of, leaking_groups, read_manifest, write_manifest
 from gerund.types import Clip
 
 

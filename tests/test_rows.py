@@ -18,10 +18,10 @@ import pytest
 
 from gerund import storage, video
 from gerund.cli import app as cli
+from gerund.data.inputs import expand
 from gerund.diagnosis.inspection import inspect
 from gerund.errors import UsageError, VideoError
 from gerund.features.cache import FeatureCache, content_digest
-from gerund.inputs import expand
 from layouts import images
 
 RampVideo = Callable[..., Path]

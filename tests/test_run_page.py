@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gerund.checking import Finding
+from gerund.data.checks import Finding
 from gerund.recognition.evaluate import Evaluation
 from gerund.recognition.metrics import reliability
 from gerund.training.report import charts

@@ -10,10 +10,10 @@ import pytest
 import gerund
 from gerund import video
 from gerund.backbones import load_backbone
+from gerund.data.manifest import read_manifest
 from gerund.diagnosis import leak as leakage
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor
-from gerund.manifest import read_manifest
 from gerund.types import Clip
 from test_cli import run
 

@@ -14,7 +14,7 @@ import pytest
 from clocks import standing
 from gerund import files, heads, progress, video
 from gerund.backbones import load_backbone
-from gerund.datasets import activitynet, boris, elan, toy
+from gerund.data.datasets import activitynet, boris, elan, toy
 from gerund.errors import ClipError, DataError, UsageError
 from gerund.features.tokens import Sampling
 from gerund.recognition.recognizer import Recognizer

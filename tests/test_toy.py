@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gerund import video
-from gerund.datasets import toy
+from gerund.data.datasets import toy
 from gerund.errors import DataError, UsageError
 from gerund.types import Clip
 

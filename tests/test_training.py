@@ -12,8 +12,8 @@ import torch
 
 import gerund
 from gerund import video
+from gerund.data.manifest import group_of, of_split, read_manifest
 from gerund.errors import DataError, ModelError, TrainingError, UsageError
-from gerund.manifest import group_of, of_split, read_manifest
 from gerund.recognition.recognizer import Recognizer
 
 FRAMES = 24

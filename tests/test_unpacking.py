@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from gerund import unpacking
+from gerund.data import unpack as unpacking
+from gerund.data.unpack import UNRAR, NoProgramError, unpack
 from gerund.errors import DataError
-from gerund.unpacking import UNRAR, NoProgramError, unpack
 
 MEMBERS = {"set/wave é/a 1.avi": b"hello", "set/list.txt": b"x" * 3000}
 
@@ -258,7 +258,7 @@ def test_a_real_rar_is_unpacked_where_the_program_is_installed(
     found = [shutil.which(command[0]) for command in (listing, unpacking)]
     if not all(found):
         pytest.skip(f"{program} is not installed")
-    monkeypatch.setattr("gerund.unpacking.UNRAR", {program: UNRAR[program]})
+    monkeypatch.setattr("gerund.data.unpack.UNRAR", {program: UNRAR[program]})
     unpack(make_rar(place.parent / "a.rar", {"set/a 1.avi": b"hello", "set/b.avi": b"x" * 999}), place / "set")
     assert tree(place / "set") == {"a 1.avi": b"hello", "b.avi": b"x" * 999}
     with pytest.raises(DataError, match=r"evil.* would be written outside its folder"):

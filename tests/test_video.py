@@ -20,10 +20,10 @@ from PIL import Image, ImageOps
 
 from clocks import grey, standing, with_sound
 from gerund import video
+from gerund.data.listing import list_videos
 from gerund.decoding import Reading, decode_here
 from gerund.diagnosis.inspection import inspect
 from gerund.errors import StreamError, VideoError
-from gerund.listing import list_videos
 from gerund.rate import PACKET_UNUSED, at_rate
 from gerund.types import Frames, Resize
 from gerund.workers import Finished, Job

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import gerund
 from gerund import video
-from gerund.datasets import toy
+from gerund.data.datasets import toy
 
 HERE = Path(__file__).parent
 

@@ -16,7 +16,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from gerund import video
-from gerund.datasets import toy
+from gerund.data.datasets import toy
 
 OUT = Path(__file__).with_name("page.webp")
 URL = "http://127.0.0.1:8790/"

@@ -4,13 +4,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gerund.datasets import load_dataset
+    from gerund.data.datasets import load_dataset
+    from gerund.data.download import download
+    from gerund.data.frames import frames
+    from gerund.data.split import split
     from gerund.diagnosis.doctor import Diagnosis, doctor
-    from gerund.downloading import download
     from gerund.errors import GerundError
     from gerund.features.extract import extract, index, info, manage_cache
     from gerund.features.packed import Packed, pack
-    from gerund.frame_folders import frames
     from gerund.learning.pretrain import Pretraining, pretrain
     from gerund.live.spotter import Event, Watch
     from gerund.recognition.evaluate import Evaluation, evaluate
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from gerund.recognition.recognizer import Recognizer
     from gerund.recognition.watch import watch
     from gerund.serving.server import serve
-    from gerund.splitting import split
     from gerund.timelines.evaluate import TimelineEvaluation, evaluate_timeline
     from gerund.timelines.render import render
     from gerund.timelines.timeline import timeline
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 HOMES = {
     "gerund.training.benchmark": ("Benchmark", "benchmark"),
     "gerund.training.compare": ("Comparison", "compare"),
-    "gerund.datasets": ("load_dataset",),
+    "gerund.data.datasets": ("load_dataset",),
     "gerund.diagnosis.doctor": ("Diagnosis", "doctor"),
-    "gerund.downloading": ("download",),
+    "gerund.data.download": ("download",),
     "gerund.errors": ("GerundError",),
     "gerund.recognition.evaluate": ("Evaluation", "evaluate"),
     "gerund.recognition.explain": ("explain",),
     "gerund.recognition.export": ("Export", "export"),
-    "gerund.frame_folders": ("frames",),
+    "gerund.data.frames": ("frames",),
     "gerund.timelines.render": ("render",),
     "gerund.features.packed": ("Packed", "pack"),
     "gerund.recognition.predict": ("predict",),
@@ -50,7 +50,7 @@ HOMES = {
     "gerund.recognition.recognizer": ("Recognizer",),
     "gerund.training.repeat": ("Trainings", "train_all"),
     "gerund.serving.server": ("serve",),
-    "gerund.splitting": ("split",),
+    "gerund.data.split": ("split",),
     "gerund.live.spotter": ("Event", "Watch"),
     "gerund.features.extract": ("extract", "index", "info", "manage_cache"),
     "gerund.timelines.evaluate": ("TimelineEvaluation", "evaluate_timeline"),

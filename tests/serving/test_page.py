@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gerund import video
-from gerund.datasets import toy
+from gerund.data.datasets import toy
 
 pytest.importorskip("fastapi")
 playwright = pytest.importorskip("playwright.sync_api")

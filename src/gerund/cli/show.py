@@ -15,16 +15,16 @@ from gerund.printing import cell, json_text, prepare_data, say, visible
 if TYPE_CHECKING:
     from rich.live import Live
 
+    from gerund.data.download import Download
+    from gerund.data.frames import FrameFolders
+    from gerund.data.split import Splitting
     from gerund.diagnosis.doctor import Diagnosis
-    from gerund.downloading import Download
     from gerund.features.extractor import Extraction
     from gerund.features.packed import Packed
-    from gerund.frame_folders import FrameFolders
     from gerund.learning.pretrain import Pretraining
     from gerund.live.spotter import Event, Watch
     from gerund.recognition.evaluate import Evaluation
     from gerund.recognition.export import Export
-    from gerund.splitting import Splitting
     from gerund.timelines.evaluate import TimelineEvaluation
     from gerund.training.benchmark import Benchmark
     from gerund.training.compare import Comparison
@@ -403,11 +403,11 @@ def show_clips(clips: list[Clip], style: str) -> int:
     if style == "json":
         print_json([dict(zip(names, row, strict=True)) for row in rows])
     elif style == "csv":
-        from gerund.manifest import address
+        from gerund.data.manifest import address
 
         print_csv(names, ([address(clip.path), *row[1:]] for clip, row in zip(clips, rows, strict=True)))
     else:
-        from gerund.manifest import SPLITS, labels_of
+        from gerund.data.manifest import SPLITS, labels_of
 
         sides = [*SPLITS, *({None} & {clip.split for clip in clips})]
         counts = [

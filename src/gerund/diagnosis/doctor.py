@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from gerund.checking import Finding, check_clips, class_table, siblings_in_train
-from gerund.datasets import is_published, load_dataset
+from gerund.data.checks import Finding, check_clips, class_table, siblings_in_train
+from gerund.data.datasets import is_published, load_dataset
+from gerund.data.manifest import group_of, write_manifest
 from gerund.diagnosis.copies import Copy, Fingerprints
 from gerund.diagnosis.inspection import PARTS, SIDE, inspect_all
 from gerund.diagnosis.survey import Survey
 from gerund.errors import ModelError, UsageError
 from gerund.files import encoded, write_bytes
-from gerund.manifest import group_of, write_manifest
 from gerund.pages import doctor_page
 from gerund.progress import note, progress
 from gerund.recipes import RECIPES

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from gerund.data.manifest import group_of, labels_of
 from gerund.errors import DataError
 from gerund.features.extractor import Extractor
 from gerund.features.tokens import Sampling, tokens
 from gerund.heads import build_head
-from gerund.manifest import group_of, labels_of
 from gerund.types import Clip
 
 FOLDS = 20

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gerund.checking import Finding, some
+from gerund.data.checks import Finding, some
 from gerund.diagnosis.inspection import Inspection
 
 EXTREME = 10

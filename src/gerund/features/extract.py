@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gerund.backbones import best_device, load_backbone, resolve_precision
-from gerund.datasets import load_dataset
+from gerund.data.datasets import load_dataset
+from gerund.data.manifest import assign_splits, write_manifest
 from gerund.errors import DataError, UsageError, at_least
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extraction, Extractor, calibrated, with_spans
-from gerund.manifest import assign_splits, write_manifest
 from gerund.places import default_cache
 from gerund.progress import note
 from gerund.recipes import RECIPES

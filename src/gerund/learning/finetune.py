@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from gerund.backbones import Backbone, last_stage
+from gerund.data.manifest import labels_of, of_split
 from gerund.errors import TrainingError, UsageError
 from gerund.features.tokens import clip_rows, on_screen, part_edges, picked_rows, stored_rows
 from gerund.files import whole, write_rows
 from gerund.heads import Head, build_head
 from gerund.learning.fit import ALONE, NO_CLIP, Epoch, Journal, Team, TuningModule, balanced_weights, run_epochs
-from gerund.manifest import labels_of, of_split
 from gerund.progress import note, progress
 from gerund.recipes import Recipe
 from gerund.recognition.recognizer import Recognizer

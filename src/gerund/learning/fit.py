@@ -26,11 +26,11 @@ from torch.nn import functional
 
 from gerund import files, progress
 from gerund.backbones import best_device
+from gerund.data.manifest import group_of
 from gerund.errors import ModelError, TrainingError, UsageError
 from gerund.features.extractor import Extraction
 from gerund.features.tokens import tokens
 from gerund.heads import Head
-from gerund.manifest import group_of
 from gerund.progress import note
 from gerund.recipes import Recipe
 from gerund.recognition.recognizer import Recognizer

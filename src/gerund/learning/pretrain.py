@@ -21,7 +21,8 @@ from torch.nn import functional
 
 from gerund import heads
 from gerund.backbones import load_backbone
-from gerund.datasets import DATASETS, load_dataset
+from gerund.data.datasets import DATASETS, load_dataset
+from gerund.data.manifest import group_hash, group_of, relative_name
 from gerund.errors import DataError, TrainingError, UsageError, at_least
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extraction, Extractor, with_spans
@@ -30,7 +31,6 @@ from gerund.files import append_row
 from gerund.heads.learned.transformer import TransformerHead
 from gerund.learning.encoder import made_for, save_encoder
 from gerund.learning.fit import GRADIENT_CLIP, TOKEN_MEMORY, Batches, TokenSet, cosine
-from gerund.manifest import group_hash, group_of, relative_name
 from gerund.progress import note, progress
 from gerund.recipes import RECIPES, underscored
 from gerund.recognition.predict import expand

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from gerund.datasets import load_dataset
+from gerund.data.datasets import load_dataset
+from gerund.data.manifest import group_of, of_split, read_manifest
 from gerund.errors import DataError, ModelError, UsageError
-from gerund.manifest import group_of, of_split, read_manifest
 from gerund.recognition.metrics import (
     bootstrap_interval,
     class_accuracies,

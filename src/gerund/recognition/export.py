@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from gerund import video
 from gerund.backbones import Backbone
 from gerund.backbones.quantize import check_nncf, full_batches, quantized_graph
+from gerund.data.manifest import of_split, read_manifest
 from gerund.errors import DataError, GerundError, ModelError, UsageError
 from gerund.features.extractor import Extractor, calibration_frames
 from gerund.files import remove, whole_folder
-from gerund.manifest import of_split, read_manifest
 from gerund.progress import note, progress
 from gerund.recognition import runtime
 from gerund.recognition.evaluate import recorded_manifest

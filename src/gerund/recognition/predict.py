@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from gerund.data.inputs import expand
 from gerund.errors import UsageError, VideoError, at_least
-from gerund.inputs import expand
 from gerund.recognition.explain import explanation
 from gerund.recognition.explain_picture import check_picture, draw_explanation
 from gerund.recognition.recognizer import Recognizer

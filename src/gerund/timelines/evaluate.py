@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gerund.datasets import load_dataset
-from gerund.datasets.background import BACKGROUND
+from gerund.data.datasets import load_dataset
+from gerund.data.datasets.background import BACKGROUND
+from gerund.data.manifest import of_split
 from gerund.errors import DataError
 from gerund.features.tokens import beyond_end
-from gerund.manifest import of_split
 from gerund.rate import TIME_SLACK, USUAL_FPS
 from gerund.recognition.recognizer import Recognizer
 from gerund.timelines.metrics import boundary_error, edit_score, frame_accuracy, mean_average_precision, segmental_f1

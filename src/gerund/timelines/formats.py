@@ -1,4 +1,4 @@
-"""Timelines as files of other tools: subtitles, ActivityNet, ELAN, BORIS. What is written, `gerund.datasets` reads back."""
+"""Timelines as files of other tools: subtitles, ActivityNet, ELAN, BORIS. What is written, `gerund.data.datasets` reads back."""
 
 from __future__ import annotations
 

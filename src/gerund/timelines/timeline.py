@@ -9,11 +9,11 @@ from typing import Literal
 
 import numpy as np
 
-from gerund.datasets.background import BACKGROUND
+from gerund.data.datasets.background import BACKGROUND
+from gerund.data.inputs import expand
 from gerund.errors import DataError, GerundError, UsageError, VideoError
 from gerund.features.tokens import clip_rows
 from gerund.files import write_text
-from gerund.inputs import expand
 from gerund.progress import note
 from gerund.rate import USUAL_FPS
 from gerund.recognition.recognizer import Recognizer

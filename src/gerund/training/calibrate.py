@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from gerund.data.manifest import group_hash, group_of, of_split, relative_name
 from gerund.features.extractor import Extraction
 from gerund.heads import Head, build_head
 from gerund.learning.fit import TokenSet, balanced_weights, fit_quietly, token_set
-from gerund.manifest import group_hash, group_of, of_split, relative_name
 from gerund.progress import progress
 from gerund.recipes import Recipe
 from gerund.recognition.calibration import Familiarity, fit_temperature

@@ -9,12 +9,12 @@ from typing import Literal
 
 import numpy as np
 
-from gerund.datasets import load_dataset
+from gerund.data.datasets import load_dataset
+from gerund.data.manifest import assign_splits, of_split
 from gerund.errors import DataError, UsageError
 from gerund.features.cache import FeatureCache
 from gerund.files import write_json
 from gerund.learning.fit import token_set
-from gerund.manifest import assign_splits, of_split
 from gerund.progress import note
 from gerund.recipes import Recipe, resolve, split_words
 from gerund.recognition.runs import check_free

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from gerund.data.manifest import carve, group_of, labels_of
+from gerund.data.split import divide
 from gerund.errors import DataError, TrainingError
 from gerund.heads import head_options
 from gerund.learning.fit import TokenSet
-from gerund.manifest import carve, group_of, labels_of
 from gerund.progress import note, progress
 from gerund.recipes import Recipe
 from gerund.recognition.metrics import bootstrap_interval, lead_error
-from gerund.splitting import divide
 from gerund.training import trials
 from gerund.training.trials import Outcome, Trial, write_tokens
 from gerund.types import Clip

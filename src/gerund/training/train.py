@@ -13,8 +13,9 @@ import torch
 
 from gerund import heads
 from gerund.backbones import Backbone, load_backbone
-from gerund.checking import check_clips
-from gerund.datasets import is_published, load_dataset
+from gerund.data.checks import check_clips
+from gerund.data.datasets import is_published, load_dataset
+from gerund.data.manifest import SPLITS, assign_splits, labels_of, of_split, read_manifest, write_manifest
 from gerund.errors import DataError, GerundError, ModelError, TrainingError, UsageError
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extraction, Extractor, calibrated, with_spans
@@ -25,7 +26,6 @@ from gerund.learning import finetune as finetuning
 from gerund.learning import fit as fitting
 from gerund.learning.encoder import load_encoder, made_for
 from gerund.learning.fit import ALONE, Epoch, Team, token_set
-from gerund.manifest import SPLITS, assign_splits, labels_of, of_split, read_manifest, write_manifest
 from gerund.progress import note, progress
 from gerund.recipes import Recipe, as_config, resolve
 from gerund.recognition.calibration import without_temperature

@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image
 
 from gerund import video
-from gerund.checking import Finding, class_table
+from gerund.data.checks import Finding, class_table
+from gerund.data.manifest import group_of
 from gerund.errors import VideoError
-from gerund.manifest import group_of
 from gerund.pages import listing, page, sections, table
 from gerund.training.report import charts
 from gerund.types import Clip

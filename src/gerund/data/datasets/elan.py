@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gerund.datasets.files import ACTION_NAMES, annotation_files, attribute, find_video, labelled, read_xml, video_beside
+from gerund.data.datasets.files import ACTION_NAMES, annotation_files, attribute, find_video, labelled, read_xml, video_beside
 from gerund.errors import DataError
 from gerund.progress import note
 from gerund.texts import LONGEST, number

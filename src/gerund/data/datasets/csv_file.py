@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gerund.manifest import read_manifest
+from gerund.data.manifest import read_manifest
 from gerund.types import Clip
 
 

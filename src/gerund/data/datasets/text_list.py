@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gerund.datasets.class_maps import class_number, is_class_map, names_for, unquoted
-from gerund.datasets.files import files_like, report_missing, there
+from gerund.data.datasets.class_maps import class_number, is_class_map, names_for, unquoted
+from gerund.data.datasets.files import files_like, report_missing, there
 from gerund.errors import DataError
 from gerund.progress import note
 from gerund.texts import exists, named_file, read_lines

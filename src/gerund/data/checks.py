@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from gerund.manifest import SPLITS, group_of, labels_of, leaking_groups, of_split
+from gerund.data.manifest import SPLITS, group_of, labels_of, leaking_groups, of_split
 from gerund.types import Clip, composed
 
 FEW_CLIPS = 5

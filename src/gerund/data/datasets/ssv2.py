@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gerund.datasets.files import by_stem, field, files_like, home_of, report_missing, tell_used
+from gerund.data.datasets.files import by_stem, field, files_like, home_of, report_missing, tell_used
+from gerund.data.listing import list_videos
 from gerund.errors import DataError
-from gerund.listing import list_videos
 from gerund.texts import read_json
 from gerund.types import Clip
 

@@ -21,9 +21,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from gerund import video
+from gerund.data.manifest import read_manifest, write_manifest
 from gerund.errors import DataError, UsageError
 from gerund.files import beside
-from gerund.manifest import read_manifest, write_manifest
 from gerund.types import Clip
 
 MANIFEST = "manifest.csv"

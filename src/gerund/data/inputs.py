@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from gerund.data.listing import list_videos
+from gerund.data.manifest import read_manifest
 from gerund.errors import DataError
-from gerund.listing import list_videos
-from gerund.manifest import read_manifest
 from gerund.texts import exists, named_file, read_lines
 from gerund.types import Clip
 from gerund.video import is_frame_folder, is_hidden

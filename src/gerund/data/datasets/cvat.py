@@ -8,7 +8,16 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from gerund.datasets.files import ACTION_NAMES, annotation_files, attribute, find_video, frame_number, labelled, rate, read_xml
+from gerund.data.datasets.files import (
+    ACTION_NAMES,
+    annotation_files,
+    attribute,
+    find_video,
+    frame_number,
+    labelled,
+    rate,
+    read_xml,
+)
 from gerund.errors import DataError, VideoError
 from gerund.types import Clip
 from gerund.video import probe

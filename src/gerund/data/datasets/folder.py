@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gerund.data.listing import Listing, Reason, list_videos
 from gerund.errors import DataError
 from gerund.files import readable
-from gerund.listing import Listing, Reason, list_videos
 from gerund.progress import note
 from gerund.types import Clip
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gerund.datasets.cvat import frame_clock
-from gerund.datasets.files import MOST_FRAMES, annotation_files, field, find_video, labelled, last_part, rate, read_xml
+from gerund.data.datasets.cvat import frame_clock
+from gerund.data.datasets.files import MOST_FRAMES, annotation_files, field, find_video, labelled, last_part, rate, read_xml
 from gerund.errors import DataError
 from gerund.progress import note
 from gerund.texts import number, read_json

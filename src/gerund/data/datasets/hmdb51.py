@@ -6,10 +6,10 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from gerund.datasets.files import by_stem, files_like, first_folder, last_part, report_missing, tell_used
+from gerund.data.datasets.files import by_stem, files_like, first_folder, last_part, report_missing, tell_used
+from gerund.data.listing import list_videos
+from gerund.data.manifest import leaking_groups
 from gerund.errors import DataError, UsageError
-from gerund.listing import list_videos
-from gerund.manifest import leaking_groups
 from gerund.progress import note
 from gerund.texts import read_lines
 from gerund.types import Clip

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gerund.datasets.files import by_stem, files_like, folder_of_lists, home_of, report_missing, tell_used
+from gerund.data.datasets.files import by_stem, files_like, folder_of_lists, home_of, report_missing, tell_used
+from gerund.data.listing import list_videos
 from gerund.errors import DataError, VideoError
-from gerund.listing import list_videos
 from gerund.progress import note
 from gerund.texts import number, read_table
 from gerund.types import Clip

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gerund.datasets import folder
-from gerund.datasets.files import there
-from gerund.datasets.text_list import Row, lists_in, load_lists
+from gerund.data.datasets import folder
+from gerund.data.datasets.files import there
+from gerund.data.datasets.text_list import Row, lists_in, load_lists
 from gerund.errors import DataError
 from gerund.texts import exists, named_file
 from gerund.types import Clip

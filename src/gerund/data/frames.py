@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from gerund.datasets import load_dataset
+from gerund.data.datasets import load_dataset
+from gerund.data.manifest import relative_name, write_manifest
+from gerund.data.stills import Order, Span, write_all
 from gerund.errors import DataError, UsageError
 from gerund.files import write_json
-from gerund.manifest import relative_name, write_manifest
 from gerund.progress import note, progress
-from gerund.stills import Order, Span, write_all
 from gerund.types import Clip
 from gerund.video import FRAME_FOLDER_FPS
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from gerund.checking import leak_sentence
-from gerund.datasets import (
+from gerund.data.checks import leak_sentence
+from gerund.data.datasets import (
     activitynet,
     boris,
     csv_file,
@@ -25,10 +25,10 @@ from gerund.datasets import (
     ucf101,
     via,
 )
-from gerund.datasets.background import with_background
+from gerund.data.datasets.background import with_background
+from gerund.data.manifest import leaking_groups
 from gerund.errors import DataError, UsageError
 from gerund.files import readable
-from gerund.manifest import leaking_groups
 from gerund.places import default_cache
 from gerund.printing import label_problem
 from gerund.texts import exists

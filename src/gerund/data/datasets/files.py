@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from gerund.data.listing import Listing, Reason
 from gerund.errors import DataError
-from gerund.listing import Listing, Reason
 from gerund.progress import note
 from gerund.texts import exists, named_file, number, read_text
 from gerund.types import Clip

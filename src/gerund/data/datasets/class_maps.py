@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
-from gerund.datasets.files import files_like
+from gerund.data.datasets.files import files_like
 from gerund.errors import DataError
 from gerund.progress import note
 from gerund.texts import read_json, read_lines

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from gerund.datasets import load_dataset
+from gerund.data.datasets import load_dataset
+from gerund.data.manifest import SPLITS, group_hash, group_of, of_split, relative_name, write_manifest
 from gerund.errors import DataError, UsageError
-from gerund.manifest import SPLITS, group_hash, group_of, of_split, relative_name, write_manifest
 from gerund.progress import note
 from gerund.types import Clip
 

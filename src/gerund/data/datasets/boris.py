@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gerund.datasets.files import annotation_files, find_video, labelled
+from gerund.data.datasets.files import annotation_files, find_video, labelled
 from gerund.errors import DataError
 from gerund.texts import LONGEST, key, number, read_table, read_text
 from gerund.types import Clip

@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePosixPath
 
-from gerund.datasets.files import tell_used
+from gerund.data.datasets.files import tell_used
+from gerund.data.listing import list_videos
 from gerund.errors import DataError, UsageError
-from gerund.listing import list_videos
 from gerund.texts import named_file, read_lines, read_table
 from gerund.types import Clip
 

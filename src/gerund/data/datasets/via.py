@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gerund.datasets.files import ACTION_NAMES, annotation_files, field, find_video, labelled
+from gerund.data.datasets.files import ACTION_NAMES, annotation_files, field, find_video, labelled
 from gerund.errors import DataError
 from gerund.texts import number, read_json
 from gerund.types import Clip

@@ -147,7 +147,7 @@ class StillsPool(workers.Pool):
         super().__init__(count)
 
     def start(self) -> workers.Worker:
-        return workers.Worker("gerund.stills", self.setup, self.reports)
+        return workers.Worker("gerund.data.stills", self.setup, self.reports)
 
     def event(self, worker: workers.Worker, report: dict[str, Any]) -> tuple[int, dict[str, str]]:
         return report["index"], report["failed"]
