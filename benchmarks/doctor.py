@@ -20,7 +20,7 @@ from gerund import progress
 DECODE = """
 import json, sys
 from pathlib import Path
-from gerund import video
+from gerund.video import video
 for line in sys.stdin:
     for _ in video.decode(Path(json.loads(line))):
         pass

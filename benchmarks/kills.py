@@ -25,13 +25,14 @@ import numpy as np
 import torch
 
 import gerund
-from gerund import files, heads, video
+from gerund import files, heads
 from gerund.errors import GerundError
 from gerund.features.cache import FeatureCache
 from gerund.features.packed import PackedCache, pack
 from gerund.learning.encoder import load_encoder
 from gerund.recognition import runtime
 from gerund.recognition.recognizer import Recognizer
+from gerund.video import video
 
 EVENTS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.truncate", "shutil.rmtree", "shutil.copyfile")
 DIED = 9

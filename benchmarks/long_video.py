@@ -15,9 +15,9 @@ import numpy as np
 from clips import clips_folder, weights_of
 from making import footage
 
-from gerund import video
 from gerund.backbones import Engine, compile_engine, load_backbone, resolve_precision
-from gerund.rate import at_rate
+from gerund.video import video
+from gerund.video.rate import at_rate
 
 SECONDS, FPS, REPEATS = 60.0, 4.0, 5
 

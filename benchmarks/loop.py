@@ -9,10 +9,11 @@ from pathlib import Path
 import torch
 from clips import clips_folder
 
-from gerund import progress, video
+from gerund import progress
 from gerund.backbones import load_backbone
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor
+from gerund.video import video
 
 FRAMES, REPEATS, CLIPS = 20, 3, 50
 

@@ -23,7 +23,7 @@ import numpy as np
 from clips import DATA, weights_of
 from making import repeated
 
-from gerund import progress, video
+from gerund import progress
 from gerund.data.datasets import load_dataset, toy
 from gerund.data.manifest import of_split, write_manifest
 from gerund.features.cache import FeatureCache
@@ -33,6 +33,7 @@ from gerund.timelines.evaluate import evaluate_timeline
 from gerund.timelines.timeline import Windows, step_scores, timelines, windows_for, windows_of
 from gerund.training.train import train
 from gerund.types import Clip, Features
+from gerund.video import video
 
 FOLDER = Path(tempfile.gettempdir()) / "gerund-bench-timeline"
 MINUTES, FPS = 4, 4.0

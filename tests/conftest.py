@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gerund import progress, video
+from gerund import progress
+from gerund.video import video
 
 RampVideo = Callable[..., Path]
 LOSSLESS = {"libx264": {"crf": "0"}, "mpeg4": {"qscale": "1", "flags": "qscale"}}

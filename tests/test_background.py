@@ -15,7 +15,7 @@ from clocks import grey, with_sound
 from gerund.data.datasets import load_dataset
 from gerund.data.datasets.background import SHORTEST
 from gerund.types import Clip
-from gerund.video import picture_span, probe
+from gerund.video.video import picture_span, probe
 from layouts import film, make_elan, make_folder, touch
 
 

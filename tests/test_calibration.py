@@ -13,7 +13,6 @@ import pytest
 import torch
 
 import gerund
-from gerund import video
 from gerund.data.manifest import group_of
 from gerund.errors import ModelError, UsageError
 from gerund.recognition.calibration import Familiarity, fit_temperature, golden_section, mean_tokens, moments, without_temperature
@@ -21,6 +20,7 @@ from gerund.recognition.metrics import auroc, expected_calibration_error
 from gerund.training import calibrate as crossfitting
 from gerund.training.calibrate import folds_of
 from gerund.types import Clip
+from gerund.video import video
 from test_cli import one_line, run
 
 CLASSES, STEPS, DIM = 4, 6, 40

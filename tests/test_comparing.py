@@ -13,7 +13,6 @@ import pytest
 import torch
 
 import gerund
-from gerund import video
 from gerund.data.manifest import group_of, read_manifest
 from gerund.errors import DataError, TrainingError
 from gerund.learning.fit import TokenSet
@@ -23,6 +22,7 @@ from gerund.training import trials
 from gerund.training.benchmark import shuffled, siblings
 from gerund.training.leaderboard import Standing, choose, cross_validate, deal, trial_on, with_head
 from gerund.types import Clip
+from gerund.video import video
 from test_cli import run
 from test_prototype import write_squares
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import damaging
-from gerund import video
 from gerund.data.datasets import toy
 from gerund.diagnosis import copies
 from gerund.diagnosis.copies import Fingerprints
 from gerund.diagnosis.inspection import PARTS, SIDE, Inspection, inspect
+from gerund.video import video
 
 
 @pytest.fixture(scope="module")

@@ -19,10 +19,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gerund import decoding, video, workers
-from gerund.decoding import Decoded, DecodePool, Ended, Finished, Job, Reading, Worker, WorkerSide, decode_here
+from gerund import workers
 from gerund.errors import VideoError
 from gerund.types import Resize
+from gerund.video import pool as decoding
+from gerund.video import video
+from gerund.video.pool import Decoded, DecodePool, Ended, Finished, Job, Reading, Worker, WorkerSide, decode_here
 
 RampVideo = Callable[..., Path]
 READING = Reading(fps=None, resize=Resize(height=16, width=24, fit="squeeze"))

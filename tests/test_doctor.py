@@ -18,7 +18,6 @@ import pytest
 
 import gerund
 from damaging import TEN_WAYS, spoil, truncated
-from gerund import video
 from gerund.backbones import load_backbone
 from gerund.data.datasets import load_dataset, toy
 from gerund.data.manifest import of_split, write_manifest
@@ -28,6 +27,7 @@ from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor
 from gerund.pages import sections
 from gerund.types import Clip
+from gerund.video import video
 from layouts import write_ucf101
 from test_cli import run
 

@@ -11,7 +11,6 @@ from PIL import Image
 from torch import Tensor
 
 import gerund
-from gerund import video
 from gerund.backbones import load_backbone
 from gerund.cli import app as cli
 from gerund.errors import UsageError, VideoError
@@ -21,6 +20,7 @@ from gerund.recognition import explain as explaining
 from gerund.recognition import explain_picture as heatmaps
 from gerund.recognition.recognizer import Recognizer
 from gerund.types import Clip, Explanation, Features, Prediction
+from gerund.video import video
 
 SIDE, STEPS = 28, 4
 WATCHED = (1, 5)

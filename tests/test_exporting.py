@@ -14,7 +14,6 @@ import pytest
 import torch
 
 import gerund
-from gerund import video
 from gerund.backbones import load_backbone
 from gerund.errors import DataError, ModelError, UsageError
 from gerund.features.tokens import Sampling
@@ -24,6 +23,7 @@ from gerund.recognition import runtime
 from gerund.recognition.calibration import Familiarity
 from gerund.recognition.recognizer import Recognizer
 from gerund.types import Clip
+from gerund.video import video
 
 pytest.importorskip("onnxscript", reason="the extra [export] is not installed")
 ort = pytest.importorskip("onnxruntime", reason="the extra [export] is not installed")

@@ -19,7 +19,6 @@ import numpy as np
 import pytest
 
 from clocks import standing
-from gerund import decoding, video
 from gerund.backbones import Backbone, load_backbone
 from gerund.errors import CacheError, UsageError, VideoError
 from gerund.features import cache
@@ -27,6 +26,8 @@ from gerund.features import extractor as features
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor
 from gerund.types import Features
+from gerund.video import pool as decoding
+from gerund.video import video
 
 RampVideo = Callable[..., Path]
 

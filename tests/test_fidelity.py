@@ -14,10 +14,10 @@ import av
 import numpy as np
 import pytest
 
-from gerund import video
-from gerund.decoding import Decoded, DecodePool, Reading
 from gerund.diagnosis.inspection import inspect
 from gerund.types import Resize
+from gerund.video import video
+from gerund.video.pool import Decoded, DecodePool, Reading
 from gerund.workers import Finished, Job
 
 COUNT, FPS, STEP = 24, 24, 8

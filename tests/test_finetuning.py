@@ -11,7 +11,6 @@ import torch
 
 import gerund
 from clocks import standing
-from gerund import video
 from gerund.backbones import last_stage, load_backbone
 from gerund.errors import ClipError, UsageError
 from gerund.heads import build_head
@@ -20,6 +19,7 @@ from gerund.learning.finetune import FrameBatches, Tuned, sampled_frames
 from gerund.learning.fit import NO_CLIP, Team
 from gerund.recipes import Recipe
 from gerund.types import Clip, Resize
+from gerund.video import video
 
 TUNE = {
     "backbone": "test_resnet",

@@ -15,10 +15,10 @@ import pytest
 
 import damaging
 from clocks import grey, with_sound
-from gerund import video
 from gerund.data.datasets import toy
 from gerund.diagnosis import inspection as inspecting
 from gerund.diagnosis.inspection import PARTS, SIDE, Parts, as_values, from_values, inspect, inspect_all
+from gerund.video import video
 from test_video import encode, turned
 
 CODECS = [

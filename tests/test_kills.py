@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import gerund
-from gerund import decoding, files
+from gerund import files
 from gerund.backbones import load_backbone
 from gerund.errors import ModelError, UsageError
 from gerund.features.cache import FeatureCache
@@ -22,6 +22,7 @@ from gerund.learning import fit as fitting
 from gerund.learning.encoder import load_encoder, save_encoder
 from gerund.recognition.recognizer import Recognizer, find_model
 from gerund.types import FeatureSpec
+from gerund.video import pool as decoding
 from killing import all_kills
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -219,7 +220,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_or_has_none_begins_an
             path = clips / label / f"{number}.mp4"
             path.parent.mkdir(parents=True, exist_ok=True)
             pictures = (np.full((32, 32, 3), level + index, np.uint8) for index in range(6))
-            gerund.video.write(path, pictures, fps=8)
+            gerund.video.video.write(path, pictures, fps=8)
     done = gerund.train(clips, backbone="pixels:8", num_frames=4, out=tmp_path / "run")
     before = done.metrics
     shutil.rmtree(done.model)

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gerund import progress, rendering, video
-from gerund.drawing import ink_on, label_colours
+from gerund import progress
 from gerund.errors import UsageError
-from gerund.rendering import annotate_timeline, moment_panel, strip
 from gerund.types import Segment, Timeline
+from gerund.video import annotate as rendering
+from gerund.video import video
+from gerund.video.annotate import annotate_timeline, moment_panel, strip
+from gerund.video.draw import ink_on, label_colours
 from test_cli import one_line, run
 
 av = pytest.importorskip("av")

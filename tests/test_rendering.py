@@ -6,9 +6,10 @@ import pytest
 from PIL import Image
 
 from clocks import grey, standing, with_sound
-from gerund import rendering, video
 from gerund.errors import UsageError, VideoError
 from gerund.types import Clip
+from gerund.video import annotate as rendering
+from gerund.video import video
 from test_video import anamorphic
 
 SCORES = [("kicking", 0.75), ("jumping", 0.2), ("waving", 0.05)]

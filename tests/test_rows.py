@@ -16,12 +16,13 @@ from types import ModuleType
 
 import pytest
 
-from gerund import storage, video
+from gerund import storage
 from gerund.cli import app as cli
 from gerund.data.inputs import expand
 from gerund.diagnosis.inspection import inspect
 from gerund.errors import UsageError, VideoError
 from gerund.features.cache import FeatureCache, content_digest
+from gerund.video import video
 from layouts import images
 
 RampVideo = Callable[..., Path]

@@ -12,8 +12,8 @@ import pytest
 from gerund.errors import ClipError, UsageError
 from gerund.features import tokens as sampling
 from gerund.features.tokens import Sampling, clip_rows, part_edges, picked_rows, tokens
-from gerund.rate import PACKET_REFERENCE, PACKET_UNUSED, PACKET_WANTED, at_rate, packet_needs
 from gerund.types import Clip, Features
+from gerund.video.rate import PACKET_REFERENCE, PACKET_UNUSED, PACKET_WANTED, at_rate, packet_needs
 
 
 def kept(pts: list[float], fps: float | None) -> list[int]:

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 import gerund
-from gerund import video
 from gerund.backbones import load_backbone
 from gerund.data.manifest import read_manifest
 from gerund.diagnosis import leak as leakage
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor
 from gerund.types import Clip
+from gerund.video import video
 from test_cli import run
 
 SMALL = ("--backbone", "pixels:8", "--num-frames", 4)

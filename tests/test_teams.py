@@ -12,13 +12,13 @@ import pytest
 import torch
 
 import gerund
-from gerund import video
 from gerund.cli import app as cli
 from gerund.cli import show as showing
 from gerund.errors import UsageError
 from gerund.heads import build_head
 from gerund.learning import fit as fitting
 from gerund.recipes import Recipe
+from gerund.video import video
 
 TRAIN = "--backbone pixels:8 --num-frames 4 --head transformer --head.width 16 --head.dense-width 16 --epochs 3 --batch-size 5".split()
 NO_DROPOUT = "--head.dropout 0 --head.attention-dropout 0 --head.classifier-dropout 0".split()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from clocks import standing
-from gerund import files, heads, progress, video
+from gerund import files, heads, progress
 from gerund.backbones import load_backbone
 from gerund.data.datasets import activitynet, boris, elan, toy
 from gerund.errors import ClipError, DataError, UsageError
@@ -24,6 +24,7 @@ from gerund.timelines.evaluate import segments_of as true_segments_of
 from gerund.timelines.segments import NOTHING, find_segments, step_states, without_short_runs
 from gerund.timelines.timeline import Windows, step_scores, timeline_of, windows_for, windows_of
 from gerund.types import Clip, Features, Segment, Timeline
+from gerund.video import video
 from test_cli import one_line, run
 
 STEP = 0.25

@@ -9,10 +9,10 @@ import av
 import numpy as np
 import pytest
 
-from gerund import video
 from gerund.data.datasets import toy
 from gerund.errors import DataError, UsageError
 from gerund.types import Clip
+from gerund.video import video
 
 PAIRS = [("sitting_down", "standing_up"), ("opening_door", "closing_door")]
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 import gerund
-from gerund import video
 from gerund.data.manifest import group_of, of_split, read_manifest
 from gerund.errors import DataError, ModelError, TrainingError, UsageError
 from gerund.recognition.recognizer import Recognizer
+from gerund.video import video
 
 FRAMES = 24
 SIDE = 48

@@ -19,13 +19,13 @@ import pytest
 from PIL import Image, ImageOps
 
 from clocks import grey, standing, with_sound
-from gerund import video
 from gerund.data.listing import list_videos
-from gerund.decoding import Reading, decode_here
 from gerund.diagnosis.inspection import inspect
 from gerund.errors import StreamError, VideoError
-from gerund.rate import PACKET_UNUSED, at_rate
 from gerund.types import Frames, Resize
+from gerund.video import video
+from gerund.video.pool import Reading, decode_here
+from gerund.video.rate import PACKET_UNUSED, at_rate
 from gerund.workers import Finished, Job
 
 RampVideo = Callable[..., Path]
@@ -968,7 +968,7 @@ def test_probe_does_not_tell_the_number_of_a_first_fragment(tmp_path: Path) -> N
 GROWS = """
 import os, sys, numpy as np
 from pathlib import Path
-from gerund import video
+from gerund.video import video
 with video.Writer(Path(sys.argv[1]), growing=True) as writer:
     for i in range(1500):
         writer.add(np.full((32, 32, 3), i % 250, np.uint8), i / 25)

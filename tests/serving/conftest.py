@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from gerund import video, workers
+from gerund import workers
 from gerund.recognition.recognizer import Recognizer
+from gerund.video import video
 from serving.servers import Listening, Process, Server, untrained
 
 if TYPE_CHECKING:

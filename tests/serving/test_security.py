@@ -22,10 +22,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gerund import decoding, video
 from gerund.cli.app import app as command_line
 from gerund.errors import UsageError, VideoError
 from gerund.types import Resize
+from gerund.video import pool as decoding
+from gerund.video import video
 
 pytest.importorskip("fastapi")
 

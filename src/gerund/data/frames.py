@@ -19,7 +19,7 @@ from gerund.errors import DataError, UsageError
 from gerund.files import write_json
 from gerund.progress import note, progress
 from gerund.types import Clip
-from gerund.video import FRAME_FOLDER_FPS
+from gerund.video.video import FRAME_FOLDER_FPS
 
 SETTINGS = "frames.json"
 MANIFEST = "clips.csv"

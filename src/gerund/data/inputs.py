@@ -10,7 +10,7 @@ from gerund.data.manifest import read_manifest
 from gerund.errors import DataError
 from gerund.texts import exists, named_file, read_lines
 from gerund.types import Clip
-from gerund.video import is_frame_folder, is_hidden
+from gerund.video.video import is_frame_folder, is_hidden
 
 
 def expand(inputs: Sequence[str | Path]) -> list[Clip]:

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gerund import video, workers
+from gerund import workers
 from gerund.errors import ClipError
 from gerund.files import beside
-from gerund.rate import TIME_SLACK
+from gerund.video import video
+from gerund.video.rate import TIME_SLACK
 from gerund.workers import UNREADABLE, Finished, Job, reason
 
 QUALITY = 92

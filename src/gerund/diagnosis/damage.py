@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gerund.errors import StreamError
-from gerund.lengths import picture_chunks, promised_bytes
-from gerund.video import Record
+from gerund.video.lengths import picture_chunks, promised_bytes
+from gerund.video.video import Record
 from gerund.workers import reason
 
 STREAMED = frozenset("dv h264 hevc m4v mjpeg mpeg mpegts mpegvideo obu".split())

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from gerund import video, workers
+from gerund import workers
 from gerund.diagnosis.damage import CORRUPTION, damaged, misleading, unreadable
 from gerund.types import Resize
+from gerund.video import video
 from gerund.workers import UNREADABLE, Finished, Job
 
 PARTS, SIDE = 16, 24

@@ -17,14 +17,14 @@ from pathlib import Path
 import numpy as np
 
 from gerund.backbones import Backbone, Engine, best_device, compile_engine, quantize, quantized_digest, resolve_precision
-from gerund.decoding import Decoded, DecodePool, Ended, Reading, decode_here, frames_of
 from gerund.errors import ClipError, DataError, UsageError, VideoError, at_least
 from gerund.features.cache import BlockWriter, FeatureCache
 from gerund.features.tokens import clip_rows
 from gerund.progress import Bar, note, progress
 from gerund.storage import url_of
 from gerund.types import Clip, Features, FeatureSpec
-from gerund.video import frame_images, probe
+from gerund.video.pool import Decoded, DecodePool, Ended, Reading, decode_here, frames_of
+from gerund.video.video import frame_images, probe
 from gerund.workers import UNREADABLE, Finished, Job
 
 CALIBRATION_VIDEOS, CALIBRATION_FRAMES = 64, 5

@@ -11,8 +11,8 @@ import numpy as np
 
 from gerund.errors import ClipError, UsageError
 from gerund.fields import Fields
-from gerund.rate import TIME_SLACK, USUAL_FPS, Item
 from gerund.types import Clip, Features, Rows
+from gerund.video.rate import TIME_SLACK, USUAL_FPS, Item
 
 Take = Literal["mean", "middle", "first"]
 TAKES: tuple[Take, ...] = ("mean", "middle", "first")

@@ -29,7 +29,7 @@ from gerund.progress import note, progress
 from gerund.recipes import Recipe
 from gerund.recognition.recognizer import Recognizer
 from gerund.types import Clip, Resize
-from gerund.video import FrameConverter, frames
+from gerund.video.video import FrameConverter, frames
 from gerund.workers import UNREADABLE, reason
 
 MARGIN = 1.25

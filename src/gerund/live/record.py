@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from gerund import video
 from gerund.errors import UsageError, VideoError
 from gerund.live.source import Seen
 from gerund.progress import note
-from gerund.rendering import LEAST_WIDTH, answer_panel, shown_size
 from gerund.types import Resize
+from gerund.video import video
+from gerund.video.annotate import LEAST_WIDTH, answer_panel, shown_size
 
 FORMATS = (".mp4", ".mov", ".mkv")
 WAITING = 16

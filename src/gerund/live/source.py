@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from gerund import video
 from gerund.errors import StreamError, UsageError, VideoError
 from gerund.progress import note
-from gerund.rate import wanted_between
+from gerund.video import video
+from gerund.video.rate import wanted_between
 
 PROTOCOLS = tuple("http https rtmp rtp rtsp rtsps srt tcp udp".split())
 Kind = Literal["camera", "network", "pipe", "file"]

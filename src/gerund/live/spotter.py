@@ -13,14 +13,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gerund import video
 from gerund.backbones import Backbone, compile_engine
 from gerund.errors import UsageError, VideoError
 from gerund.live.record import Recorder, Window, check_recording
 from gerund.live.source import Reader, Seen, Source
 from gerund.progress import note
-from gerund.rate import TIME_SLACK
 from gerund.types import Features
+from gerund.video import video
+from gerund.video.rate import TIME_SLACK
 
 WINDOW = 4.0
 """Seconds a label is based on, where the model does not say how long its training clips were."""

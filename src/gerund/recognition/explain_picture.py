@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from gerund.drawing import INK, PAPER, fitting_text, font
 from gerund.errors import UsageError, VideoError
 from gerund.files import whole
 from gerund.printing import visible
-from gerund.rendering import ROWS, answer_panel
 from gerund.types import Explanation
+from gerund.video.annotate import ROWS, answer_panel
+from gerund.video.draw import INK, PAPER, fitting_text, font
 
 FORMATS = (".png", ".jpg", ".jpeg", ".webp")
 WIDTH, GAP, PAD = 1200, 10, 24

@@ -11,8 +11,8 @@ from gerund.errors import UsageError, VideoError, at_least
 from gerund.recognition.explain import explanation
 from gerund.recognition.explain_picture import check_picture, draw_explanation
 from gerund.recognition.recognizer import Recognizer
-from gerund.rendering import annotate, check_format
 from gerund.types import Clip, Prediction
+from gerund.video.annotate import annotate, check_format
 
 AT_ONCE = 64
 """Clips whose features are looked up together; answers come in portions of this size, in constant memory."""

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from gerund import video
 from gerund.errors import GerundError, ModelError, VideoError
 from gerund.features.tokens import on_screen, sampling_in, tokens
 from gerund.fields import Fields, checked_labels, read_json, resize_in
@@ -25,6 +24,7 @@ from gerund.openvino_core import core
 from gerund.printing import json_text, prepare, prepare_data, say
 from gerund.recognition.calibration import UNKNOWN_THRESHOLD, Familiarity
 from gerund.types import Clip, Features, Prediction
+from gerund.video import video
 from gerund.workers import UNREADABLE, reason
 
 FORMAT = "gerund-export"

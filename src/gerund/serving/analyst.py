@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from gerund.backbones import Engine
-from gerund.decoding import Decoded, Ended, Reading
 from gerund.errors import CacheError, GerundError, VideoError
 from gerund.features.cache import BlockWriter, FeatureCache
 from gerund.features.extractor import Packer, Windows
@@ -24,6 +23,7 @@ from gerund.recognition.recognizer import Recognizer
 from gerund.serving.decoder import DecodePool, Nudge, Probed
 from gerund.serving.limits import Limits, NoRoomError
 from gerund.types import Features
+from gerund.video.pool import Decoded, Ended, Reading
 from gerund.workers import Finished, Job
 
 VIDEO = "video"

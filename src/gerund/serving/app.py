@@ -22,7 +22,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 import gerund
-from gerund.drawing import label_colours
 from gerund.errors import VideoError
 from gerund.serving import drawing, security
 from gerund.serving.analyst import VIDEO, EndedError
@@ -33,6 +32,7 @@ from gerund.serving.security import COOKIE, Guard
 from gerund.serving.service import Job, RefusedError, Service
 from gerund.timelines import formats as timeline_files
 from gerund.types import Prediction, Timeline
+from gerund.video.draw import label_colours
 
 STATIC = Path(__file__).parent / "static"
 SILENCE = 30.0

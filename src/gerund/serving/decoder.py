@@ -10,10 +10,11 @@ from typing import IO, Any
 
 import numpy as np
 
-from gerund import decoding, video
-from gerund.decoding import Reading
 from gerund.errors import VideoError
 from gerund.serving.limits import Limits, more_processor_time, shut_in
+from gerund.video import pool as decoding
+from gerund.video import video
+from gerund.video.pool import Reading
 from gerund.workers import Job
 
 NOBODY: Any = object()

@@ -17,12 +17,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gerund import video
 from gerund.errors import VideoError
 from gerund.files import tidy
-from gerund.rendering import LARGEST_SIDE, annotate_timeline
 from gerund.serving.limits import Limits, NoRoomError, shut_in
 from gerund.types import Resize, Segment, Timeline
+from gerund.video import video
+from gerund.video.annotate import LARGEST_SIDE, annotate_timeline
 from gerund.workers import UNREADABLE, reason
 
 Kind = Literal["preview", "annotated"]

@@ -16,11 +16,11 @@ from gerund.data.datasets.background import BACKGROUND
 from gerund.data.manifest import of_split
 from gerund.errors import DataError
 from gerund.features.tokens import beyond_end
-from gerund.rate import TIME_SLACK, USUAL_FPS
 from gerund.recognition.recognizer import Recognizer
 from gerund.timelines.metrics import boundary_error, edit_score, frame_accuracy, mean_average_precision, segmental_f1
 from gerund.timelines.timeline import timelines, windows_for
 from gerund.types import Clip, Segment, Timeline
+from gerund.video.rate import TIME_SLACK, USUAL_FPS
 
 F1_OVERLAPS = (0.10, 0.25, 0.50)
 AP_OVERLAPS = (0.3, 0.4, 0.5, 0.6, 0.7)

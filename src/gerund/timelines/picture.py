@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from gerund import video
-from gerund.drawing import GRID, INK, MUTED, ink_on, label_colours
 from gerund.errors import DataError
 from gerund.files import whole
 from gerund.printing import visible
 from gerund.types import Resize, Segment, Timeline
+from gerund.video import video
+from gerund.video.draw import GRID, INK, MUTED, ink_on, label_colours
 
 SUFFIXES = (".png", ".jpg", ".svg", ".pdf")
 WIDTH, HEIGHT = 12.0, 4.6

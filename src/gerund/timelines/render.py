@@ -8,9 +8,9 @@ from typing import Literal
 from gerund.errors import UsageError, VideoError
 from gerund.progress import progress
 from gerund.recognition.recognizer import Recognizer
-from gerund.rendering import annotate_timeline, check_format
 from gerund.timelines.timeline import timelines, windows_for
 from gerund.types import Timeline
+from gerund.video.annotate import annotate_timeline, check_format
 
 
 def render(

@@ -15,12 +15,12 @@ from gerund.errors import DataError, GerundError, UsageError, VideoError
 from gerund.features.tokens import clip_rows
 from gerund.files import write_text
 from gerund.progress import note
-from gerund.rate import USUAL_FPS
 from gerund.recognition.recognizer import Recognizer
 from gerund.timelines import picture as timeline_picture
 from gerund.timelines.formats import FORMATS, places
 from gerund.timelines.segments import find_segments
 from gerund.types import Clip, Features, Timeline
+from gerund.video.rate import USUAL_FPS
 
 AT_ONCE = 16
 """Videos whose features are looked up together."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from gerund.errors import VideoError
 from gerund.progress import note
 from gerund.types import Clip
-from gerund.video import picture_span
+from gerund.video.video import picture_span
 
 BACKGROUND = "background"
 SHORTEST = 0.5

@@ -20,7 +20,7 @@ from gerund.data.datasets.files import (
 )
 from gerund.errors import DataError, VideoError
 from gerund.types import Clip
-from gerund.video import probe
+from gerund.video.video import probe
 
 
 def load(path: Path, *, split: int | None = None) -> list[Clip]:

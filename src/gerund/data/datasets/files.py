@@ -14,7 +14,7 @@ from gerund.errors import DataError
 from gerund.progress import note
 from gerund.texts import exists, named_file, number, read_text
 from gerund.types import Clip
-from gerund.video import is_hidden, is_video
+from gerund.video.video import is_hidden, is_video
 
 ACTION_NAMES = frozenset("action actions activity activities behavior behaviour behaviors behaviours label labels class".split())
 """Where a tool offers several tiers or attributes, one with such a name holds the classes."""

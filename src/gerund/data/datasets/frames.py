@@ -11,7 +11,7 @@ from gerund.data.datasets.text_list import Row, lists_in, load_lists
 from gerund.errors import DataError
 from gerund.texts import exists, named_file
 from gerund.types import Clip
-from gerund.video import FRAME_FOLDER_FPS, frame_images
+from gerund.video.video import FRAME_FOLDER_FPS, frame_images
 
 
 def load(path: Path, *, split: int | None = None, classes: Path | None = None) -> list[Clip]:

@@ -12,7 +12,7 @@ from gerund.errors import DataError, VideoError
 from gerund.progress import note
 from gerund.texts import number, read_table
 from gerund.types import Clip
-from gerund.video import probe
+from gerund.video.video import probe
 
 COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
 SIDES = {"train": "train", "val": "val", "validate": "val", "validation": "val", "test": "test"}

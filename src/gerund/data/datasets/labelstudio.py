@@ -13,7 +13,7 @@ from gerund.errors import DataError
 from gerund.progress import note
 from gerund.texts import number, read_json
 from gerund.types import Clip
-from gerund.video import MOVING_SUFFIXES
+from gerund.video.video import MOVING_SUFFIXES
 
 CONFIG = "config.xml"
 RATES = ("fps", "framerate", "frame_rate")

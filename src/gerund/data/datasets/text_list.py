@@ -13,7 +13,7 @@ from gerund.errors import DataError
 from gerund.progress import note
 from gerund.texts import exists, named_file, read_lines
 from gerund.types import Clip
-from gerund.video import MOVING_SUFFIXES
+from gerund.video.video import MOVING_SUFFIXES
 
 SIDE = re.compile(r"(?<![a-z])(train|val|test)(?:ing|idation|idate|id)?(?=list|_|-|\.|\d|$)", re.I)
 HEADERS = frozenset("path file filename video video_path video_name".split())

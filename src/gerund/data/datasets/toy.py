@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from gerund import video
 from gerund.data.manifest import read_manifest, write_manifest
 from gerund.errors import DataError, UsageError
 from gerund.files import beside
 from gerund.types import Clip
+from gerund.video import video
 
 MANIFEST = "manifest.csv"
 """Written last: a folder that holds it is complete."""

@@ -27,8 +27,8 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from gerund.errors import StreamError, VideoError
 from gerund.files import whole
 from gerund.progress import note
-from gerund.rate import PACKET_REFERENCE, PACKET_UNUSED, TIME_SLACK, USUAL_FPS, at_rate, packet_needs
 from gerund.types import Frames, Resize
+from gerund.video.rate import PACKET_REFERENCE, PACKET_UNUSED, TIME_SLACK, USUAL_FPS, at_rate, packet_needs
 
 VIDEO_SUFFIXES = frozenset(
     ".264 .265 .3g2 .3gp .3gpp .360 .amv .apng .asf .avi .avc .cine .dav .divx .dv .f4v .flv .gif .gxf .h264 .h265 .hevc .insv .ismv .ivf"

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from gerund import video
-from gerund.drawing import fitting_text, font, ink_on, label_colours
 from gerund.errors import UsageError
-from gerund.rate import TIME_SLACK
 from gerund.types import Clip, Resize, Timeline
+from gerund.video import video
+from gerund.video.draw import fitting_text, font, ink_on, label_colours
+from gerund.video.rate import TIME_SLACK
 
 FORMATS = (".mp4", ".mov", ".mkv", ".gif", ".webp")
 LEAST_WIDTH = 320

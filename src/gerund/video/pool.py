@@ -19,10 +19,11 @@ from typing import IO, Any
 
 import numpy as np
 
-from gerund import video, workers
+from gerund import workers
 from gerund.errors import CacheError
 from gerund.files import beside, tidy
 from gerund.types import Resize
+from gerund.video import video
 from gerund.workers import UNREADABLE, Finished, Job, reason
 
 SLOT_FRAMES = 32
@@ -94,7 +95,7 @@ class Worker(workers.Worker):
         reading: Reading,
         reports: workers.Reports,
         *,
-        module: str = "gerund.decoding",
+        module: str = "gerund.video.pool",
         limits: Mapping[str, Any] | None = None,
     ) -> None:
         shape = (SLOTS, SLOT_FRAMES, 3, reading.resize.height, reading.resize.width)
