@@ -12,11 +12,11 @@ from clips import DATA
 from heads import SAME_FEATURES
 
 import gerund
-from gerund import progress
+from gerund.core import progress
+from gerund.core.types import Clip
 from gerund.data.manifest import group_of, labels_of, of_split
 from gerund.recognition.calibration import UNKNOWN_THRESHOLD, without_temperature
 from gerund.recognition.metrics import auroc, expected_calibration_error
-from gerund.types import Clip
 
 DRAWS = 2000
 """Of the bootstrap, and of the perfectly calibrated model."""

@@ -6,8 +6,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from gerund import progress
 from gerund.backbones import load_backbone
+from gerund.core import progress
 from gerund.data.datasets import toy
 from gerund.features.cache import FeatureCache
 from gerund.features.cluster import extract

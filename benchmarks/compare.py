@@ -12,7 +12,7 @@ import time
 from clips import DATA, weights_of
 
 import gerund
-from gerund import progress
+from gerund.core import progress
 
 
 def cpu_seconds() -> float:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import gerund
-from gerund import progress
+from gerund.core import progress
 
 DECODE = """
 import json, sys

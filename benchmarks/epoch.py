@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from gerund.core.recipes import RECIPES
 from gerund.heads import build_head
 from gerund.learning.fit import TokenSet, fit
-from gerund.recipes import RECIPES
 
 CLIPS, STEPS, WIDTH, CLASSES = 10_000, 20, 1024, 101
 

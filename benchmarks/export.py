@@ -14,8 +14,8 @@ from clips import clips_folder, weights_of
 from packaging.requirements import Requirement
 
 import gerund
-from gerund import progress
-from gerund.types import Clip
+from gerund.core import progress
+from gerund.core.types import Clip
 
 BACKBONES = {"mobilenetv2_100": 224, "resnet18": 112, "densenet121": 128}
 HEADS = ("prototype", "transformer", "bilstm", "mean")

@@ -104,7 +104,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    from gerund import progress
+    from gerund.core import progress
 
     progress.quiet = True
     main()

@@ -25,11 +25,11 @@ from typing import Any
 import numpy as np
 from video_kinds import KINDS, SIZE, made
 
+from gerund.core.types import Resize
+from gerund.core.workers import UNREADABLE, Finished, Job
 from gerund.diagnosis.inspection import inspect
-from gerund.types import Resize
 from gerund.video import video
 from gerund.video.pool import Decoded, DecodePool, Reading, frames_of
-from gerund.workers import UNREADABLE, Finished, Job
 
 RATE = 8.0
 THREADS = (1, 2, 8)

@@ -12,7 +12,7 @@ from typing import Any
 from clips import DATA
 
 import gerund
-from gerund import progress
+from gerund.core import progress
 
 WEIGHTS = DATA / "weights" / "mobilenetv2_100.safetensors"
 SAME_FEATURES = {"backbone": "mobilenetv2_100", "weights": WEIGHTS, "image_size": 224, "fit": "squeeze"}

@@ -25,8 +25,9 @@ import numpy as np
 import torch
 
 import gerund
-from gerund import files, heads
-from gerund.errors import GerundError
+from gerund import heads
+from gerund.core import files
+from gerund.core.errors import GerundError
 from gerund.features.cache import FeatureCache
 from gerund.features.packed import PackedCache, pack
 from gerund.learning.encoder import load_encoder

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from clips import clips_folder
 
-from gerund import progress
 from gerund.backbones import load_backbone
+from gerund.core import progress
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor
 from gerund.video import video

@@ -5,8 +5,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+from gerund.core.types import Resize
 from gerund.data.datasets import toy
-from gerund.types import Resize
 from gerund.video import video
 
 

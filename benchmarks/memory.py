@@ -12,7 +12,7 @@ from making import noise_4k, performance, repeated
 CHILD = """
 import sys
 from pathlib import Path
-from gerund import progress
+from gerund.core import progress
 from gerund.backbones import load_backbone
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor

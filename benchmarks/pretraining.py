@@ -16,9 +16,9 @@ import numpy as np
 from clips import DATA
 
 import gerund
-from gerund import progress
+from gerund.core import progress
+from gerund.core.types import Clip
 from gerund.data.manifest import group_of, labels_of, of_split
-from gerund.types import Clip
 
 SOURCE = f"ucf101:{DATA / 'ucf101'}"
 STEPS = 16

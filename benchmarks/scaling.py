@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from gerund.core.types import Features
 from gerund.features.cache import StackedRows
-from gerund.types import Features
 
 SAMPLE = 20_000
 STATISTICS = 4

@@ -13,7 +13,8 @@ import httpx
 from clips import clips_folder
 from servers import Server
 
-from gerund import Clip, Recognizer, progress
+from gerund import Clip, Recognizer
+from gerund.core import progress
 from gerund.features.cache import FeatureCache
 from gerund.recognition.predict import AT_ONCE
 

@@ -12,8 +12,8 @@ from typing import Any
 from clips import DATA, clips_folder, weights_of
 
 import gerund
-from gerund import progress
 from gerund.backbones import load_backbone
+from gerund.core import progress
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor
 from gerund.training import train as training

@@ -11,8 +11,8 @@ from pathlib import Path
 from clips import clips_folder, weights_of
 
 import gerund
-from gerund import progress
-from gerund.types import Clip
+from gerund.core import progress
+from gerund.core.types import Clip
 
 MAIN = [sys.executable, "-c", "from gerund.cli.app import main; main()"]
 

@@ -23,7 +23,8 @@ import numpy as np
 from clips import DATA, weights_of
 from making import repeated
 
-from gerund import progress
+from gerund.core import progress
+from gerund.core.types import Clip, Features
 from gerund.data.datasets import load_dataset, toy
 from gerund.data.manifest import of_split, write_manifest
 from gerund.features.cache import FeatureCache
@@ -32,7 +33,6 @@ from gerund.recognition.recognizer import Recognizer
 from gerund.timelines.evaluate import evaluate_timeline
 from gerund.timelines.timeline import Windows, step_scores, timelines, windows_for, windows_of
 from gerund.training.train import train
-from gerund.types import Clip, Features
 from gerund.video import video
 
 FOLDER = Path(tempfile.gettempdir()) / "gerund-bench-timeline"

@@ -20,9 +20,9 @@ from clips import clips_folder, weights_of
 
 from gerund import Recognizer
 from gerund.backbones import load_backbone
+from gerund.core.types import Resize
 from gerund.features.tokens import Sampling
 from gerund.heads import build_head
-from gerund.types import Resize
 from gerund.video import video
 
 FPS, LOOP = 25, 20.0

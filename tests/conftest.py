@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gerund import progress
+from gerund.core import progress
 from gerund.video import video
 
 RampVideo = Callable[..., Path]

@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from gerund.types import Clip
+from gerund.core.types import Clip
 from gerund.video import video
 
 Damage = Callable[[Path, Path], Path]

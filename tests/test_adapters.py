@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from clocks import grey, with_sound
+from gerund.core.errors import DataError, GerundError, UsageError
+from gerund.core.types import Clip
 from gerund.data.datasets import load_dataset
 from gerund.data.datasets.class_maps import read_class_map
 from gerund.data.datasets.text_list import side_of
 from gerund.data.manifest import labels_of, of_split
-from gerund.errors import DataError, GerundError, UsageError
-from gerund.types import Clip
 from layouts import (
     BORIS_COLUMNS,
     LONG,

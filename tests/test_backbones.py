@@ -17,11 +17,11 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from gerund import hub
 from gerund.backbones import Backbone, Engine, compile_engine, load_backbone, rebuild_backbone, resolve_precision
 from gerund.backbones import timm as timm_backbones
 from gerund.backbones.engines import PRECISIONS, TorchEngine
-from gerund.errors import BackboneError, UsageError
+from gerund.core import hub
+from gerund.core.errors import BackboneError, UsageError
 
 NAMES = ("pixels:16", "test_resnet", "test_vit")
 SIZE = 32

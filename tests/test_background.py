@@ -12,9 +12,9 @@ import pytest
 
 import gerund
 from clocks import grey, with_sound
+from gerund.core.types import Clip
 from gerund.data.datasets import load_dataset
 from gerund.data.datasets.background import SHORTEST
-from gerund.types import Clip
 from gerund.video.video import picture_span, probe
 from layouts import film, make_elan, make_folder, touch
 

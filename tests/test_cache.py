@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from gerund.errors import CacheError
+from gerund.core.errors import CacheError
+from gerund.core.files import beside
+from gerund.core.types import FeatureSpec
 from gerund.features import cache
 from gerund.features.cache import BlockWriter, FeatureCache
-from gerund.files import beside
-from gerund.types import FeatureSpec
 
 SPEC = FeatureSpec(backbone="pixels", fps=8.0)
 

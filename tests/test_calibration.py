@@ -13,13 +13,13 @@ import pytest
 import torch
 
 import gerund
+from gerund.core.errors import ModelError, UsageError
+from gerund.core.types import Clip
 from gerund.data.manifest import group_of
-from gerund.errors import ModelError, UsageError
 from gerund.recognition.calibration import Familiarity, fit_temperature, golden_section, mean_tokens, moments, without_temperature
 from gerund.recognition.metrics import auroc, expected_calibration_error
 from gerund.training import calibrate as crossfitting
 from gerund.training.calibrate import folds_of
-from gerund.types import Clip
 from gerund.video import video
 from test_cli import one_line, run
 

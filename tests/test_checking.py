@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gerund.core.types import Clip
 from gerund.data.checks import check_clips, class_table, label_findings, siblings_in_train, slips, split_findings
 from gerund.data.datasets import is_published, load_dataset
-from gerund.types import Clip
 
 
 def clips_of(counts: dict[str, int], *, group_size: int = 1, split: str | None = None) -> list[Clip]:

@@ -13,15 +13,15 @@ import pytest
 import torch
 
 import gerund
+from gerund.core.errors import DataError, TrainingError
+from gerund.core.recipes import RECIPES
+from gerund.core.types import Clip
 from gerund.data.manifest import group_of, read_manifest
-from gerund.errors import DataError, TrainingError
 from gerund.learning.fit import TokenSet
-from gerund.recipes import RECIPES
 from gerund.recognition.metrics import lead_error
 from gerund.training import trials
 from gerund.training.benchmark import shuffled, siblings
 from gerund.training.leaderboard import Standing, choose, cross_validate, deal, trial_on, with_head
-from gerund.types import Clip
 from gerund.video import video
 from test_cli import run
 from test_prototype import write_squares

@@ -13,11 +13,11 @@ import pytest
 
 import gerund
 from gerund.cli import app as cli
+from gerund.core.errors import DataError, UsageError
+from gerund.core.types import Clip
 from gerund.data.datasets import DATASETS, load_dataset
 from gerund.data.inputs import expand
 from gerund.data.manifest import assign_splits, group_of, labels_of, leaking_groups, of_split, write_manifest
-from gerund.errors import DataError, UsageError
-from gerund.types import Clip
 from layouts import MAKERS, make_csv, make_folder, touch, write_ucf101
 
 TEXTS = (".csv", ".txt", ".json", ".eaf", ".xml", ".tsv")

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gerund import workers
-from gerund.errors import VideoError
-from gerund.types import Resize
+from gerund.core import workers
+from gerund.core.errors import VideoError
+from gerund.core.types import Resize
 from gerund.video import pool as decoding
 from gerund.video import video
 from gerund.video.pool import Decoded, DecodePool, Ended, Finished, Job, Reading, Worker, WorkerSide, decode_here

@@ -17,17 +17,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gerund import progress, storage
 from gerund.backbones import load_backbone
+from gerund.core import progress, storage
+from gerund.core.errors import ClusterError, DataError, UsageError
+from gerund.core.storage import url_of
 from gerund.data.datasets import load_dataset, toy
 from gerund.data.manifest import read_manifest, write_manifest
-from gerund.errors import ClusterError, DataError, UsageError
 from gerund.features import cluster as distributed
 from gerund.features import extract as steps
 from gerund.features.cache import FeatureCache
 from gerund.features.cluster import Crew, Machine, Plan, RemoteCache, Worker
 from gerund.features.extractor import Extraction, Extractor
-from gerund.storage import url_of
 
 RampVideo = Callable[..., Path]
 OPTIONS: dict[str, Any] = {"fps": 8.0, "device": "cpu", "precision": "f32", "workers": 1}

@@ -19,14 +19,14 @@ import pytest
 import gerund
 from damaging import TEN_WAYS, spoil, truncated
 from gerund.backbones import load_backbone
+from gerund.core.errors import DataError, ModelError
+from gerund.core.html import sections
+from gerund.core.types import Clip
 from gerund.data.datasets import load_dataset, toy
 from gerund.data.manifest import of_split, write_manifest
 from gerund.diagnosis import leak as leakage
-from gerund.errors import DataError, ModelError
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor
-from gerund.pages import sections
-from gerund.types import Clip
 from gerund.video import video
 from layouts import write_ucf101
 from test_cli import run

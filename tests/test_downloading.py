@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import gerund
+from gerund.core.errors import DataError, UsageError
 from gerund.data import download as downloading
 from gerund.data.datasets import DATASETS
 from gerund.data.download import RETRIES, SOURCES, Archive, fetch
-from gerund.errors import DataError, UsageError
 from test_unpacking import like_rar, make_tar, make_zip, tree
 
 CONTENT = bytes(range(256)) * 2000

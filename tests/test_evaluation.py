@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gerund.errors import DataError
+from gerund.core.errors import DataError
+from gerund.core.types import Clip
 from gerund.recognition.evaluate import Evaluation, pooled
 from gerund.recognition.metrics import bootstrap_interval, confusion_matrix, macro_f1, negative_log_likelihood, wilson_interval
-from gerund.types import Clip
 
 LABELS = ["clap", "jump", "run"]
 

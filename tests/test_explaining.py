@@ -13,13 +13,13 @@ from torch import Tensor
 import gerund
 from gerund.backbones import load_backbone
 from gerund.cli import app as cli
-from gerund.errors import UsageError, VideoError
+from gerund.core.errors import UsageError, VideoError
+from gerund.core.types import Clip, Explanation, Features, Prediction
 from gerund.features.tokens import Sampling, clip_rows, picked_rows, step_edges
 from gerund.heads import Head
 from gerund.recognition import explain as explaining
 from gerund.recognition import explain_picture as heatmaps
 from gerund.recognition.recognizer import Recognizer
-from gerund.types import Clip, Explanation, Features, Prediction
 from gerund.video import video
 
 SIDE, STEPS = 28, 4

@@ -15,14 +15,14 @@ import torch
 
 import gerund
 from gerund.backbones import load_backbone
-from gerund.errors import DataError, ModelError, UsageError
+from gerund.core.errors import DataError, ModelError, UsageError
+from gerund.core.types import Clip
 from gerund.features.tokens import Sampling
 from gerund.heads import HEADS, build_head
 from gerund.recognition import export as exporting
 from gerund.recognition import runtime
 from gerund.recognition.calibration import Familiarity
 from gerund.recognition.recognizer import Recognizer
-from gerund.types import Clip
 from gerund.video import video
 
 pytest.importorskip("onnxscript", reason="the extra [export] is not installed")

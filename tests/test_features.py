@@ -20,12 +20,12 @@ import pytest
 
 from clocks import standing
 from gerund.backbones import Backbone, load_backbone
-from gerund.errors import CacheError, UsageError, VideoError
+from gerund.core.errors import CacheError, UsageError, VideoError
+from gerund.core.types import Features
 from gerund.features import cache
 from gerund.features import extractor as features
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor
-from gerund.types import Features
 from gerund.video import pool as decoding
 from gerund.video import video
 

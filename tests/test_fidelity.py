@@ -14,11 +14,11 @@ import av
 import numpy as np
 import pytest
 
+from gerund.core.types import Resize
+from gerund.core.workers import Finished, Job
 from gerund.diagnosis.inspection import inspect
-from gerund.types import Resize
 from gerund.video import video
 from gerund.video.pool import Decoded, DecodePool, Reading
-from gerund.workers import Finished, Job
 
 COUNT, FPS, STEP = 24, 24, 8
 HEIGHT, WIDTH = 48, 64

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gerund import files
-from gerund.errors import DataError
+from gerund.core import files
+from gerund.core.errors import DataError
 from killing import all_kills
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

@@ -12,13 +12,13 @@ import torch
 import gerund
 from clocks import standing
 from gerund.backbones import last_stage, load_backbone
-from gerund.errors import ClipError, UsageError
+from gerund.core.errors import ClipError, UsageError
+from gerund.core.recipes import Recipe
+from gerund.core.types import Clip, Resize
 from gerund.heads import build_head
 from gerund.learning import finetune as finetuning
 from gerund.learning.finetune import FrameBatches, Tuned, sampled_frames
 from gerund.learning.fit import NO_CLIP, Team
-from gerund.recipes import Recipe
-from gerund.types import Clip, Resize
 from gerund.video import video
 
 TUNE = {

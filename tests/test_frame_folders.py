@@ -13,12 +13,12 @@ from PIL import Image
 import gerund
 from clocks import standing
 from conftest import RampVideo
-from gerund import workers
+from gerund.core import workers
+from gerund.core.errors import DataError, UsageError
+from gerund.core.types import Clip
 from gerund.data.datasets import load_dataset
 from gerund.data.manifest import group_of
 from gerund.data.stills import Order, Span, write_all, write_spans
-from gerund.errors import DataError, UsageError
-from gerund.types import Clip
 from gerund.video import video
 from layouts import images, touch
 

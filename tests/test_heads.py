@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gerund.errors import UsageError
+from gerund.core.errors import UsageError
 from gerund.heads import HEADS, Head, build_head, head_options
 
 B, T, D, K = 5, 7, 12, 3

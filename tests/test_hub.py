@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from gerund import hub
 from gerund.backbones import load_backbone, weights_licence
+from gerund.core import hub
+from gerund.core.errors import UsageError
 from gerund.data.datasets import toy
-from gerund.errors import UsageError
 from gerund.features.tokens import Sampling
 from gerund.heads import build_head
 from gerund.recognition.recognizer import Recognizer, model_card

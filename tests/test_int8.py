@@ -5,8 +5,8 @@ import pytest
 
 import gerund
 from gerund.backbones import load_backbone, quantize
+from gerund.core.errors import ModelError, UsageError
 from gerund.data.datasets import toy
-from gerund.errors import ModelError, UsageError
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor, calibrated
 

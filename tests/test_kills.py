@@ -11,9 +11,10 @@ import pytest
 import torch
 
 import gerund
-from gerund import files
 from gerund.backbones import load_backbone
-from gerund.errors import ModelError, UsageError
+from gerund.core import files
+from gerund.core.errors import ModelError, UsageError
+from gerund.core.types import FeatureSpec
 from gerund.features.cache import FeatureCache
 from gerund.features.packed import Pack, pack
 from gerund.features.tokens import Sampling
@@ -21,7 +22,6 @@ from gerund.heads import build_head
 from gerund.learning import fit as fitting
 from gerund.learning.encoder import load_encoder, save_encoder
 from gerund.recognition.recognizer import Recognizer, find_model
-from gerund.types import FeatureSpec
 from gerund.video import pool as decoding
 from killing import all_kills
 

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from gerund.backbones import load_backbone
+from gerund.core.errors import DataError, ModelError
+from gerund.core.printing import label_problem
+from gerund.core.types import Clip, Segment, Timeline
 from gerund.data.datasets import load_dataset
-from gerund.errors import DataError, ModelError
 from gerund.features.tokens import Sampling
 from gerund.heads import build_head
-from gerund.printing import label_problem
 from gerund.recognition.recognizer import Recognizer
 from gerund.timelines.picture import timeline_plot
 from gerund.training.report import plots as reporting
-from gerund.types import Clip, Segment, Timeline
 from test_cli import run
 
 BAD = ["new\nline", "a\x1b[31m", "bell\x07", "\x9b2J", "tab\there", "zero\0", "line\u2028end", "half \ud800", "x" * 501]

@@ -24,11 +24,7 @@ LAYERS = {
     13: "features",
     12: "heads backbones data",
     11: "video",
-    1: "recipes workers hub pages openvino_core",
-    0.8: "texts",
-    0.5: "units storage fields files",
-    0.2: "progress",
-    0: "errors types places printing",
+    10: "core",
 }
 LAYER_OF = {room: layer for layer, rooms in LAYERS.items() for room in rooms.split()}
 
@@ -37,7 +33,7 @@ ONLY_IN = {
     "lightning": "learning",
     "transformers": "backbones",
     "timm": "backbones",
-    "openvino": "openvino_core backbones recognition",
+    "openvino": "core backbones recognition",
     "ray": "features",
     "fastapi": "serving",
     "uvicorn": "serving",

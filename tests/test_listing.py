@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from gerund.core.errors import DataError
 from gerund.data.datasets import load_dataset
 from gerund.data.inputs import expand
 from gerund.data.listing import Listing, list_videos
-from gerund.errors import DataError
 from layouts import MAKERS, images, make_activitynet, make_hmdb51, make_kinetics, make_ssv2, make_ucf101, touch, write
 
 Captured = pytest.CaptureFixture[str]

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from gerund.core.errors import DataError, UsageError
+from gerund.core.types import Clip
 from gerund.data.manifest import TEST_SHARE, assign_splits, group_of, labels_of, leaking_groups, read_manifest, write_manifest
-from gerund.errors import DataError, UsageError
-from gerund.types import Clip
 
 
 def manifest(folder: Path, text: str, encoding: str = "utf-8") -> Path:

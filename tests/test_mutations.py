@@ -15,7 +15,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from gerund.backbones import load_backbone
-from gerund.errors import BackboneError, CacheError, GerundError, ModelError
+from gerund.core.errors import BackboneError, CacheError, GerundError, ModelError
+from gerund.core.types import Clip, Features, FeatureSpec
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extraction
 from gerund.features.packed import Pack, pack
@@ -25,7 +26,6 @@ from gerund.learning.encoder import load_encoder, save_encoder
 from gerund.recognition import runtime
 from gerund.recognition.calibration import Familiarity
 from gerund.recognition.recognizer import Recognizer, sha256
-from gerund.types import Clip, Features, FeatureSpec
 
 STRANGE = [
     None,

@@ -15,20 +15,20 @@ import pytest
 
 from gerund.backbones import load_backbone
 from gerund.cli import app as cli
+from gerund.core.errors import UsageError
+from gerund.core.files import readable, write_text
+from gerund.core.printing import json_text
+from gerund.core.types import Clip, Segment, Timeline
 from gerund.data.datasets import load_dataset
 from gerund.data.frames import frames
 from gerund.data.manifest import assign_splits, read_manifest, write_manifest
 from gerund.data.split import split
 from gerund.diagnosis.doctor import doctor
-from gerund.errors import UsageError
 from gerund.features import extract as steps
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor
-from gerund.files import readable, write_text
-from gerund.printing import json_text
 from gerund.recognition.runs import check_free
 from gerund.timelines.formats import FORMATS
-from gerund.types import Clip, Segment, Timeline
 from layouts import touch
 
 RampVideo = Callable[..., Path]

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gerund import progress
-from gerund.errors import UsageError
-from gerund.types import Segment, Timeline
+from gerund.core import progress
+from gerund.core.errors import UsageError
+from gerund.core.types import Segment, Timeline
 from gerund.video import annotate as rendering
 from gerund.video import video
 from gerund.video.annotate import annotate_timeline, moment_panel, strip

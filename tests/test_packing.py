@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from gerund.errors import CacheError, DataError, UsageError
+from gerund.core.errors import CacheError, DataError, UsageError
+from gerund.core.types import FeatureSpec
 from gerund.features import packed as packing
 from gerund.features.cache import BLOCK_ROWS, BlockWriter, FeatureCache
 from gerund.features.packed import INDEX, Pack, PackedCache, pack
 from gerund.learning import fit as fitting
-from gerund.types import FeatureSpec
 
 SPEC = FeatureSpec(backbone="pixels-0", fps=8.0)
 WIDTH = 6

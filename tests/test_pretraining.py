@@ -15,12 +15,12 @@ from safetensors.torch import load_file
 import gerund
 from gerund.cli import app as cli
 from gerund.cli import show as showing
-from gerund.errors import DataError, GerundError, ModelError, TrainingError, UsageError
+from gerund.core.errors import DataError, GerundError, ModelError, TrainingError, UsageError
+from gerund.core.types import Clip, Features
 from gerund.features.extractor import Extraction
 from gerund.heads import build_head
 from gerund.heads.learned.transformer import TransformerHead
 from gerund.learning import pretrain as pretraining
-from gerund.types import Clip, Features
 from gerund.video import video
 
 SMALL = {"backbone": "pixels:8", "num_frames": 6, "head_options": {"width": 16, "dense_width": 16}}

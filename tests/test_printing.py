@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from gerund import progress
 from gerund.cli import app as cli
 from gerund.cli.show import SHOW
-from gerund.printing import HIDDEN, json_text, say, visible
-from gerund.types import Prediction
+from gerund.core import progress
+from gerund.core.printing import HIDDEN, json_text, say, visible
+from gerund.core.types import Prediction
 
 EVIL = "a\x1b[31m\x1b]0;pwned\x07\nforged\u202e\x9b2J caf\udce9.mp4"
 SEEN = r"a\x1b[31m\x1b]0;pwned\x07\nforged\u202e\x9b2J caf\xe9.mp4"

@@ -8,11 +8,11 @@ import torch
 from torch.nn import functional
 
 import gerund
-from gerund.errors import UsageError
+from gerund.core.errors import UsageError
+from gerund.core.recipes import RECIPES
 from gerund.heads import build_head
 from gerund.heads.ridge import class_means, fitted_scale, ridge, statistics
 from gerund.learning.fit import TokenSet, fit
-from gerund.recipes import RECIPES
 from gerund.video import video
 
 K = 3

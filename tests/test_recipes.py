@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from gerund.cli import app as cli
-from gerund.errors import UsageError
+from gerund.core.errors import UsageError
+from gerund.core.recipes import CONVLSTM, HYBRID_TRANSFORMER, RECIPES, as_command, as_config, read_config, resolve
+from gerund.core.units import seconds
 from gerund.heads import build_head, head_options
-from gerund.recipes import CONVLSTM, HYBRID_TRANSFORMER, RECIPES, as_command, as_config, read_config, resolve
-from gerund.units import seconds
 
 
 def head_of(recipe, feature_dim, num_classes):

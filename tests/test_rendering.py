@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from clocks import grey, standing, with_sound
-from gerund.errors import UsageError, VideoError
-from gerund.types import Clip
+from gerund.core.errors import UsageError, VideoError
+from gerund.core.types import Clip
 from gerund.video import annotate as rendering
 from gerund.video import video
 from test_video import anamorphic

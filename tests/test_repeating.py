@@ -12,8 +12,8 @@ import pytest
 import gerund
 from gerund.cli import app as cli
 from gerund.cli import show as showing
-from gerund.errors import UsageError
-from gerund.recipes import read_config
+from gerund.core.errors import UsageError
+from gerund.core.recipes import read_config
 from gerund.training.repeat import Trainings, split_numbers, wanted_runs
 from gerund.video import video
 

@@ -16,11 +16,11 @@ from types import ModuleType
 
 import pytest
 
-from gerund import storage
 from gerund.cli import app as cli
+from gerund.core import storage
+from gerund.core.errors import UsageError, VideoError
 from gerund.data.inputs import expand
 from gerund.diagnosis.inspection import inspect
-from gerund.errors import UsageError, VideoError
 from gerund.features.cache import FeatureCache, content_digest
 from gerund.video import video
 from layouts import images

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gerund.core.types import Clip
 from gerund.data.checks import Finding
 from gerund.recognition.evaluate import Evaluation
 from gerund.recognition.metrics import reliability
 from gerund.training.report import charts
 from gerund.training.report.page import RunReport, Steps, run_page
-from gerund.types import Clip
 
 LABELS = ["<b>jump</b> & 'run'", "été"]
 HISTORY = [

@@ -16,9 +16,9 @@ import torch
 from PIL import Image
 
 import gerund
-from gerund import files
 from gerund.cli import app as cli
-from gerund.errors import ModelError, TrainingError, UsageError
+from gerund.core import files
+from gerund.core.errors import ModelError, TrainingError, UsageError
 from gerund.learning import fit as fitting
 from gerund.recognition.runs import find_checkpoint, make_run_folder
 from gerund.video import video

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gerund.errors import ClipError, UsageError
+from gerund.core.errors import ClipError, UsageError
+from gerund.core.types import Clip, Features
 from gerund.features import tokens as sampling
 from gerund.features.tokens import Sampling, clip_rows, part_edges, picked_rows, tokens
-from gerund.types import Clip, Features
 from gerund.video.rate import PACKET_REFERENCE, PACKET_UNUSED, PACKET_WANTED, at_rate, packet_needs
 
 

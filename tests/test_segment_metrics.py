@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from gerund.core.types import Segment
 from gerund.timelines.metrics import (
     average_precision,
     boundary_error,
@@ -13,7 +14,6 @@ from gerund.timelines.metrics import (
     overlaps,
     segmental_f1,
 )
-from gerund.types import Segment
 
 
 def segments(*rows):

@@ -9,11 +9,11 @@ import pytest
 
 import gerund
 from gerund.backbones import load_backbone
+from gerund.core.types import Clip
 from gerund.data.manifest import read_manifest
 from gerund.diagnosis import leak as leakage
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor
-from gerund.types import Clip
 from gerund.video import video
 from test_cli import run
 
@@ -117,5 +117,5 @@ def test_a_true_segment_after_the_end_is_missed_and_listed(rows, tmp_path):
 def test_a_class_that_has_nothing_else_is_named(manifest, rows, tmp_path):
     late = [Clip(path=row[0], label="late", start=5, end=9, split=row[4]) for row in rows[:6]]
     clips = [Clip(path=row[0], label=row[1], split=row[4]) for row in rows]
-    with pytest.raises(gerund.errors.TrainingError, match="no training clip of late can be used"):
+    with pytest.raises(gerund.core.errors.TrainingError, match="no training clip of late can be used"):
         gerund.train([*clips, *late], backbone="pixels:8", num_frames=4, head="prototype", out=tmp_path / "run")

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import gerund
+from gerund.core.errors import DataError, UsageError
+from gerund.core.types import Clip
 from gerund.data.manifest import TEST_SHARE, assign_splits, group_hash, group_of, leaking_groups, read_manifest, write_manifest
-from gerund.errors import DataError, UsageError
-from gerund.types import Clip
 from layouts import make_elan
 
 

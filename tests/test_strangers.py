@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from gerund import hub
 from gerund.backbones import hf, load_backbone, rebuild_backbone
-from gerund.errors import BackboneError, UsageError
+from gerund.core import hub
+from gerund.core.errors import BackboneError, UsageError
 
 TIMM = {"resize": {"height": 64, "width": 64}, "mean": [0.5], "std": [0.5], "feature_dim": 8, "weights_digest": "0" * 64}
 

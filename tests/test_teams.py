@@ -14,10 +14,10 @@ import torch
 import gerund
 from gerund.cli import app as cli
 from gerund.cli import show as showing
-from gerund.errors import UsageError
+from gerund.core.errors import UsageError
+from gerund.core.recipes import Recipe
 from gerund.heads import build_head
 from gerund.learning import fit as fitting
-from gerund.recipes import Recipe
 from gerund.video import video
 
 TRAIN = "--backbone pixels:8 --num-frames 4 --head transformer --head.width 16 --head.dense-width 16 --epochs 3 --batch-size 5".split()

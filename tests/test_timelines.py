@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 from clocks import standing
-from gerund import files, heads, progress
+from gerund import heads
 from gerund.backbones import load_backbone
+from gerund.core import files, progress
+from gerund.core.errors import ClipError, DataError, UsageError
+from gerund.core.types import Clip, Features, Segment, Timeline
 from gerund.data.datasets import activitynet, boris, elan, toy
-from gerund.errors import ClipError, DataError, UsageError
 from gerund.features.tokens import Sampling
 from gerund.recognition.recognizer import Recognizer
 from gerund.timelines import formats as timeline_files
@@ -23,7 +25,6 @@ from gerund.timelines import timeline as timelines
 from gerund.timelines.evaluate import segments_of as true_segments_of
 from gerund.timelines.segments import NOTHING, find_segments, step_states, without_short_runs
 from gerund.timelines.timeline import Windows, step_scores, timeline_of, windows_for, windows_of
-from gerund.types import Clip, Features, Segment, Timeline
 from gerund.video import video
 from test_cli import one_line, run
 

@@ -9,9 +9,9 @@ import av
 import numpy as np
 import pytest
 
+from gerund.core.errors import DataError, UsageError
+from gerund.core.types import Clip
 from gerund.data.datasets import toy
-from gerund.errors import DataError, UsageError
-from gerund.types import Clip
 from gerund.video import video
 
 PAIRS = [("sitting_down", "standing_up"), ("opening_door", "closing_door")]

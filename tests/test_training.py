@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import gerund
+from gerund.core.errors import DataError, ModelError, TrainingError, UsageError
 from gerund.data.manifest import group_of, of_split, read_manifest
-from gerund.errors import DataError, ModelError, TrainingError, UsageError
 from gerund.recognition.recognizer import Recognizer
 from gerund.video import video
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from gerund.core.errors import DataError
 from gerund.data import unpack as unpacking
 from gerund.data.unpack import UNRAR, NoProgramError, unpack
-from gerund.errors import DataError
 
 MEMBERS = {"set/wave é/a 1.avi": b"hello", "set/list.txt": b"x" * 3000}
 

@@ -19,14 +19,14 @@ import pytest
 from PIL import Image, ImageOps
 
 from clocks import grey, standing, with_sound
+from gerund.core.errors import StreamError, VideoError
+from gerund.core.types import Frames, Resize
+from gerund.core.workers import Finished, Job
 from gerund.data.listing import list_videos
 from gerund.diagnosis.inspection import inspect
-from gerund.errors import StreamError, VideoError
-from gerund.types import Frames, Resize
 from gerund.video import video
 from gerund.video.pool import Reading, decode_here
 from gerund.video.rate import PACKET_UNUSED, at_rate
-from gerund.workers import Finished, Job
 
 RampVideo = Callable[..., Path]
 RED, GREEN, BLUE, WHITE = (220, 0, 0), (0, 200, 0), (0, 0, 220), (255, 255, 255)

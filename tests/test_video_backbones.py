@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 import gerund
 from gerund.backbones import Backbone, load_backbone, rebuild_backbone
-from gerund.errors import BackboneError, UsageError
+from gerund.core.errors import BackboneError, UsageError
 from gerund.features import cache
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor, Windows, calibrated
@@ -178,7 +178,7 @@ def test_random_weights_are_said_to_be_random_and_equal_each_time(folders):
 
 
 def test_what_cannot_be_a_video_backbone_is_one_clear_line(folders, tmp_path, monkeypatch):
-    monkeypatch.setattr("gerund.hub.reachable", lambda: False)
+    monkeypatch.setattr("gerund.core.hub.reachable", lambda: False)
     with pytest.raises(BackboneError, match="hf:owner/nothing: no such folder, not on this machine, and it could not be fetched"):
         load_backbone("hf:owner/nothing")
     (tmp_path / "empty").mkdir()

@@ -19,12 +19,12 @@ import pytest
 
 import gerund
 from clocks import grey, with_sound
-from gerund import progress
-from gerund.errors import UsageError, VideoError
+from gerund.core import progress
+from gerund.core.errors import UsageError, VideoError
+from gerund.core.types import Clip
 from gerund.live.record import Recorder
 from gerund.live.source import Newest, Reader, Seen, Source
 from gerund.live.spotter import Look, Rolling, Spotter
-from gerund.types import Clip
 from gerund.video import video
 from gerund.video.rate import at_rate
 from sending import BAR, picture

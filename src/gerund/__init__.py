@@ -4,12 +4,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gerund.core.errors import GerundError
+    from gerund.core.types import Clip, Explanation, Features, FeatureSpec, Frames, Prediction, Segment, Timeline
     from gerund.data.datasets import load_dataset
     from gerund.data.download import download
     from gerund.data.frames import frames
     from gerund.data.split import split
     from gerund.diagnosis.doctor import Diagnosis, doctor
-    from gerund.errors import GerundError
     from gerund.features.extract import extract, index, info, manage_cache
     from gerund.features.packed import Packed, pack
     from gerund.learning.pretrain import Pretraining, pretrain
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from gerund.training.compare import Comparison, compare
     from gerund.training.repeat import Trainings, train_all
     from gerund.training.train import Training, train
-    from gerund.types import Clip, Explanation, Features, FeatureSpec, Frames, Prediction, Segment, Timeline
 
 HOMES = {
     "gerund.training.benchmark": ("Benchmark", "benchmark"),
@@ -37,7 +37,7 @@ HOMES = {
     "gerund.data.datasets": ("load_dataset",),
     "gerund.diagnosis.doctor": ("Diagnosis", "doctor"),
     "gerund.data.download": ("download",),
-    "gerund.errors": ("GerundError",),
+    "gerund.core.errors": ("GerundError",),
     "gerund.recognition.evaluate": ("Evaluation", "evaluate"),
     "gerund.recognition.explain": ("explain",),
     "gerund.recognition.export": ("Export", "export"),
@@ -56,7 +56,7 @@ HOMES = {
     "gerund.timelines.evaluate": ("TimelineEvaluation", "evaluate_timeline"),
     "gerund.timelines.timeline": ("timeline",),
     "gerund.training.train": ("Training", "train"),
-    "gerund.types": ("Clip", "Explanation", "FeatureSpec", "Features", "Frames", "Prediction", "Segment", "Timeline"),
+    "gerund.core.types": ("Clip", "Explanation", "FeatureSpec", "Features", "Frames", "Prediction", "Segment", "Timeline"),
     "gerund.recognition.watch": ("watch",),
 }
 

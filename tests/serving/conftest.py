@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from gerund import workers
+from gerund.core import workers
 from gerund.recognition.recognizer import Recognizer
 from gerund.video import video
 from serving.servers import Listening, Process, Server, untrained

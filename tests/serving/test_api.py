@@ -17,7 +17,7 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 
-from gerund.types import Segment
+from gerund.core.types import Segment
 from gerund.video import video
 from serving.servers import LABELS, body_then_silence, until, upload_scope
 

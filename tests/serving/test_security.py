@@ -23,8 +23,8 @@ import pytest
 from PIL import Image
 
 from gerund.cli.app import app as command_line
-from gerund.errors import UsageError, VideoError
-from gerund.types import Resize
+from gerund.core.errors import UsageError, VideoError
+from gerund.core.types import Resize
 from gerund.video import pool as decoding
 from gerund.video import video
 
@@ -666,7 +666,7 @@ def test_a_video_without_a_length_is_stopped_where_the_limit_is(started, tmp_pat
 
 
 def test_videos_stopped_in_their_middle_cost_the_next_visitor_nothing(started, clip, tmp_path, monkeypatch):
-    monkeypatch.setattr("gerund.workers.SILENCE_LIMIT", 20.0)  # so that a decoder that waits for ever fails this test soon
+    monkeypatch.setattr("gerund.core.workers.SILENCE_LIMIT", 20.0)  # so that a decoder that waits for ever fails this test soon
     raw = tmp_path / "raw.h264"
     video.write(raw, (np.full((32, 32, 3), index, np.uint8) for index in range(90)), fps=25)
     server = started(duration=3.0)

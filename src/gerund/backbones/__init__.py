@@ -15,8 +15,8 @@ from gerund.backbones.base import Backbone, weights_digest
 from gerund.backbones.engines import Engine, best_device, compile_engine, resolve_precision
 from gerund.backbones.quantize import quantize, quantized_digest
 from gerund.backbones.timm import last_stage
-from gerund.errors import BackboneError, UsageError
-from gerund.types import FITS, Fit, Resize
+from gerund.core.errors import BackboneError, UsageError
+from gerund.core.types import FITS, Fit, Resize
 
 __all__ = [
     "BACKBONES",

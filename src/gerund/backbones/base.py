@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from gerund.types import Fit, Resize
+from gerund.core.types import Fit, Resize
 
 
 @dataclass(frozen=True, kw_only=True)

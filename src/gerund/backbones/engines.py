@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from gerund.backbones.base import Backbone
-from gerund.errors import UsageError
-from gerund.files import scratch
-from gerund.openvino_core import core
-from gerund.places import default_cache
+from gerund.core.errors import UsageError
+from gerund.core.files import scratch
+from gerund.core.openvino import core
+from gerund.core.places import default_cache
 
 BATCH_SIZE = 16
 GPU_BATCH_SIZE = 128

@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from gerund import hub
 from gerund.backbones.base import Backbone, resize_of
 from gerund.backbones.timm import RANDOM_SEED, load_weights
-from gerund.errors import BackboneError, UsageError
-from gerund.types import Fit
+from gerund.core import hub
+from gerund.core.errors import BackboneError, UsageError
+from gerund.core.types import Fit
 
 KINDS = {
     "videomae": ("VideoMAEModel", "num_frames", "image_size"),

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from gerund.backbones.base import Backbone
-from gerund.errors import UsageError
-from gerund.types import Fit, Resize
+from gerund.core.errors import UsageError
+from gerund.core.types import Fit, Resize
 
 DEFAULT_SIZE = 32
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from gerund.backbones.base import Backbone
 from gerund.backbones.engines import BATCH_SIZE, compile_engine, converted, core
-from gerund.errors import UsageError
-from gerund.files import scratch
-from gerund.places import default_cache
+from gerund.core.errors import UsageError
+from gerund.core.files import scratch
+from gerund.core.places import default_cache
 
 
 def quantize(backbone: Backbone, frames: np.ndarray) -> tuple[Backbone, float]:

@@ -10,10 +10,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from gerund import hub
 from gerund.backbones.base import Backbone, resize_of
-from gerund.errors import BackboneError, UsageError
-from gerund.types import Fit
+from gerund.core import hub
+from gerund.core.errors import BackboneError, UsageError
+from gerund.core.types import Fit
 
 RANDOM_SEED = 0
 

@@ -10,10 +10,10 @@ from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
-from gerund import progress
 from gerund.cli.show import Style, show
-from gerund.errors import GerundError
-from gerund.printing import prepare, say
+from gerund.core import progress
+from gerund.core.errors import GerundError
+from gerund.core.printing import prepare, say
 
 INTERRUPTED = 130
 OUTPUT = Parameter(group="Output", negative="")

@@ -9,12 +9,13 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from gerund import progress
-from gerund.printing import cell, json_text, prepare_data, say, visible
+from gerund.core import progress
+from gerund.core.printing import cell, json_text, prepare_data, say, visible
 
 if TYPE_CHECKING:
     from rich.live import Live
 
+    from gerund.core.types import Clip, Prediction, Timeline
     from gerund.data.download import Download
     from gerund.data.frames import FrameFolders
     from gerund.data.split import Splitting
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from gerund.training.compare import Comparison
     from gerund.training.repeat import Trainings
     from gerund.training.train import Training
-    from gerund.types import Clip, Prediction, Timeline
 
 Style = Literal["text", "json", "csv"]
 BAR = 20

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from gerund.core.types import Clip, composed
 from gerund.data.manifest import SPLITS, group_of, labels_of, leaking_groups, of_split
-from gerund.types import Clip, composed
 
 FEW_CLIPS = 5
 FEW_GROUPS = 3

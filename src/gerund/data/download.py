@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gerund.core.errors import DataError, UsageError
+from gerund.core.progress import note, progress
 from gerund.data.unpack import NoProgramError, unpack
-from gerund.errors import DataError, UsageError
-from gerund.progress import note, progress
 
 RETRIES = 6
 """Tries in a row without a new byte before a download is given up."""

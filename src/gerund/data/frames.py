@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from gerund.core.errors import DataError, UsageError
+from gerund.core.files import write_json
+from gerund.core.progress import note, progress
+from gerund.core.types import Clip
 from gerund.data.datasets import load_dataset
 from gerund.data.manifest import relative_name, write_manifest
 from gerund.data.stills import Order, Span, write_all
-from gerund.errors import DataError, UsageError
-from gerund.files import write_json
-from gerund.progress import note, progress
-from gerund.types import Clip
 from gerund.video.video import FRAME_FOLDER_FPS
 
 SETTINGS = "frames.json"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from gerund.core.errors import DataError
+from gerund.core.texts import exists, named_file, read_lines
+from gerund.core.types import Clip
 from gerund.data.listing import list_videos
 from gerund.data.manifest import read_manifest
-from gerund.errors import DataError
-from gerund.texts import exists, named_file, read_lines
-from gerund.types import Clip
 from gerund.video.video import is_frame_folder, is_hidden
 
 

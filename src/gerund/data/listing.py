@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from gerund.progress import note
+from gerund.core.progress import note
 from gerund.video.video import CAMERA_COPIES, IMAGE_SUFFIXES, VIDEO_SUFFIXES, holds_frames, is_animated, is_hidden
 
 SHOWN = 4

@@ -11,11 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
-from gerund.errors import DataError, UsageError
-from gerund.files import LENIENT, encoded, whole
-from gerund.storage import url_of
-from gerund.texts import named_file, number, read_table
-from gerund.types import Clip
+from gerund.core.errors import DataError, UsageError
+from gerund.core.files import LENIENT, encoded, whole
+from gerund.core.storage import url_of
+from gerund.core.texts import named_file, number, read_table
+from gerund.core.types import Clip
 
 COLUMNS = ("path", "label", "start", "end", "split", "group")
 SPLITS = ("train", "val", "test")

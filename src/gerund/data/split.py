@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from gerund.core.errors import DataError, UsageError
+from gerund.core.progress import note
+from gerund.core.types import Clip
 from gerund.data.datasets import load_dataset
 from gerund.data.manifest import SPLITS, group_hash, group_of, of_split, relative_name, write_manifest
-from gerund.errors import DataError, UsageError
-from gerund.progress import note
-from gerund.types import Clip
 
 VAL, TEST = 0.15, 0.2
 ALL = "\0all"

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gerund import workers
-from gerund.errors import ClipError
-from gerund.files import beside
+from gerund.core import workers
+from gerund.core.errors import ClipError
+from gerund.core.files import beside
+from gerund.core.workers import UNREADABLE, Finished, Job, reason
 from gerund.video import video
 from gerund.video.rate import TIME_SLACK
-from gerund.workers import UNREADABLE, Finished, Job, reason
 
 QUALITY = 92
 """Of a JPEG; at 95 files are half as large again, and no eye tells the difference."""

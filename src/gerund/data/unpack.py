@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PureWindowsPath
 from typing import IO
 
-from gerund.errors import DataError
+from gerund.core.errors import DataError
 
 UNRAR: dict[str, tuple[list[str], list[str]]] = {
     "bsdtar": (["bsdtar", "-tf", "{archive}"], ["bsdtar", "-xf", "{archive}", "-C", "{folder}"]),

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from gerund.core.errors import ModelError, UsageError
+from gerund.core.files import encoded, write_bytes
+from gerund.core.html import doctor_page
+from gerund.core.progress import note, progress
+from gerund.core.recipes import RECIPES
+from gerund.core.types import Clip
 from gerund.data.checks import Finding, check_clips, class_table, siblings_in_train
 from gerund.data.datasets import is_published, load_dataset
 from gerund.data.manifest import group_of, write_manifest
 from gerund.diagnosis.copies import Copy, Fingerprints
 from gerund.diagnosis.inspection import PARTS, SIDE, inspect_all
 from gerund.diagnosis.survey import Survey
-from gerund.errors import ModelError, UsageError
-from gerund.files import encoded, write_bytes
-from gerund.pages import doctor_page
-from gerund.progress import note, progress
-from gerund.recipes import RECIPES
-from gerund.types import Clip
 
 if TYPE_CHECKING:
     from gerund.diagnosis.leak import Leakage

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from gerund import workers
+from gerund.core import workers
+from gerund.core.types import Resize
+from gerund.core.workers import UNREADABLE, Finished, Job
 from gerund.diagnosis.damage import CORRUPTION, damaged, misleading, unreadable
-from gerund.types import Resize
 from gerund.video import video
-from gerund.workers import UNREADABLE, Finished, Job
 
 PARTS, SIDE = 16, 24
 """A fingerprint is the mean grey picture, SIDE x SIDE pixels, of each of PARTS equal parts of a video's frames."""

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from gerund.core.errors import DataError
+from gerund.core.types import Clip
 from gerund.data.manifest import group_of, labels_of
-from gerund.errors import DataError
 from gerund.features.extractor import Extractor
 from gerund.features.tokens import Sampling, tokens
 from gerund.heads import build_head
-from gerund.types import Clip
 
 FOLDS = 20
 """Many, so that a random fold seldom takes all siblings of a clip out of training with it."""

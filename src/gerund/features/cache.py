@@ -24,12 +24,12 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from gerund import storage
-from gerund.errors import CacheError
+from gerund.core import storage
+from gerund.core.errors import CacheError
+from gerund.core.files import LENIENT, check_name, remove, write_bytes
+from gerund.core.places import default_cache
+from gerund.core.types import EXTRACTOR_VERSION, Features, FeatureSpec, Rows
 from gerund.features.tokens import on_screen
-from gerund.files import LENIENT, check_name, remove, write_bytes
-from gerund.places import default_cache
-from gerund.types import EXTRACTOR_VERSION, Features, FeatureSpec, Rows
 
 BLOCK_ROWS = 4096
 DIGEST_LENGTH = 32

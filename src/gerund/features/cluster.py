@@ -20,16 +20,16 @@ from typing import Any
 
 import numpy as np
 
-from gerund import progress, storage
 from gerund.backbones import Backbone, resolve_precision
-from gerund.errors import ClusterError, GerundError, UsageError
+from gerund.core import progress, storage
+from gerund.core.errors import ClusterError, GerundError, UsageError
+from gerund.core.files import whole
+from gerund.core.places import default_cache
+from gerund.core.progress import note
+from gerund.core.storage import url_of
+from gerund.core.types import FeatureSpec, Rows
 from gerund.features.cache import FeatureCache, StackedRows
 from gerund.features.extractor import Extraction, Extractor
-from gerund.files import whole
-from gerund.places import default_cache
-from gerund.progress import note
-from gerund.storage import url_of
-from gerund.types import FeatureSpec, Rows
 
 VIDEOS_IN_HAND = 16
 """Videos of one order. More fill the batches of the backbone better and start decoders less often; a lost worker costs at most two orders."""

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gerund.backbones import best_device, load_backbone, resolve_precision
+from gerund.core.errors import DataError, UsageError, at_least
+from gerund.core.places import default_cache
+from gerund.core.progress import note
+from gerund.core.recipes import RECIPES
+from gerund.core.types import Clip
 from gerund.data.datasets import load_dataset
 from gerund.data.manifest import assign_splits, write_manifest
-from gerund.errors import DataError, UsageError, at_least
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extraction, Extractor, calibrated, with_spans
-from gerund.places import default_cache
-from gerund.progress import note
-from gerund.recipes import RECIPES
-from gerund.types import Clip
 
 PACKAGES = ("gerund", "torch", "lightning", "timm", "openvino", "av", "numpy", "safetensors", "huggingface-hub")
 

@@ -17,15 +17,15 @@ from pathlib import Path
 import numpy as np
 
 from gerund.backbones import Backbone, Engine, best_device, compile_engine, quantize, quantized_digest, resolve_precision
-from gerund.errors import ClipError, DataError, UsageError, VideoError, at_least
+from gerund.core.errors import ClipError, DataError, UsageError, VideoError, at_least
+from gerund.core.progress import Bar, note, progress
+from gerund.core.storage import url_of
+from gerund.core.types import Clip, Features, FeatureSpec
+from gerund.core.workers import UNREADABLE, Finished, Job
 from gerund.features.cache import BlockWriter, FeatureCache
 from gerund.features.tokens import clip_rows
-from gerund.progress import Bar, note, progress
-from gerund.storage import url_of
-from gerund.types import Clip, Features, FeatureSpec
 from gerund.video.pool import Decoded, DecodePool, Ended, Reading, decode_here, frames_of
 from gerund.video.video import frame_images, probe
-from gerund.workers import UNREADABLE, Finished, Job
 
 CALIBRATION_VIDEOS, CALIBRATION_FRAMES = 64, 5
 """How many videos, and at most how many frames of each, an int8 copy is calibrated on."""

@@ -17,13 +17,13 @@ from tokenize import TokenError
 
 import numpy as np
 
-from gerund.errors import CacheError, DataError, UsageError
+from gerund.core.errors import CacheError, DataError, UsageError
+from gerund.core.fields import Fields, read_json
+from gerund.core.files import tidy, whole_folder, write_bytes
+from gerund.core.progress import note, progress
+from gerund.core.types import Features, FeatureSpec, Rows
 from gerund.features.cache import DIGEST_LENGTH, FeatureCache, block_spec, blocks_in, read_digests
 from gerund.features.tokens import on_screen
-from gerund.fields import Fields, read_json
-from gerund.files import tidy, whole_folder, write_bytes
-from gerund.progress import note, progress
-from gerund.types import Features, FeatureSpec, Rows
 
 SHARD_BYTES = 256 * 2**20
 FORMAT = 2

@@ -9,9 +9,9 @@ from typing import Literal
 
 import numpy as np
 
-from gerund.errors import ClipError, UsageError
-from gerund.fields import Fields
-from gerund.types import Clip, Features, Rows
+from gerund.core.errors import ClipError, UsageError
+from gerund.core.fields import Fields
+from gerund.core.types import Clip, Features, Rows
 from gerund.video.rate import TIME_SLACK, USUAL_FPS, Item
 
 Take = Literal["mean", "middle", "first"]

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from gerund.errors import UsageError
+from gerund.core.errors import UsageError
 from gerund.heads.base import Head
 from gerund.heads.learned.bilstm import BiLstmHead
 from gerund.heads.learned.frame import FrameHead

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gerund.errors import UsageError
+from gerund.core.errors import UsageError
 from gerund.heads.base import Head, Standardize, masked_max, masked_mean
 
 SCALES = torch.logspace(-1, 3, 81, dtype=torch.float64)

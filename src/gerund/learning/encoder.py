@@ -11,10 +11,10 @@ from typing import Any
 from safetensors.torch import save
 from torch import Tensor
 
-from gerund import files
-from gerund.errors import ModelError, UsageError
+from gerund.core import files
+from gerund.core.errors import ModelError, UsageError
+from gerund.core.fields import Fields, read_json
 from gerund.features.tokens import Sampling
-from gerund.fields import Fields, read_json
 from gerund.heads import Head
 from gerund.heads.learned.transformer import TransformerHead
 from gerund.recognition.recognizer import read_tensors, sha256

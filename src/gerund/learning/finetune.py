@@ -19,18 +19,18 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from gerund.backbones import Backbone, last_stage
+from gerund.core.errors import TrainingError, UsageError
+from gerund.core.files import whole, write_rows
+from gerund.core.progress import note, progress
+from gerund.core.recipes import Recipe
+from gerund.core.types import Clip, Resize
+from gerund.core.workers import UNREADABLE, reason
 from gerund.data.manifest import labels_of, of_split
-from gerund.errors import TrainingError, UsageError
 from gerund.features.tokens import clip_rows, on_screen, part_edges, picked_rows, stored_rows
-from gerund.files import whole, write_rows
 from gerund.heads import Head, build_head
 from gerund.learning.fit import ALONE, NO_CLIP, Epoch, Journal, Team, TuningModule, balanced_weights, run_epochs
-from gerund.progress import note, progress
-from gerund.recipes import Recipe
 from gerund.recognition.recognizer import Recognizer
-from gerund.types import Clip, Resize
 from gerund.video.video import FrameConverter, frames
-from gerund.workers import UNREADABLE, reason
 
 MARGIN = 1.25
 """How much larger than the backbone's input training frames are decoded, so that a random part of them still has its size."""

@@ -24,17 +24,17 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from torch.nn import functional
 
-from gerund import files, progress
 from gerund.backbones import best_device
+from gerund.core import files, progress
+from gerund.core.errors import ModelError, TrainingError, UsageError
+from gerund.core.progress import note
+from gerund.core.recipes import Recipe
+from gerund.core.types import Clip
 from gerund.data.manifest import group_of
-from gerund.errors import ModelError, TrainingError, UsageError
 from gerund.features.extractor import Extraction
 from gerund.features.tokens import tokens
 from gerund.heads import Head
-from gerund.progress import note
-from gerund.recipes import Recipe
 from gerund.recognition.recognizer import Recognizer
-from gerund.types import Clip
 
 GRADIENT_CLIP = 1.0
 TOKEN_MEMORY = 2**31

@@ -21,21 +21,21 @@ from torch.nn import functional
 
 from gerund import heads
 from gerund.backbones import load_backbone
+from gerund.core.errors import DataError, TrainingError, UsageError, at_least
+from gerund.core.files import append_row
+from gerund.core.progress import note, progress
+from gerund.core.recipes import RECIPES, underscored
+from gerund.core.types import Clip
 from gerund.data.datasets import DATASETS, load_dataset
 from gerund.data.manifest import group_hash, group_of, relative_name
-from gerund.errors import DataError, TrainingError, UsageError, at_least
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extraction, Extractor, with_spans
 from gerund.features.tokens import Sampling, spread, step_edges, tokens
-from gerund.files import append_row
 from gerund.heads.learned.transformer import TransformerHead
 from gerund.learning.encoder import made_for, save_encoder
 from gerund.learning.fit import GRADIENT_CLIP, TOKEN_MEMORY, Batches, TokenSet, cosine
-from gerund.progress import note, progress
-from gerund.recipes import RECIPES, underscored
 from gerund.recognition.predict import expand
 from gerund.recognition.runs import check_free, make_run_folder
-from gerund.types import Clip
 
 DEFAULT = RECIPES["default"]
 DRAWS = 4

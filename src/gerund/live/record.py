@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from gerund.errors import UsageError, VideoError
+from gerund.core.errors import UsageError, VideoError
+from gerund.core.progress import note
+from gerund.core.types import Resize
 from gerund.live.source import Seen
-from gerund.progress import note
-from gerund.types import Resize
 from gerund.video import video
 from gerund.video.annotate import LEAST_WIDTH, answer_panel, shown_size
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from gerund.errors import StreamError, UsageError, VideoError
-from gerund.progress import note
+from gerund.core.errors import StreamError, UsageError, VideoError
+from gerund.core.progress import note
 from gerund.video import video
 from gerund.video.rate import wanted_between
 

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from gerund.errors import ModelError
+from gerund.core.errors import ModelError
 
 UNKNOWN_THRESHOLD = 0.05
 """Clips of known classes are called unknown about this often."""

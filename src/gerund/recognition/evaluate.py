@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from gerund.core.errors import DataError, ModelError, UsageError
+from gerund.core.types import Clip
 from gerund.data.datasets import load_dataset
 from gerund.data.manifest import group_of, of_split, read_manifest
-from gerund.errors import DataError, ModelError, UsageError
 from gerund.recognition.metrics import (
     bootstrap_interval,
     class_accuracies,
@@ -28,7 +29,6 @@ from gerund.recognition.metrics import (
     wilson_interval,
 )
 from gerund.recognition.recognizer import Recognizer, find_model
-from gerund.types import Clip
 
 BOOTSTRAP_SEED = 0
 SHOWN = 10

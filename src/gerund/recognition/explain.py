@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gerund.errors import UsageError, VideoError
+from gerund.core.errors import UsageError, VideoError
+from gerund.core.progress import progress
+from gerund.core.types import Clip, Explanation, Features
 from gerund.features.extractor import Windows
 from gerund.features.tokens import picked_rows, step_edges, stored_rows, tokens
-from gerund.progress import progress
 from gerund.recognition.explain_picture import check_picture, draw_explanation
 from gerund.recognition.recognizer import Recognizer, as_clip
-from gerund.types import Clip, Explanation, Features
 from gerund.video import video
 from gerund.video.rate import TIME_SLACK
 

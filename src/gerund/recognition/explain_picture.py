@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from gerund.errors import UsageError, VideoError
-from gerund.files import whole
-from gerund.printing import visible
-from gerund.types import Explanation
+from gerund.core.errors import UsageError, VideoError
+from gerund.core.files import whole
+from gerund.core.printing import visible
+from gerund.core.types import Explanation
 from gerund.video.annotate import ROWS, answer_panel
 from gerund.video.draw import INK, PAPER, fitting_text, font
 

@@ -16,11 +16,12 @@ from torch import Tensor, nn
 
 from gerund.backbones import Backbone
 from gerund.backbones.quantize import check_nncf, full_batches, quantized_graph
+from gerund.core.errors import DataError, GerundError, ModelError, UsageError
+from gerund.core.files import remove, whole_folder
+from gerund.core.progress import note, progress
+from gerund.core.types import Clip, Features
 from gerund.data.manifest import of_split, read_manifest
-from gerund.errors import DataError, GerundError, ModelError, UsageError
 from gerund.features.extractor import Extractor, calibration_frames
-from gerund.files import remove, whole_folder
-from gerund.progress import note, progress
 from gerund.recognition import runtime
 from gerund.recognition.evaluate import recorded_manifest
 from gerund.recognition.metrics import topk_accuracy
@@ -28,7 +29,6 @@ from gerund.recognition.predict import expand
 from gerund.recognition.recognizer import Recognizer, sha256
 from gerund.recognition.runs import check_free
 from gerund.recognition.runtime import ExportedModel, Network
-from gerund.types import Clip, Features
 from gerund.video import video
 
 TOLERANCE = 1e-3

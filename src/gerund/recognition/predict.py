@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from gerund.core.errors import UsageError, VideoError, at_least
+from gerund.core.types import Clip, Prediction
 from gerund.data.inputs import expand
-from gerund.errors import UsageError, VideoError, at_least
 from gerund.recognition.explain import explanation
 from gerund.recognition.explain_picture import check_picture, draw_explanation
 from gerund.recognition.recognizer import Recognizer
-from gerund.types import Clip, Prediction
 from gerund.video.annotate import annotate, check_format
 
 AT_ONCE = 64

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gerund import hub
 from gerund.backbones import weights_licence
-from gerund.errors import ModelError
-from gerund.progress import note
+from gerund.core import hub
+from gerund.core.errors import ModelError
+from gerund.core.progress import note
 from gerund.recognition.recognizer import Recognizer, find_model
 
 

@@ -18,17 +18,17 @@ from safetensors import SafetensorError
 from safetensors.numpy import save as save_arrays
 from safetensors.torch import load_file, save
 
-from gerund import files, hub
 from gerund.backbones import Backbone, best_device, quantized_digest, rebuild_backbone, weights_licence
-from gerund.errors import GerundError, ModelError, UsageError, VideoError
+from gerund.core import files, hub
+from gerund.core.errors import GerundError, ModelError, UsageError, VideoError
+from gerund.core.fields import Fields, checked_labels, is_number, read_json, resize_in
+from gerund.core.types import Clip, Features, Prediction, composed
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extraction, Extractor
 from gerund.features.tokens import MOST_STEPS, Sampling, sampling_in, step_times, tokens
-from gerund.fields import Fields, checked_labels, is_number, read_json, resize_in
 from gerund.heads import Head, build_head
 from gerund.live.spotter import WINDOW, Eye, Watch, WatchSettings
 from gerund.recognition.calibration import UNKNOWN_THRESHOLD, Familiarity
-from gerund.types import Clip, Features, Prediction, composed
 
 FORMAT = "gerund"
 FORMAT_VERSION = 1

@@ -6,8 +6,8 @@ import json
 from itertools import islice
 from pathlib import Path
 
-from gerund.errors import DataError, UsageError
-from gerund.files import check_name, is_abandoned, remove
+from gerund.core.errors import DataError, UsageError
+from gerund.core.files import check_name, is_abandoned, remove
 
 RUNS = Path("runs")
 FIRST_FILES = ("clips.csv", "config.json", "comparison.json", "results.csv")

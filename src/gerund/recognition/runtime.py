@@ -17,15 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from gerund.errors import GerundError, ModelError, VideoError
+from gerund.core.errors import GerundError, ModelError, VideoError
+from gerund.core.fields import Fields, checked_labels, read_json, resize_in
+from gerund.core.openvino import core
+from gerund.core.printing import json_text, prepare, prepare_data, say
+from gerund.core.types import Clip, Features, Prediction
+from gerund.core.workers import UNREADABLE, reason
 from gerund.features.tokens import on_screen, sampling_in, tokens
-from gerund.fields import Fields, checked_labels, read_json, resize_in
-from gerund.openvino_core import core
-from gerund.printing import json_text, prepare, prepare_data, say
 from gerund.recognition.calibration import UNKNOWN_THRESHOLD, Familiarity
-from gerund.types import Clip, Features, Prediction
 from gerund.video import video
-from gerund.workers import UNREADABLE, reason
 
 FORMAT = "gerund-export"
 FORMAT_VERSION = 1

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gerund.core.units import seconds
 from gerund.live.source import Source
 from gerund.live.spotter import Watch, WatchSettings
 from gerund.recognition.recognizer import Recognizer
-from gerund.units import seconds
 
 
 def watch(

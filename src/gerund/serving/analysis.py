@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from gerund.errors import VideoError
+from gerund.core.errors import VideoError
+from gerund.core.types import Clip, Features, Prediction, Timeline
 from gerund.features.extractor import Extraction
 from gerund.features.tokens import clip_rows, part_edges, tokens
 from gerund.recognition.recognizer import Recognizer
 from gerund.timelines.timeline import Windows, step_edges, timeline_of
-from gerund.types import Clip, Features, Prediction, Timeline
 
 STEPS = 4000
 """Time steps of a timeline that are given out at most; a screen has no more pixels."""

@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 
 from gerund.backbones import Engine
-from gerund.errors import CacheError, GerundError, VideoError
+from gerund.core.errors import CacheError, GerundError, VideoError
+from gerund.core.types import Features
+from gerund.core.workers import Finished, Job
 from gerund.features.cache import BlockWriter, FeatureCache
 from gerund.features.extractor import Packer, Windows
 from gerund.recognition.recognizer import Recognizer
 from gerund.serving.decoder import DecodePool, Nudge, Probed
 from gerund.serving.limits import Limits, NoRoomError
-from gerund.types import Features
 from gerund.video.pool import Decoded, Ended, Reading
-from gerund.workers import Finished, Job
 
 VIDEO = "video"
 """What the one video of a folder is called there and in its cache; a stranger's name never becomes a path."""

@@ -22,7 +22,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 import gerund
-from gerund.errors import VideoError
+from gerund.core.errors import VideoError
+from gerund.core.types import Prediction, Timeline
 from gerund.serving import drawing, security
 from gerund.serving.analyst import VIDEO, EndedError
 from gerund.serving.limits import NoRoomError
@@ -31,7 +32,6 @@ from gerund.serving.schemas import Error, JobAnswer, Login, ModelAnswer, Predict
 from gerund.serving.security import COOKIE, Guard
 from gerund.serving.service import Job, RefusedError, Service
 from gerund.timelines import formats as timeline_files
-from gerund.types import Prediction, Timeline
 from gerund.video.draw import label_colours
 
 STATIC = Path(__file__).parent / "static"

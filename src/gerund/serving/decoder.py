@@ -10,12 +10,12 @@ from typing import IO, Any
 
 import numpy as np
 
-from gerund.errors import VideoError
+from gerund.core.errors import VideoError
+from gerund.core.workers import Job
 from gerund.serving.limits import Limits, more_processor_time, shut_in
 from gerund.video import pool as decoding
 from gerund.video import video
 from gerund.video.pool import Reading
-from gerund.workers import Job
 
 NOBODY: Any = object()
 

@@ -17,13 +17,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gerund.errors import VideoError
-from gerund.files import tidy
+from gerund.core.errors import VideoError
+from gerund.core.files import tidy
+from gerund.core.types import Resize, Segment, Timeline
+from gerund.core.workers import UNREADABLE, reason
 from gerund.serving.limits import Limits, NoRoomError, shut_in
-from gerund.types import Resize, Segment, Timeline
 from gerund.video import video
 from gerund.video.annotate import LARGEST_SIDE, annotate_timeline
-from gerund.workers import UNREADABLE, reason
 
 Kind = Literal["preview", "annotated"]
 PREVIEW_HEIGHT = 360

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gerund import workers
-from gerund.errors import UsageError
+from gerund.core import workers
+from gerund.core.errors import UsageError
 
 BYTES = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 SECONDS = {"": 1, "S": 1, "M": 60, "MIN": 60, "H": 3600}

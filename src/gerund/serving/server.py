@@ -8,8 +8,8 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from gerund.errors import UsageError
-from gerund.progress import note
+from gerund.core.errors import UsageError
+from gerund.core.progress import note
 
 TOKEN_VARIABLE = "GERUND_TOKEN"
 

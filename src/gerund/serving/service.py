@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from gerund.errors import VideoError
+from gerund.core.errors import VideoError
+from gerund.core.types import Features, Prediction, Timeline
 from gerund.recognition.recognizer import Recognizer
 from gerund.serving import drawing
 from gerund.serving.analysis import analysis, prediction_of
@@ -22,7 +23,6 @@ from gerund.serving.analyst import Analyst, EndedError, Task
 from gerund.serving.limits import Limits, NoRoomError
 from gerund.serving.scratch import Scratch
 from gerund.timelines.timeline import windows_for
-from gerund.types import Features, Prediction, Timeline
 
 KEPT_UPLOADS = 8
 """How many uploads of the largest size the kept jobs may hold together; beyond that the oldest finished ones go."""

@@ -11,15 +11,15 @@ from typing import Any, Literal
 
 import numpy as np
 
+from gerund.core.errors import DataError
+from gerund.core.types import Clip, Segment, Timeline
 from gerund.data.datasets import load_dataset
 from gerund.data.datasets.background import BACKGROUND
 from gerund.data.manifest import of_split
-from gerund.errors import DataError
 from gerund.features.tokens import beyond_end
 from gerund.recognition.recognizer import Recognizer
 from gerund.timelines.metrics import boundary_error, edit_score, frame_accuracy, mean_average_precision, segmental_f1
 from gerund.timelines.timeline import timelines, windows_for
-from gerund.types import Clip, Segment, Timeline
 from gerund.video.rate import TIME_SLACK, USUAL_FPS
 
 F1_OVERLAPS = (0.10, 0.25, 0.50)

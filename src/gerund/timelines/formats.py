@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from gerund.errors import DataError, UsageError
-from gerund.printing import json_text
-from gerund.types import Timeline
+from gerund.core.errors import DataError, UsageError
+from gerund.core.printing import json_text
+from gerund.core.types import Timeline
 
 NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 SRT_TAG = re.compile(r"<(?=[\s/]*(?:b|i|u|s|font)\b)", re.IGNORECASE)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gerund.types import Segment
+from gerund.core.types import Segment
 
 Segments = Sequence[Segment]
 Pair = tuple[Segments, Segments]

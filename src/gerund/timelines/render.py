@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from gerund.errors import UsageError, VideoError
-from gerund.progress import progress
+from gerund.core.errors import UsageError, VideoError
+from gerund.core.progress import progress
+from gerund.core.types import Timeline
 from gerund.recognition.recognizer import Recognizer
 from gerund.timelines.timeline import timelines, windows_for
-from gerund.types import Timeline
 from gerund.video.annotate import annotate_timeline, check_format
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from gerund.types import Segment
+from gerund.core.types import Segment
 
 NOTHING = -1
 """State of a step at which no action is seen."""

@@ -9,17 +9,17 @@ from typing import Literal
 
 import numpy as np
 
+from gerund.core.errors import DataError, GerundError, UsageError, VideoError
+from gerund.core.files import write_text
+from gerund.core.progress import note
+from gerund.core.types import Clip, Features, Timeline
 from gerund.data.datasets.background import BACKGROUND
 from gerund.data.inputs import expand
-from gerund.errors import DataError, GerundError, UsageError, VideoError
 from gerund.features.tokens import clip_rows
-from gerund.files import write_text
-from gerund.progress import note
 from gerund.recognition.recognizer import Recognizer
 from gerund.timelines import picture as timeline_picture
 from gerund.timelines.formats import FORMATS, places
 from gerund.timelines.segments import find_segments
-from gerund.types import Clip, Features, Timeline
 from gerund.video.rate import USUAL_FPS
 
 AT_ONCE = 16

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gerund.backbones import load_backbone
+from gerund.core.errors import BackboneError, UsageError
+from gerund.core.progress import note
+from gerund.core.recipes import RECIPES, Recipe, resolve, split_words
+from gerund.core.types import Clip
 from gerund.data.datasets import SPLIT_NUMBERS, load_dataset
 from gerund.data.manifest import group_of, of_split
 from gerund.data.split import divide
-from gerund.errors import BackboneError, UsageError
-from gerund.progress import note
-from gerund.recipes import RECIPES, Recipe, resolve, split_words
 from gerund.training.train import train
-from gerund.types import Clip
 
 SPLITS = (1, 2, 3)
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from gerund.core.progress import progress
+from gerund.core.recipes import Recipe
+from gerund.core.types import Clip
 from gerund.data.manifest import group_hash, group_of, of_split, relative_name
 from gerund.features.extractor import Extraction
 from gerund.heads import Head, build_head
 from gerund.learning.fit import TokenSet, balanced_weights, fit_quietly, token_set
-from gerund.progress import progress
-from gerund.recipes import Recipe
 from gerund.recognition.calibration import Familiarity, fit_temperature
 from gerund.recognition.recognizer import Recognizer, logits_of
-from gerund.types import Clip
 
 FOLDS = 5
 ENOUGH = 100

@@ -9,18 +9,18 @@ from typing import Literal
 
 import numpy as np
 
+from gerund.core.errors import DataError, UsageError
+from gerund.core.files import write_json
+from gerund.core.progress import note
+from gerund.core.recipes import Recipe, resolve, split_words
+from gerund.core.types import Clip
 from gerund.data.datasets import load_dataset
 from gerund.data.manifest import assign_splits, of_split
-from gerund.errors import DataError, UsageError
 from gerund.features.cache import FeatureCache
-from gerund.files import write_json
 from gerund.learning.fit import token_set
-from gerund.progress import note
-from gerund.recipes import Recipe, resolve, split_words
 from gerund.recognition.runs import check_free
 from gerund.training.leaderboard import FOLDS, HEADS, Leaderboard, cross_validate, processes_on, with_head
 from gerund.training.train import Training, extract_views, train_on, untrained
-from gerund.types import Clip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,17 +13,17 @@ from typing import Any
 
 import numpy as np
 
+from gerund.core.errors import DataError, TrainingError
+from gerund.core.progress import note, progress
+from gerund.core.recipes import Recipe
+from gerund.core.types import Clip
 from gerund.data.manifest import carve, group_of, labels_of
 from gerund.data.split import divide
-from gerund.errors import DataError, TrainingError
 from gerund.heads import head_options
 from gerund.learning.fit import TokenSet
-from gerund.progress import note, progress
-from gerund.recipes import Recipe
 from gerund.recognition.metrics import bootstrap_interval, lead_error
 from gerund.training import trials
 from gerund.training.trials import Outcome, Trial, write_tokens
-from gerund.types import Clip
 
 HEADS = ("transformer", "bilstm", "mean", "prototype")
 """What is compared when nothing else is asked for."""

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from gerund.errors import UsageError
-from gerund.files import write_json
-from gerund.progress import note
-from gerund.recipes import read_config, resolve
+from gerund.core.errors import UsageError
+from gerund.core.files import write_json
+from gerund.core.progress import note
+from gerund.core.recipes import read_config, resolve
+from gerund.core.types import Clip
 from gerund.recognition.evaluate import Evaluation, pooled
 from gerund.recognition.runs import make_run_folder
 from gerund.training.train import Training, train
-from gerund.types import Clip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,14 +10,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gerund.core.files import write_text
+from gerund.core.recipes import Recipe, as_command
+from gerund.core.types import Clip
 from gerund.data.checks import Finding, check_clips
 from gerund.data.datasets import is_published
 from gerund.data.manifest import labels_of, of_split
-from gerund.files import write_text
-from gerund.recipes import Recipe, as_command
 from gerund.recognition.recognizer import Recognizer
 from gerund.training.report.page import RunReport, Steps, run_page
-from gerund.types import Clip
 
 if TYPE_CHECKING:
     from gerund.recognition.evaluate import Evaluation

@@ -13,21 +13,22 @@ import torch
 
 from gerund import heads
 from gerund.backbones import Backbone, load_backbone
+from gerund.core.errors import DataError, GerundError, ModelError, TrainingError, UsageError
+from gerund.core.files import append_row, find, readable, write_json, write_rows
+from gerund.core.progress import note, progress
+from gerund.core.recipes import Recipe, as_config, resolve
+from gerund.core.types import Clip, Features
 from gerund.data.checks import check_clips
 from gerund.data.datasets import is_published, load_dataset
 from gerund.data.manifest import SPLITS, assign_splits, labels_of, of_split, read_manifest, write_manifest
-from gerund.errors import DataError, GerundError, ModelError, TrainingError, UsageError
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extraction, Extractor, calibrated, with_spans
 from gerund.features.packed import PackedCache
 from gerund.features.tokens import Sampling, spread
-from gerund.files import append_row, find, readable, write_json, write_rows
 from gerund.learning import finetune as finetuning
 from gerund.learning import fit as fitting
 from gerund.learning.encoder import load_encoder, made_for
 from gerund.learning.fit import ALONE, Epoch, Team, token_set
-from gerund.progress import note, progress
-from gerund.recipes import Recipe, as_config, resolve
 from gerund.recognition.calibration import without_temperature
 from gerund.recognition.evaluate import Evaluation, evaluate_clips
 from gerund.recognition.metrics import expected_calibration_error
@@ -37,7 +38,6 @@ from gerund.training.calibrate import calibrate
 from gerund.training.leaderboard import FOLDS, HEADS, Leaderboard, cross_validate, processes_on, with_head
 from gerund.training.report import plots as reporting
 from gerund.training.summary import write_report
-from gerund.types import Clip, Features
 
 OF_EPOCHS = (
     *("epochs", "batch_size", "optimizer", "lr", "weight_decay", "schedule", "warmup", "label_smoothing", "class_weights"),

@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gerund import workers
-from gerund.errors import GerundError
+from gerund.core import workers
+from gerund.core.errors import GerundError
+from gerund.core.recipes import Recipe, as_config
+from gerund.core.workers import ALIVE_EVERY, Finished, Job
 from gerund.heads import Head, build_head, head_class
 from gerund.learning.fit import TokenSet, fit
-from gerund.recipes import Recipe, as_config
-from gerund.workers import ALIVE_EVERY, Finished, Job
 
 BATCH = 64
 """Clips a head sees at once while it is timed, as in prediction."""

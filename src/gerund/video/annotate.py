@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from gerund.errors import UsageError
-from gerund.types import Clip, Resize, Timeline
+from gerund.core.errors import UsageError
+from gerund.core.types import Clip, Resize, Timeline
 from gerund.video import video
 from gerund.video.draw import fitting_text, font, ink_on, label_colours
 from gerund.video.rate import TIME_SLACK

@@ -19,12 +19,12 @@ from typing import IO, Any
 
 import numpy as np
 
-from gerund import workers
-from gerund.errors import CacheError
-from gerund.files import beside, tidy
-from gerund.types import Resize
+from gerund.core import workers
+from gerund.core.errors import CacheError
+from gerund.core.files import beside, tidy
+from gerund.core.types import Resize
+from gerund.core.workers import UNREADABLE, Finished, Job, reason
 from gerund.video import video
-from gerund.workers import UNREADABLE, Finished, Job, reason
 
 SLOT_FRAMES = 32
 SLOTS = 4

@@ -24,10 +24,10 @@ from av.sidedata.sidedata import Type as SideData
 from av.video.frame import PictureType
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from gerund.errors import StreamError, VideoError
-from gerund.files import whole
-from gerund.progress import note
-from gerund.types import Frames, Resize
+from gerund.core.errors import StreamError, VideoError
+from gerund.core.files import whole
+from gerund.core.progress import note
+from gerund.core.types import Frames, Resize
 from gerund.video.rate import PACKET_REFERENCE, PACKET_UNUSED, TIME_SLACK, USUAL_FPS, at_rate, packet_needs
 
 VIDEO_SUFFIXES = frozenset(

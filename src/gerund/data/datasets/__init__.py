@@ -7,6 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from gerund.core.errors import DataError, UsageError
+from gerund.core.files import readable
+from gerund.core.places import default_cache
+from gerund.core.printing import label_problem
+from gerund.core.texts import exists
+from gerund.core.types import Clip
 from gerund.data.checks import leak_sentence
 from gerund.data.datasets import (
     activitynet,
@@ -27,12 +33,6 @@ from gerund.data.datasets import (
 )
 from gerund.data.datasets.background import with_background
 from gerund.data.manifest import leaking_groups
-from gerund.errors import DataError, UsageError
-from gerund.files import readable
-from gerund.places import default_cache
-from gerund.printing import label_problem
-from gerund.texts import exists
-from gerund.types import Clip
 
 __all__ = ["DATASETS", "load_dataset"]
 

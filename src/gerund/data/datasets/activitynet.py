@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from gerund.core.errors import DataError
+from gerund.core.progress import note
+from gerund.core.texts import number, read_json
+from gerund.core.types import Clip
 from gerund.data.datasets.files import by_stem, field, files_like, folder_of_lists, home_of, labelled, report_missing, tell_used
 from gerund.data.listing import list_videos
-from gerund.errors import DataError
-from gerund.progress import note
-from gerund.texts import number, read_json
-from gerund.types import Clip
 
 SIDES = {"training": "train", "train": "train", "validation": "val", "val": "val", "testing": "test", "test": "test"}
 

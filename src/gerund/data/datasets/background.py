@@ -8,9 +8,9 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-from gerund.errors import VideoError
-from gerund.progress import note
-from gerund.types import Clip
+from gerund.core.errors import VideoError
+from gerund.core.progress import note
+from gerund.core.types import Clip
 from gerund.video.video import picture_span
 
 BACKGROUND = "background"

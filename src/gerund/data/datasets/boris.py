@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gerund.core.errors import DataError
+from gerund.core.texts import LONGEST, key, number, read_table, read_text
+from gerund.core.types import Clip
 from gerund.data.datasets.files import annotation_files, find_video, labelled
-from gerund.errors import DataError
-from gerund.texts import LONGEST, key, number, read_table, read_text
-from gerund.types import Clip
 
 MEDIA = ("Media file name", "Media file path", "Media file")
 KIND = ("Behavior type", "Status")

@@ -9,10 +9,10 @@ from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
+from gerund.core.errors import DataError
+from gerund.core.progress import note
+from gerund.core.texts import read_json, read_lines
 from gerund.data.datasets.files import files_like
-from gerund.errors import DataError
-from gerund.progress import note
-from gerund.texts import read_json, read_lines
 
 CLASS_MAPS = (
     "classind.txt",

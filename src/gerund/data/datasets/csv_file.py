@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gerund.core.types import Clip
 from gerund.data.manifest import read_manifest
-from gerund.types import Clip
 
 
 def load(path: Path, *, split: int | None = None) -> list[Clip]:

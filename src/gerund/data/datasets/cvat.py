@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+from gerund.core.errors import DataError, VideoError
+from gerund.core.types import Clip
 from gerund.data.datasets.files import (
     ACTION_NAMES,
     annotation_files,
@@ -18,8 +20,6 @@ from gerund.data.datasets.files import (
     rate,
     read_xml,
 )
-from gerund.errors import DataError, VideoError
-from gerund.types import Clip
 from gerund.video.video import probe
 
 

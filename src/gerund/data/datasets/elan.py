@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from gerund.core.errors import DataError
+from gerund.core.progress import note
+from gerund.core.texts import LONGEST, number
+from gerund.core.types import Clip
 from gerund.data.datasets.files import ACTION_NAMES, annotation_files, attribute, find_video, labelled, read_xml, video_beside
-from gerund.errors import DataError
-from gerund.progress import note
-from gerund.texts import LONGEST, number
-from gerund.types import Clip
 
 ALIGNED, REFERRING = "ALIGNABLE_ANNOTATION", "REF_ANNOTATION"
 

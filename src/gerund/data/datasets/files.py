@@ -9,11 +9,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from gerund.core.errors import DataError
+from gerund.core.progress import note
+from gerund.core.texts import exists, named_file, number, read_text
+from gerund.core.types import Clip
 from gerund.data.listing import Listing, Reason
-from gerund.errors import DataError
-from gerund.progress import note
-from gerund.texts import exists, named_file, number, read_text
-from gerund.types import Clip
 from gerund.video.video import is_hidden, is_video
 
 ACTION_NAMES = frozenset("action actions activity activities behavior behaviour behaviors behaviours label labels class".split())

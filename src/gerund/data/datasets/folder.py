@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gerund.core.errors import DataError
+from gerund.core.files import readable
+from gerund.core.progress import note
+from gerund.core.types import Clip
 from gerund.data.listing import Listing, Reason, list_videos
-from gerund.errors import DataError
-from gerund.files import readable
-from gerund.progress import note
-from gerund.types import Clip
 
 SPLIT_FOLDERS = {
     "train": "train",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from gerund.core.errors import DataError
+from gerund.core.texts import exists, named_file
+from gerund.core.types import Clip
 from gerund.data.datasets import folder
 from gerund.data.datasets.files import there
 from gerund.data.datasets.text_list import Row, lists_in, load_lists
-from gerund.errors import DataError
-from gerund.texts import exists, named_file
-from gerund.types import Clip
 from gerund.video.video import FRAME_FOLDER_FPS, frame_images
 
 

@@ -6,13 +6,13 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from gerund.core.errors import DataError, UsageError
+from gerund.core.progress import note
+from gerund.core.texts import read_lines
+from gerund.core.types import Clip
 from gerund.data.datasets.files import by_stem, files_like, first_folder, last_part, report_missing, tell_used
 from gerund.data.listing import list_videos
 from gerund.data.manifest import leaking_groups
-from gerund.errors import DataError, UsageError
-from gerund.progress import note
-from gerund.texts import read_lines
-from gerund.types import Clip
 
 SPLITS = (1, 2, 3)
 SIDES = {"0": None, "1": "train", "2": "test"}

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from gerund.core.errors import DataError, VideoError
+from gerund.core.progress import note
+from gerund.core.texts import number, read_table
+from gerund.core.types import Clip
 from gerund.data.datasets.files import by_stem, files_like, folder_of_lists, home_of, report_missing, tell_used
 from gerund.data.listing import list_videos
-from gerund.errors import DataError, VideoError
-from gerund.progress import note
-from gerund.texts import number, read_table
-from gerund.types import Clip
 from gerund.video.video import probe
 
 COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")

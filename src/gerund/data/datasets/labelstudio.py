@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from gerund.core.errors import DataError
+from gerund.core.progress import note
+from gerund.core.texts import number, read_json
+from gerund.core.types import Clip
 from gerund.data.datasets.cvat import frame_clock
 from gerund.data.datasets.files import MOST_FRAMES, annotation_files, field, find_video, labelled, last_part, rate, read_xml
-from gerund.errors import DataError
-from gerund.progress import note
-from gerund.texts import number, read_json
-from gerund.types import Clip
 from gerund.video.video import MOVING_SUFFIXES
 
 CONFIG = "config.xml"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gerund.core.errors import DataError
+from gerund.core.texts import read_json
+from gerund.core.types import Clip
 from gerund.data.datasets.files import by_stem, field, files_like, home_of, report_missing, tell_used
 from gerund.data.listing import list_videos
-from gerund.errors import DataError
-from gerund.texts import read_json
-from gerund.types import Clip
 
 FILES = {"train": ("*train.json", "train"), "validation": ("*validation.json", "val")}
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from gerund.core.errors import DataError
+from gerund.core.progress import note
+from gerund.core.texts import exists, named_file, read_lines
+from gerund.core.types import Clip
 from gerund.data.datasets.class_maps import class_number, is_class_map, names_for, unquoted
 from gerund.data.datasets.files import files_like, report_missing, there
-from gerund.errors import DataError
-from gerund.progress import note
-from gerund.texts import exists, named_file, read_lines
-from gerund.types import Clip
 from gerund.video.video import MOVING_SUFFIXES
 
 SIDE = re.compile(r"(?<![a-z])(train|val|test)(?:ing|idation|idate|id)?(?=list|_|-|\.|\d|$)", re.I)

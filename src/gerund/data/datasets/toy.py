@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from gerund.core.errors import DataError, UsageError
+from gerund.core.files import beside
+from gerund.core.types import Clip
 from gerund.data.manifest import read_manifest, write_manifest
-from gerund.errors import DataError, UsageError
-from gerund.files import beside
-from gerund.types import Clip
 from gerund.video import video
 
 MANIFEST = "manifest.csv"

@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePosixPath
 
+from gerund.core.errors import DataError, UsageError
+from gerund.core.texts import named_file, read_lines, read_table
+from gerund.core.types import Clip
 from gerund.data.datasets.files import tell_used
 from gerund.data.listing import list_videos
-from gerund.errors import DataError, UsageError
-from gerund.texts import named_file, read_lines, read_table
-from gerund.types import Clip
 
 SPLITS = (1, 2, 3)
 TOP5 = frozenset("CricketShot PlayingCello Punch ShavingBeard TennisSwing".split())

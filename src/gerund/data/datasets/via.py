@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from gerund.core.errors import DataError
+from gerund.core.texts import number, read_json
+from gerund.core.types import Clip
 from gerund.data.datasets.files import ACTION_NAMES, annotation_files, field, find_video, labelled
-from gerund.errors import DataError
-from gerund.texts import number, read_json
-from gerund.types import Clip
 
 
 def load(path: Path, *, split: int | None = None) -> list[Clip]:

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from gerund.errors import UsageError
+from gerund.core.errors import UsageError
 from gerund.heads.base import Head, Standardize, masked_softmax
 
 BATCH_NORM_MOMENTUM = 0.01

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from gerund.core.errors import VideoError
+from gerund.core.html import listing, page, sections, table
+from gerund.core.types import Clip
 from gerund.data.checks import Finding, class_table
 from gerund.data.manifest import group_of
-from gerund.errors import VideoError
-from gerund.pages import listing, page, sections, table
 from gerund.training.report import charts
-from gerund.types import Clip
 from gerund.video import video
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from gerund.types import Clip, Resize
+from gerund.core.types import Clip, Resize
 from gerund.video import video
 from gerund.video.draw import GRID, INK, MUTED, PAPER, RIGHT, WRONG, fitting_text, font
 

@@ -25,8 +25,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gerund.errors import DataError, GerundError, UsageError
-from gerund.printing import escaped, json_text
+from gerund.core.errors import DataError, GerundError, UsageError
+from gerund.core.printing import escaped, json_text
 
 LONGEST_SUFFIX = 16
 """Letters that count as a suffix; a longer one is part of a name."""

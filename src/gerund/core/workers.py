@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from gerund.errors import GerundError
+from gerund.core.errors import GerundError
 
 ALIVE_EVERY = 5.0
 MEMORY_LIMIT = 8 * 2**30

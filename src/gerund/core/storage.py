@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gerund.errors import DataError, UsageError
+from gerund.core.errors import DataError, UsageError
 
 
 def url_of(path: Path) -> str | None:

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gerund.errors import GerundError, ModelError
-from gerund.printing import labels_problem
-from gerund.types import FITS, Interpolation, Resize
+from gerund.core.errors import GerundError, ModelError
+from gerund.core.printing import labels_problem
+from gerund.core.types import FITS, Interpolation, Resize
 
 Choice = TypeVar("Choice")
 MISSING = object()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from gerund.printing import say, visible
+from gerund.core.printing import say, visible
 
 PLAIN_EVERY = 10.0
 """Seconds between two plain lines."""

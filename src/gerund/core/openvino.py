@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from gerund.places import default_cache
+from gerund.core.places import default_cache
 
 
 @cache

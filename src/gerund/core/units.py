@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from gerund.errors import UsageError
+from gerund.core.errors import UsageError
 
 
 def seconds(text: str | float, flag: str = "--time") -> float:

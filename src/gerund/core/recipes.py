@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from gerund.errors import DataError, UsageError, at_least
-from gerund.texts import read_json
-from gerund.units import seconds
+from gerund.core.errors import DataError, UsageError, at_least
+from gerund.core.texts import read_json
+from gerund.core.units import seconds
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from gerund import progress
-from gerund.errors import ModelError, UsageError
+from gerund.core import progress
+from gerund.core.errors import ModelError, UsageError
 
 PREFIX = "hf:"
 NAME = re.compile(r"(?P<repository>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[\w./-]+))?")

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from gerund.errors import DataError
-from gerund.storage import read_bytes
+from gerund.core.errors import DataError
+from gerund.core.storage import read_bytes
 
 LONGEST = 1e7
 """Seconds, 115 days: a time beyond it is a date, or counts something else than seconds."""
