@@ -145,7 +145,7 @@ def test_a_decoder_that_dies_or_hangs_costs_one_video(
     """The worker process kills itself over one video and falls silent over another."""
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "sitecustomize.py").write_text(
-        "import os, time\nfrom gerund import video\ndecode = video.decode\n"
+        "import os, time\nfrom gerund.video import video\ndecode = video.decode\n"
         "def trap(path, **options):\n"
         "    if 'crash' in path.name: os.kill(os.getpid(), 9)\n"
         "    if 'hang' in path.name: time.sleep(60)\n"
