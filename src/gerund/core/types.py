@@ -121,7 +121,7 @@ class Features:
     """What the backbone saw of one video: `data` (N, D) float16, lazily read, and `pts` (N,) float64 seconds.
 
     A row lasts until the next one, the last one until `end`, which `known_end` says where the end of the video is known. A picture that
-    stands still has a row for each step that it is on screen (`sampling.on_screen`).
+    stands still has a row for each step that it is on screen (`features.tokens.on_screen`).
     """
 
     data: Rows

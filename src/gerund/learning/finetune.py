@@ -81,7 +81,7 @@ class Tuned(Head):
 
 
 class FrameBatches:
-    """Batches of clips decoded on the fly, as `fitting.Batches` has them of tokens: x (n, T, 3, H, W) uint8, one frame per time step.
+    """Batches of clips decoded on the fly, as `fit.Batches` has them of tokens: x (n, T, 3, H, W) uint8, one frame per time step.
 
     In training (`seed` given) epoch e shuffles the clips and takes a random frame of each T-th of a clip, from (seed, e) alone;
     otherwise the middle one. A clip that cannot be decoded is told once and stands for no clip.
@@ -182,7 +182,7 @@ def tune(
     """Train the recogniser's backbone and leave the weights that gave the lowest validation loss in `folder`.
 
     The head that is trained with it is of the settings' kind and is not kept: the run's own head comes after, on features of all frames.
-    Raises TrainingError, and KeyboardInterrupt, as `fitting.fit` does.
+    Raises TrainingError, and KeyboardInterrupt, as `fit.fit` does.
     """
     settings = replace(settings, epochs=settings.finetune_epochs)
     backbone, labels = recognizer.backbone, recognizer.labels

@@ -218,7 +218,7 @@ class Reader(threading.Thread):
             yield
 
     def due(self, seconds: float, last: float | None) -> bool:
-        """Whether a frame is on screen at some instant k / fps, as `sampling.at_rate` picks them, if it stays as long as the one before."""
+        """Whether a frame is on screen at some instant k / fps, as `video.rate.at_rate` picks them, if it stays as long as the one before."""
         if self.fps is None or last is None:
             return True
         return wanted_between(seconds, seconds + min(seconds - last, 1 / self.fps), self.fps)

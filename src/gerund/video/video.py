@@ -274,7 +274,7 @@ def read(
 ) -> Iterator[Frames]:
     """Decode a video once, in blocks of at most `block` frames, so that any length fits in memory.
 
-    `fps`: the frames on screen at 0, 1/fps, 2/fps ... (see `sampling.at_rate`); None reads every frame. `resize` None keeps the
+    `fps`: the frames on screen at 0, 1/fps, 2/fps ... (see `rate.at_rate`); None reads every frame. `resize` None keeps the
     video's own size. Frames are as a player shows them (upright, their pixels made square) and their `pts` count from the start of
     the file (`start_of`); `ended` is told when the last one's time is over. Damaged packets are skipped. Raises VideoError when no
     frame at all can be decoded.
@@ -332,7 +332,7 @@ def shown_for(frame: av.VideoFrame) -> float:
 
 @dataclass(frozen=True)
 class Plan:
-    """What each packet of a stream is needed for (`sampling.packet_needs`), the time of each wanted frame by its pts, and the end."""
+    """What each packet of a stream is needed for (`rate.packet_needs`), the time of each wanted frame by its pts, and the end."""
 
     needs: np.ndarray
     times: dict[int, float]
