@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import gerund
-from damaging import TEN_WAYS, spoil
+from support.damaging import TEN_WAYS, spoil
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,8 @@ import pytest
 
 from gerund.core import progress
 from gerund.video import video
+from support.videos import RampVideo
 
-RampVideo = Callable[..., Path]
 LOSSLESS = {"libx264": {"crf": "0"}, "mpeg4": {"qscale": "1", "flags": "qscale"}}
 
 

@@ -1,6 +1,6 @@
 """Writes down what people rely on: every public name with its signature, every command with its options.
 
-    python tools/interface.py > tests/interface.txt
+    python tools/interface.py > tests/program/interface.txt
 
 A test compares the list with the code, so that no option and no default changes unseen.
 """

@@ -15,7 +15,7 @@ import pytest
 from gerund.core import workers
 from gerund.recognition.recognizer import Recognizer
 from gerund.video import video
-from serving.servers import Listening, Process, Server, untrained
+from support.servers import Listening, Process, Server, untrained
 
 if TYPE_CHECKING:
     from gerund.serving.security import Guard

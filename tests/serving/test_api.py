@@ -19,7 +19,7 @@ import pytest
 
 from gerund.core.types import Segment
 from gerund.video import video
-from serving.servers import LABELS, body_then_silence, until, upload_scope
+from support.servers import LABELS, body_then_silence, until, upload_scope
 
 pytest.importorskip("fastapi")
 

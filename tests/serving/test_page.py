@@ -64,7 +64,7 @@ def trained(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def url(trained, tmp_path) -> Iterator[str]:
-    from serving.servers import Process
+    from support.servers import Process
 
     process = Process(trained, tmp_path / "temporary", "--keep", "1min")
     process.wait()
@@ -291,7 +291,7 @@ def test_an_unknown_action_is_shown_as_such(browser, url, kick):
 
 
 def test_a_token_is_asked_for_once(browser, trained, tmp_path, kick):
-    from serving.servers import Process
+    from support.servers import Process
 
     process = Process(trained, tmp_path / "temporary", environment={"GERUND_TOKEN": "correct-horse-battery-staple"})
     process.wait()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.servers import until
+from support.servers import until
 
 pytest.importorskip("uvicorn")
 httpx = pytest.importorskip("httpx")

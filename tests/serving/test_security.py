@@ -38,7 +38,7 @@ from gerund.serving.decoder import DecodePool
 from gerund.serving.limits import Limits, duration, size
 from gerund.serving.security import COOKIE, Guard, is_loopback
 from gerund.serving.service import RefusedError
-from serving.servers import body_then_silence, until, upload_scope
+from support.servers import body_then_silence, until, upload_scope
 
 httpx = pytest.importorskip("httpx")
 

@@ -1,0 +1,411 @@
+"""The command line: the same names and defaults as the Python API, one clear line for each error, the right exit code."""
+
+import csv
+import inspect
+import io
+import json
+import shutil
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gerund
+from gerund.cli import app as cli
+from gerund.video import video
+from support.command import one_line, run
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """Two classes of six clips: dark and bright ones."""
+    folder = tmp_path_factory.mktemp("cli") / "my clips"
+    rng = np.random.default_rng(0)
+    for label, low in (("falling asleep", 0), ("waking up é", 200)):
+        (folder / label).mkdir(parents=True)
+        for number in range(6):
+            ramp = np.linspace(0, 40, 32).astype(np.uint8)[None, :, None] + low // 2
+            frames = (
+                np.broadcast_to(np.roll(ramp, step * (1 if low else -1), 1) + rng.integers(3), (32, 32, 3)) for step in range(10)
+            )
+            video.write(
+                folder / label / f"clip {number}.mp4", (np.ascontiguousarray(frame, np.uint8) for frame in frames), fps=10
+            )
+    return folder
+
+
+TRAIN = (
+    "--backbone",
+    "pixels:8",
+    "--num-frames",
+    4,
+    "--head",
+    "transformer",
+    "--epochs",
+    2,
+    "--head.width",
+    16,
+    "--head.dense-width",
+    16,
+)
+
+
+@pytest.fixture(scope="module")
+def model(clips, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "run"
+    code, out, err = run("train", clips, *TRAIN, "--out", folder)
+    assert code == 0, err
+    assert str(folder) in out
+    assert "epoch 2/2" in err
+    return folder
+
+
+API_NAMES = {
+    "cache": "manage_cache",  # gerund.features.cache is the module
+    "evaluate-timeline": "evaluate_timeline",
+    "train": "train_all",  # the command trains for several seeds too
+}
+
+
+def api(command):
+    return getattr(gerund, API_NAMES.get(command, command))
+
+
+@pytest.mark.parametrize("command", sorted(cli.COMMANDS))
+def test_every_command_is_the_api_function_of_that_name(command):
+    function = api(command)
+    target, _ = cli.COMMANDS[command]
+    assert target == f"{function.__module__}:{function.__name__}"
+    arguments = {
+        argument.name: argument
+        for argument in cli.app[command].assemble_argument_collection(parse_docstring=True)
+        if argument.field_info
+    }
+    names = {name for argument in arguments.values() for name in argument.names}
+    for parameter in inspect.signature(function).parameters.values():
+        name = cli.flag_name(parameter.name)
+        flag = name.upper() if parameter.kind is parameter.VAR_POSITIONAL else f"--{name}"
+        assert flag in names or parameter.name == "head_options", f"{command} has no {flag}"  # that one is --head.KEY
+
+
+@pytest.mark.parametrize("command", sorted(cli.COMMANDS))
+def test_every_api_function_has_a_command(command):
+    functions = {name for name in gerund.__all__ if inspect.isfunction(getattr(gerund, name))} - {
+        "load_dataset",
+        "explain",
+        "train",
+    }
+    assert functions == {API_NAMES.get(command, command) for command in cli.COMMANDS}
+
+
+@pytest.mark.parametrize("command", sorted(cli.COMMANDS))
+def test_every_argument_is_explained(command):
+    function = api(command)
+    for name in inspect.signature(function).parameters:
+        assert f"\n    {name}\n        " in (function.__doc__ or ""), f"{command}: {name} is not in the docstring"
+
+
+def test_help_needs_no_torch_and_is_quick():
+    code = "import sys; from gerund.cli import app; app.app.meta(['--help']); print([n for n in ('torch', 'numpy', 'av') if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_train_evaluate_and_predict_give_json(model, clips):
+    code, out, _ = run("evaluate", model, "--json")
+    assert code == 0
+    assert json.loads(out)["num_clips"] == json.loads((model / "metrics.json").read_text())["test"]["num_clips"]
+    code, out, _ = run("predict", model, clips / "falling asleep", "--json", "--top-k", 1, "--quiet")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert len(lines) == 6
+    assert {line["label"] for line in lines} <= {"falling asleep", "waking up é"}
+    assert all(len(line["scores"]) == 1 and line["error"] is None for line in lines)
+
+
+def test_evaluate_takes_several_runs_and_data(model, clips, tmp_path):
+    other = shutil.copytree(model, tmp_path / "second run")
+    code, out, _ = run("evaluate", model, other, clips)
+    assert code == 0
+    assert "(24 clips)" in out
+    lines = [line.split() for line in out.splitlines()]
+    assert [line[0] for line in lines[-6:]] == [str(model), str(tmp_path / "second"), "mean", "std", "min", "max"]
+    assert lines[-3][1:] == ["0.000"] * 5  # the same model twice: no spread
+    code, out, _ = run("evaluate", model, other, "--json")
+    values = json.loads(out)
+    assert list(values["runs"]) == [str(model), str(other)]
+    assert values["spread"]["top1"]["mean"] == pytest.approx(values["top1"])
+
+
+def test_predict_takes_files_folders_patterns_and_lists(model, clips, tmp_path):
+    one = clips / "falling asleep" / "clip 0.mp4"
+    (tmp_path / "list.txt").write_text(f"{one}\n# a comment\n\n{clips / 'waking up é' / 'clip 1.mp4'}\n", encoding="utf-8")
+    code, out, _ = run(
+        "predict", model, one, clips, clips / "falling asleep" / "clip [12].mp4", tmp_path / "list.txt", "--csv", "--top-k", 1
+    )
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert code == 0
+    assert len(rows) == 1 + 12 + 2 + 2
+    assert rows[0]["path"] == str(one)
+
+
+def test_predict_shows_ranked_percentages(model, clips):
+    code, out, _ = run("predict", model, clips / "falling asleep" / "clip 0.mp4")
+    lines = out.splitlines()
+    assert code == 0
+    assert lines[0].endswith("clip 0.mp4")
+    shares = [float(line.split("%")[0]) for line in lines[1:]]
+    assert shares == sorted(shares, reverse=True)
+    assert sum(shares) == pytest.approx(100, abs=0.02)
+
+
+def test_a_bad_file_among_good_ones_is_exit_code_3(model, clips, tmp_path):
+    bad = tmp_path / "notes.mp4"
+    bad.write_text("these are notes")
+    code, out, err = run("predict", model, bad, clips / "falling asleep" / "clip 0.mp4")
+    assert code == 3
+    assert "clip 0.mp4" in out
+    assert f"{bad}: not readable as video" in err
+
+
+def test_index_writes_a_manifest_that_trains_alike(clips, tmp_path):
+    code, out, err = run("index", clips, "--out", tmp_path / "clips.csv")
+    assert code == 0
+    assert "set aside as test, by group" in err
+    assert "falling asleep" in out
+    code, again, err = run("index", tmp_path / "clips.csv")
+    assert (code, again, err) == (0, out, "")
+
+
+def test_extract_fills_the_cache_once(clips, tmp_path):
+    words = ("extract", clips, "--backbone", "pixels:8", "--cache", tmp_path, "--json")
+    code, out, err = run(*words)
+    assert (code, json.loads(out)) == (0, {"videos": 12, "failed": {}})
+    assert "12/12 videos" in err
+    code, _, err = run(*words)
+    assert (code, err) == (0, f"{clips}: 12 videos.\n")
+
+
+def test_split_writes_folds_and_shows_how_far_off_they_are(clips, tmp_path):
+    run("index", clips, "--out", tmp_path / "all.csv")
+    rows = list(csv.DictReader((tmp_path / "all.csv").open(encoding="utf-8")))
+    with (tmp_path / "clips.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, ["path", "label"], extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    code, out, _ = run("split", tmp_path / "clips.csv", "--by", "group", "--folds", 3)
+    assert code == 0
+    assert [line.split()[:6] for line in out.splitlines()[1:4]] == [
+        ["fold", f"{n}", "33.33", "%", "33.33", "%"] for n in (1, 2, 3)
+    ]
+    assert f"Written: {tmp_path / 'clips-fold3.csv'}" in out
+    code, out, _ = run("split", tmp_path / "clips.csv", "--val", 0.25, "--test", 0.25, "--seed", 3, "--json")
+    values = json.loads(out)
+    assert (code, values["files"]) == (0, [str(tmp_path / "clips-split.csv")])
+    assert [share["clips"] for share in values["shares"]] == [6, 3, 3]
+
+
+def test_frames_writes_folders_and_lists_what_failed(clips, tmp_path):
+    source = clips / "falling asleep" / "clip 0.mp4"
+    (tmp_path / "bad.mp4").write_text("text")
+    (tmp_path / "clips.csv").write_text(f"path,label\n{source},a\nbad.mp4,b\n", encoding="utf-8")
+    code, out, err = run("frames", tmp_path / "clips.csv", "--out", tmp_path / "out", "--fps", 5, "--size", 16)
+    assert code == 3
+    assert "1 folders written, 0 were there already, 1 failed" in out
+    assert "bad.mp4: not readable as video" in err
+    assert "train on these with --fps native" in err
+    code, out, _ = run("frames", tmp_path / "clips.csv", "--out", tmp_path / "out", "--fps", 5, "--size", 16, "--json")
+    values = json.loads(out)
+    assert (code, values["written"], values["kept"], len(values["failed"])) == (3, 0, 1, 1)
+
+
+def test_download_takes_archives_at_hand(tmp_path):
+    with zipfile.ZipFile(tmp_path / "ucf101_top5.zip", "w") as file:
+        for side in ("train", "test"):
+            file.writestr(f"{side}.csv", f"video_name,tag\nv_Punch_g01_{side[0]}_c01.avi,Punch\n")
+    words = ("download", "ucf101-top5", tmp_path / "data set", "--from", tmp_path / "ucf101_top5.zip")
+    code, out, _ = run(*words)
+    assert (code, out) == (0, f"Next: gerund train ucf101-top5:{tmp_path / 'data set'}\n")
+    code, out, _ = run(*words, "--json")
+    assert json.loads(out) == {"data": f"ucf101-top5:{tmp_path / 'data set'}", "folders": []}
+
+
+def test_info_tells_versions_device_and_cache():
+    code, out, _ = run("info", "--json")
+    values = json.loads(out)
+    assert code == 0
+    assert values["versions"]["torch"] != "not installed"
+    assert {"device", "engine", "decoder", "cache_bytes"} <= set(values)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("train", "{tmp}/nowhere"), 1, "nowhere: no such file or folder"),
+        (("train", "{tmp}/empty"), 1, "no clips found"),
+        (("train", "{tmp}/single"), 1, "only one class, 'jump'"),
+        (("train", "{tmp}/lonely"), 1, "class 'run' has clips of one group only"),
+        (("train", "nope:{tmp}"), 2, "unknown data set 'nope'"),
+        (("train", "{tmp}/wrong.csv"), 1, "wrong.csv:1: unknown column 'lable'"),
+        (("train", "{tmp}/late.csv"), 1, "late.csv:3: column 'end': 1 is not after start, 2"),
+        (("train", "{clips}", "--backbone", "nope"), 2, "unknown backbone 'nope'"),
+        (("train", "{clips}", "--head", "nope"), 2, "unknown head 'nope'"),
+        (("train", "{clips}", "--head.nope", "1"), 2, "has no option --head.nope"),
+        (("train", "{clips}", "--nope", "1"), 2, "--nope"),
+        (("train", "{clips}", "--fit", "bend"), 2, "bend"),
+        (
+            ("train", "{clips}", "--weights", "{tmp}/none.safetensors", "--backbone", "test_vit"),
+            1,
+            "none.safetensors: no such file",
+        ),
+        (("train",), 2, "data"),
+        (("nope",), 2, "nope"),
+        (("predict", "{tmp}/empty", "x.mp4"), 1, "x.mp4: no such file"),
+        (("predict", "{tmp}/empty", "{clips}"), 1, "not a model folder"),
+        (("predict", "{model}", "{tmp}/*.avi"), 1, "no file fits this pattern"),
+        (("evaluate", "{model}", "{tmp}/nowhere"), 1, "no such file or folder"),
+        (("evaluate", "{model}", "{clips}", "{tmp}/empty"), 2, "empty are no runs, and one data set is evaluated at a time"),
+        (("split", "{clips}", "--folds", "1"), 2, "--folds 1: at least 2 are needed"),
+        (("split", "{clips}", "--by", "luck"), 2, "luck"),
+        (("frames", "{clips}"), 2, "--out"),
+        (("download", "imagenet", "{tmp}"), 2, "unknown data set 'imagenet'"),
+        (("download", "hmdb51", "{tmp}", "--from", "{tmp}/late.csv"), 2, "late.csv: no such file, or not one of"),
+    ],
+)
+def test_a_mistake_gives_one_clear_line_and_its_exit_code(words, code, message, clips, model, tmp_path):
+    (tmp_path / "empty").mkdir()
+    source = clips / "falling asleep"
+    for name, count in (("single/jump", 3), ("lonely/jump", 3), ("lonely/run", 1)):
+        (tmp_path / name).mkdir(parents=True)
+        for number in range(count):
+            (tmp_path / name / f"{number}.mp4").symlink_to(source / f"clip {number}.mp4")
+    (tmp_path / "wrong.csv").write_text("path,lable\na.mp4,jump\n")
+    (tmp_path / "late.csv").write_text("path,label,start,end\na.mp4,jump,0,1\na.mp4,jump,2,1\n")
+    places = {"tmp": tmp_path, "clips": clips, "model": model}
+    found, _, err = run(*(str(word).format(**places) for word in words))
+    assert found == code, err
+    assert message in one_line(err)
+
+
+def test_a_training_clip_that_cannot_be_read_is_exit_code_3(clips, tmp_path):
+    shutil.copytree(clips, tmp_path / "clips")
+    (tmp_path / "clips" / "falling asleep" / "broken.mp4").write_text("text")
+    code, out, _ = run("train", tmp_path / "clips", *TRAIN, "--out", tmp_path / "model", "--quiet", "--json")
+    assert code == 3
+    assert list(json.loads(out)["failed"]) == [str(tmp_path / "clips" / "falling asleep" / "broken.mp4")]
+    assert "broken.mp4: not readable as video" in (tmp_path / "model" / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_class_of_undecodable_clips_is_named(clips, tmp_path):
+    for label in ("jump", "run"):
+        (tmp_path / label).mkdir()
+        for number in range(4):
+            target = tmp_path / label / f"{number}.mp4"
+            if label == "jump":
+                target.write_text("text")
+            else:
+                target.symlink_to(clips / "falling asleep" / f"clip {number}.mp4")
+    code, _, err = run("train", tmp_path, *TRAIN, "--out", tmp_path / "model")
+    assert code == 1
+    assert "no training clip of jump can be used" in one_line(err)
+    assert err.count("not readable as video") == 4
+
+
+def test_ctrl_c_ends_with_130(clips, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gerund.features.extract.load_dataset", interrupted)
+    code, _, err = run("index", clips)
+    assert code == 130
+    assert "interrupted" in one_line(err)
+
+
+INTERRUPTED = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # as shells start what runs in the background
+class CtrlC:
+    def find_spec(self, name, *_):
+        if name == "PACKAGE":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, CtrlC())
+from gerund.__main__ import main
+sys.argv = ["gerund", "train", "nothing"]
+main()
+"""
+
+
+@pytest.mark.parametrize("while_importing", ["cyclopts", "numpy"])
+def test_ctrl_c_while_packages_are_imported_is_one_line_also_in_the_background(while_importing):
+    code = INTERRUPTED.replace("PACKAGE", while_importing)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "gerund: interrupted\n")
+
+
+def test_a_package_that_does_not_load_is_one_line(tmp_path):
+    (tmp_path / "torch.py").write_text("raise ImportError('libcuda.so: no such file')")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); sys.argv = ['gerund', 'train', 'x']; from gerund.cli.app import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("gerund: a package of this installation does not load (libcuda.so: no such file)")
+    assert done.stderr.count("\n") == 1
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    code, _, err = run("index", tmp_path / "nowhere", "--debug")
+    assert code == 1
+    assert "Traceback" in err
+
+
+def test_the_installed_command_runs(tmp_path):
+    command = Path(sys.executable).with_name("gerund")
+    started = time.monotonic()
+    done = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == gerund.__version__
+    assert time.monotonic() - started < 60
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "predict M a.mp4 --top-k 0",
+        "predict M a.mp4 --unknown-threshold nan",
+        "timeline M a.mp4 --window nan",
+        "timeline M a.mp4 --threshold nan",
+        "timeline M a.mp4 --min-duration inf",
+        "watch M a.mp4 --timeout inf",
+        "watch M a.mp4 --reconnect nan",
+        "train D --lr nan",
+        "train D --lr inf",
+        "train D --weight-decay nan",
+        "train D --label-smoothing nan",
+        "train D --warmup nan",
+        "train D --val nan",
+        "train D --fps nan",
+        "train D --seed -1",
+        "train D --workers 0",
+        "pretrain D --span inf",
+        "pretrain D --hidden nan",
+        "pretrain D --weight-decay -1",
+        "pretrain D --seed -1",
+        "extract D --workers 0",
+        "extract D --ray auto --gpus-per-actor -1",
+        "extract D --ray auto --actors 0",
+        "frames D --out o --fps inf",
+        "cache prune --older-than -1",
+        "cache prune --older-than nan",
+        "split D --val nan",
+    ],
+)
+def test_a_number_that_cannot_be_is_wrong_usage(words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        monkeypatch.setattr("sys.argv", ["gerund", *words.split()])
+        cli.main()
+    assert ended.value.code == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
