@@ -5,79 +5,48 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 import gerund
+from support.source import FLOOR_OF, MODULES, imports_of, own_modules, packages_of, room, top_level, tree_of
 
-SOURCE = Path(gerund.__file__).parent
-
-FLOORS = (
-    "core",
-    "video",
-    "data backbones heads",
-    "features",
-    "live diagnosis",
-    "recognition",
-    "timelines learning",
-    "training",
-    "serving",
-    "cli",
-)
-"""From the ground up; a module imports from its own room and from lower floors, never from a neighbour on its floor."""
-FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms.split()}
-
-ONLY_IN = {
-    "av": "video",
+DOORS = {
+    "torch": """learning heads.learned backbones recognition.export
+        heads.base heads.ridge diagnosis.leak recognition.explain recognition.recognizer
+        serving.analysis training.calibrate training.train training.trials""",
+    "torchvision": "learning.finetune",
+    "timm": "backbones.timm",
     "lightning": "learning",
-    "transformers": "backbones",
-    "timm": "backbones",
-    "openvino": "core backbones recognition",
-    "ray": "features",
+    "transformers": "backbones.hf",
+    "av": "video",
+    "openvino": "core.openvino backbones recognition.export",
+    "nncf": "backbones.quantize",
+    "onnxruntime": "recognition.runtime",
+    "onnxscript": "recognition.export",
+    "ray": "features.cluster",
     "fastapi": "serving",
+    "starlette": "serving",
     "uvicorn": "serving",
+    "pydantic": "serving",
+    "matplotlib": "timelines.picture training.report",
 }
+"""Package -> the rooms and modules that may import it, in functions too. Doors only get fewer: one without a user must go."""
 
-FILES = {
-    ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__"): path for path in SOURCE.rglob("*.py")
-}
-MODULES = sorted(name for name in FILES if name not in ("__init__", "__main__"))
-
-
-def imports_of(source: str) -> set[str]:
-    """Dotted names of everything a source text imports, in functions too; what is under `if TYPE_CHECKING` does not count."""
-    return set(imported(ast.parse(source)))
-
-
-def imported(tree: ast.AST) -> Iterator[str]:
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            for other in node.orelse:
-                yield from imported(other)
-        elif isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"line {node.lineno}: relative import; write the whole name"
-            yield node.module or ""
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        else:
-            yield from imported(node)
-
-
-def own_modules(module: str) -> set[str]:
-    """The modules of gerund that a module imports, without the leading `gerund.`."""
-    names = imports_of(FILES[module].read_text(encoding="utf-8"))
-    return {name.removeprefix("gerund.") for name in names if name.removeprefix("gerund.") in MODULES}
-
-
-def room(module: str) -> str:
-    return module.partition(".")[0]
+WHEN_USED = ("matplotlib", "ray", "transformers", "onnxruntime", "onnxscript", "nncf")
+"""Packages that are imported in functions only: slow to load, or not always installed."""
 
 
 def allowed(module: str, target: str) -> bool:
     return room(module) == room(target) or FLOOR_OF[room(target)] < FLOOR_OF[room(module)]
+
+
+def users_of(package: str) -> list[str]:
+    return [module for module in MODULES if package in packages_of(tree_of(module))]
+
+
+def is_in(module: str, door: str) -> bool:
+    return f"{module}.".startswith(f"{door}.")
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -91,11 +60,22 @@ def test_imports_point_down_only(module: str) -> None:
     assert not wrong, f"{module} (floor {FLOOR_OF[room(module)]}) imports {', '.join(wrong)}"
 
 
-@pytest.mark.parametrize(("package", "home"), ONLY_IN.items())
-def test_a_package_behind_one_door_is_imported_there_only(package: str, home: str) -> None:
-    users = {module for module in MODULES if package in {room(name) for name in imports_of(FILES[module].read_text("utf-8"))}}
-    assert users
-    assert {room(user) for user in users} <= set(home.split())
+@pytest.mark.parametrize("package", DOORS)
+def test_a_package_comes_in_by_its_doors_only(package: str) -> None:
+    outside = [module for module in users_of(package) if not any(is_in(module, door) for door in DOORS[package].split())]
+    assert not outside, f"{package} is imported outside its doors"
+
+
+@pytest.mark.parametrize("package", DOORS)
+def test_every_door_is_used(package: str) -> None:
+    unused = [door for door in DOORS[package].split() if not any(is_in(module, door) for module in users_of(package))]
+    assert not unused, f"doors of {package} that nobody uses any more: delete them"
+
+
+@pytest.mark.parametrize("package", WHEN_USED)
+def test_a_heavy_package_is_imported_when_it_is_used(package: str) -> None:
+    top = [module for module in MODULES if package in packages_of(top_level(tree_of(module)))]
+    assert not top, f"{package} is imported with the module; import it in the function that needs it"
 
 
 def test_heads_never_see_backbones() -> None:
@@ -114,7 +94,10 @@ def late():
         from gerund.cli import app
         import av.stream
 """
-    assert imports_of(source) == {"typing", "typing.TYPE_CHECKING", "gerund.cli", "gerund.cli.app", "av.stream"}
+    tree = ast.parse(source)
+    assert set(imports_of(tree)) == {("typing", "TYPE_CHECKING"), ("gerund.cli", "app"), ("av.stream", None)}
+    assert packages_of(tree) == {"typing", "gerund", "av"}
+    assert packages_of(top_level(tree)) == {"typing"}
 
 
 def test_a_room_may_not_import_its_neighbours_or_what_is_above() -> None:
