@@ -12,6 +12,9 @@ import pytest
 from gerund.core.errors import DataError, UsageError
 from gerund.core.types import Clip
 from gerund.data.datasets import toy
+from gerund.data.datasets.toy import dataset
+from gerund.data.datasets.toy.film import draw_performer, skeleton
+from gerund.data.datasets.toy.movement import move, share_done
 from gerund.video import video
 
 PAIRS = [("sitting_down", "standing_up"), ("opening_door", "closing_door")]
@@ -53,7 +56,7 @@ def test_every_split_has_every_action_and_no_performer_is_on_both_sides(small: t
 
 
 def test_the_default_split_is_16_performers_to_train_and_8_to_test() -> None:
-    splits = [toy.clip_of(Path("set"), performer, "walking", 0).split for performer in range(24)]
+    splits = [dataset.clip_of_take(Path("set"), performer, "walking", 0).split for performer in range(24)]
     assert (splits.count("train"), splits.count("test")) == (16, 8)
 
 
@@ -70,7 +73,7 @@ def test_same_seed_same_pixels_and_another_seed_other_pixels(action: str) -> Non
 def test_the_same_frames_give_the_same_file(suffix: str, tmp_path: Path) -> None:
     frames = toy.perform("walking", 6)
     for i in range(8):
-        toy.write_clip(tmp_path / f"{i}{suffix}", frames, fps=25.0)
+        dataset.write_clip(tmp_path / f"{i}{suffix}", frames, fps=25.0)
     assert len({(tmp_path / f"{i}{suffix}").read_bytes() for i in range(8)}) == 1
 
 
@@ -81,7 +84,7 @@ def test_another_take_is_another_clip_of_the_same_action() -> None:
 
 @pytest.mark.parametrize(("forward", "backward"), PAIRS)
 def test_a_reversed_pair_goes_through_the_same_poses_in_opposite_order(forward: str, backward: str) -> None:
-    there, back = (toy.move(action, 50, np.random.default_rng(7), fps=25.0) for action in (forward, backward))
+    there, back = (move(action, 50, np.random.default_rng(7), fps=25.0) for action in (forward, backward))
     poses = [np.stack(list(motion.values()), axis=1) for motion in (there, back)]
     assert np.array_equal(poses[0], poses[1][::-1])
     assert sorted(map(tuple, poses[0])) == sorted(map(tuple, poses[1]))
@@ -93,7 +96,7 @@ def test_the_average_picture_of_a_clip_does_not_betray_its_direction(forward: st
     """A nearest-mean classifier on time-averaged poses, with no part in how they were made, stays at chance."""
 
     def averages(action: str) -> np.ndarray:
-        motions = [toy.move(action, 50, np.random.default_rng([11, seed]), fps=25.0) for seed in seeds[action]]
+        motions = [move(action, 50, np.random.default_rng([11, seed]), fps=25.0) for seed in seeds[action]]
         return np.array([[values.mean() for values in motion.values()] for motion in motions])
 
     seeds = {forward: range(0, 800), backward: range(800, 1600)}
@@ -107,7 +110,7 @@ def test_the_average_picture_of_a_clip_does_not_betray_its_direction(forward: st
 
 def test_rests_before_and_after_a_movement_have_the_same_distribution() -> None:
     times = (np.arange(60) + 0.5) / 25
-    shares = [toy.progress(times, 60 / 25, np.random.default_rng([2, seed])) for seed in range(1000)]
+    shares = [share_done(times, 60 / 25, np.random.default_rng([2, seed])) for seed in range(1000)]
     before = np.array([(share == 0).mean() for share in shares])
     after = np.array([(share == 1).mean() for share in shares])
     quantiles = np.linspace(0.1, 0.9, 9)
@@ -116,14 +119,14 @@ def test_rests_before_and_after_a_movement_have_the_same_distribution() -> None:
 
 def test_the_door_is_shut_before_it_is_opened_and_open_before_it_is_closed() -> None:
     for action, start, end in (("opening_door", 0.0, 1.0), ("closing_door", 1.0, 0.0)):
-        door = toy.move(action, 60, np.random.default_rng(1), fps=25.0)["door"]
+        door = move(action, 60, np.random.default_rng(1), fps=25.0)["door"]
         assert (door[0], door[-1]) == (start, end)
 
 
 def test_limbs_keep_their_length_in_every_action() -> None:
-    body = toy.draw_performer(np.random.default_rng(0))
+    body = draw_performer(np.random.default_rng(0))
     for action in toy.ACTIONS:
-        joints = toy.skeleton(toy.move(action, 40, np.random.default_rng(3), fps=20.0), body)
+        joints = skeleton(move(action, 40, np.random.default_rng(3), fps=20.0), body)
         for side in ("", "far_"):
             limbs = (("top", "knee", "foot", body.leg), ("shoulder", "elbow", "hand", body.arm))
             for top, middle, end, length in limbs:
@@ -146,7 +149,7 @@ def test_the_second_load_rewrites_nothing(small: tuple[Path, list[Clip]]) -> Non
 
 
 def test_a_run_that_dies_halfway_leaves_no_set_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original, written = toy.write_clip, []
+    original, written = dataset.write_clip, []
 
     def dies(path: Path, frames: np.ndarray, *, fps: float) -> None:
         if len(written) >= 5:
@@ -154,7 +157,7 @@ def test_a_run_that_dies_halfway_leaves_no_set_behind(tmp_path: Path, monkeypatc
         written.append(path)
         original(path, frames, fps=fps)
 
-    monkeypatch.setattr(toy, "write_clip", dies)
+    monkeypatch.setattr(dataset, "write_clip", dies)
     with pytest.raises(KeyboardInterrupt):
         write_small(tmp_path / "set")
     assert len(written) >= 5
@@ -182,10 +185,10 @@ def test_a_set_that_lost_a_video_says_which(small: tuple[Path, list[Clip]], tmp_
 def test_when_two_processes_write_one_set_the_first_one_stays(small: tuple[Path, list[Clip]], tmp_path: Path) -> None:
     late = tmp_path / "late"
     late.mkdir()
-    inode = (small[0] / toy.MANIFEST).stat().st_ino
+    inode = (small[0] / dataset.TOY_MANIFEST).stat().st_ino
     (late / "file").touch()
-    toy.publish(late, small[0])
-    assert (small[0] / toy.MANIFEST).stat().st_ino == inode
+    dataset.publish(late, small[0])
+    assert (small[0] / dataset.TOY_MANIFEST).stat().st_ino == inode
 
 
 def test_unknown_actions_and_too_few_performers_are_refused(tmp_path: Path) -> None:
