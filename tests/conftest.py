@@ -7,12 +7,17 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 
 from gerund.core import progress
 from gerund.video import video
 from support.videos import RampVideo
+
+hypothesis.settings.register_profile("gerund", deadline=None, derandomize=True, max_examples=40, database=None)
+hypothesis.settings.load_profile("gerund")
+"""Property tests see the same few examples on every machine; `--hypothesis-profile default` looks for new ones."""
 
 LOSSLESS = {"libx264": {"crf": "0"}, "mpeg4": {"qscale": "1", "flags": "qscale"}}
 

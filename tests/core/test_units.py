@@ -1,0 +1,23 @@
+"""Time spans as people write them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gerund.core.errors import UsageError
+from gerund.core.units import seconds
+
+
+@given(st.integers(0, 10**6), st.integers(0, 999), st.sampled_from([("", 1), ("s", 1), ("m", 60), ("h", 3600), (" m", 60)]))
+def test_a_time_span_is_its_number_times_its_unit(whole: int, thousandths: int, unit: tuple[str, int]) -> None:
+    assert seconds(f"{whole}.{thousandths:03d}{unit[0]}") == pytest.approx((whole + thousandths / 1000) * unit[1])
+
+
+@given(st.text(max_size=8))
+def test_any_other_text_is_refused_with_a_sentence(text: str) -> None:
+    try:
+        assert seconds(text) >= 0
+    except UsageError as error:
+        assert "write 90s, 10m or 1.5h" in str(error)
