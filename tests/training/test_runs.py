@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from gerund.learning import fit as fitting
 from gerund.recognition.runs import find_checkpoint, make_run_folder
 from gerund.video import video
 
+DATA = Path(__file__).parent / "data"
 OPTIONS = {
     "backbone": "pixels:8",
     "num_frames": 4,
@@ -78,6 +80,24 @@ def test_resumed_from_any_checkpoint_equals_uninterrupted(clips, whole, tmp_path
     assert same(gerund.Recognizer.load(resumed.run).head.state_dict(), gerund.Recognizer.load(whole.run).head.state_dict())
     assert without_times(resumed.run / "results.csv") == without_times(whole.run / "results.csv")
     assert resumed.metrics == whole.metrics
+
+
+def test_a_checkpoint_of_before_the_loop_of_our_own_is_gone_on_with(clips, tmp_path):
+    """0002.ckpt and last.ckpt were written by Lightning's Trainer, after two and four epochs of this very training."""
+    options = {"backbone": "pixels:4", "num_frames": 2, "motion": False, "head": "mean", "epochs": 4}
+    run = gerund.train(clips, **options, out=tmp_path / "run").run
+    shutil.copy(DATA / "0002.ckpt", run / "last.ckpt")
+    resumed = gerund.train(resume=run)
+    expected = torch.load(DATA / "last.ckpt", map_location="cpu", weights_only=True)
+    found = last_weights(run)
+    assert found.keys() == expected["state_dict"].keys()
+    for key, value in expected["state_dict"].items():
+        torch.testing.assert_close(found[key], value, atol=1e-4, rtol=0)
+    history = [vars(epoch) for epoch in resumed.history]
+    assert history[:2] == expected["callbacks"]["Journal"]["history"][:2]
+    for row, wanted in zip(history, expected["callbacks"]["Journal"]["history"], strict=True):
+        assert row | {"time": 0} == pytest.approx(wanted | {"time": 0}, abs=1e-4)
+    assert len(without_times(run / "results.csv")) == 4
 
 
 @pytest.mark.slow
@@ -275,8 +295,6 @@ def test_a_full_disk_ends_training_with_one_line_and_keeps_what_was_there(clips,
 
 
 def test_a_run_folder_removed_in_mid_training_is_one_clear_line(clips, tmp_path, monkeypatch):
-    import shutil
-
     def remove(self, trainer, module):
         if trainer.current_epoch == 1:
             shutil.rmtree(self.folder)
