@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gerund.core.html import templates
 from gerund.core.types import Clip
 from gerund.data.checks import Finding
 from gerund.recognition.evaluate import Evaluation
@@ -181,7 +182,7 @@ def test_ticks_are_round_and_inside() -> None:
 
 
 def test_lines_lie_where_their_numbers_say() -> None:
-    chart = charts.line_chart("Loss", {"train": [3, 1, 2]}, kept=2)
+    chart = svg(charts.line_chart("Loss", {"train": [3, 1, 2]}, kept=2))
     points = [tuple(map(float, point.split(","))) for point in re.search(r'points="([^"]+)"', chart)[1].split()]
     middle = (charts.LEFT + charts.WIDTH - charts.RIGHT) / 2
     assert points == [
@@ -192,25 +193,30 @@ def test_lines_lie_where_their_numbers_say() -> None:
 
 
 def test_one_epoch_is_a_chart_too() -> None:
-    assert "<circle" in charts.line_chart("Loss", {"train": [1.0], "validation": [1.0]}, kept=1)
+    assert "<circle" in svg(charts.line_chart("Loss", {"train": [1.0], "validation": [1.0]}, kept=1))
 
 
 def test_bars_of_reliability_are_as_high_as_the_accuracy() -> None:
     rows = reliability(np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4]]), np.array([0, 1, 0]))
-    heights = [float(height) for height in re.findall(r' height="([\d.]+)"', charts.reliability_chart(rows))]
+    chart = svg(charts.reliability_chart(rows))
+    heights = [float(height) for height in re.findall(r' height="([\d.]+)"', chart)]
     full = charts.HEIGHT - charts.TOP - charts.BOTTOM
     assert heights == pytest.approx([full, full / 2])
-    assert "2 clips: 90 % sure, 50 % right" in charts.reliability_chart(rows)
+    assert "2 clips: 90 % sure, 50 % right" in chart
 
 
 def test_the_confusion_chart_shows_counts_and_names_while_they_fit() -> None:
     matrix = np.array([[3, 1, 0], [0, 2, 2]])
-    chart = charts.confusion_chart(matrix, ["a", "b"])
+    chart = svg(charts.confusion_chart(matrix, ["a", "b"]))
     assert re.findall(r">(\d)</text>", chart) == ["3", "1", "2", "2"]
     assert "(no answer)" in chart
-    many = charts.confusion_chart(np.eye(50, 51, dtype=int), [f"c{number}" for number in range(50)])
+    many = svg(charts.confusion_chart(np.eye(50, 51, dtype=int), [f"c{number}" for number in range(50)]))
     assert "<text" not in many
     assert "c7 answered c7: 1 of 1" in many
+
+
+def svg(chart: charts.Chart) -> str:
+    return templates().get_template("training/report/chart.html").module.chart(chart)
 
 
 @pytest.mark.slow

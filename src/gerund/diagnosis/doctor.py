@@ -14,7 +14,6 @@ import numpy as np
 
 from gerund.core.errors import ModelError, UsageError
 from gerund.core.files import encoded, write_bytes
-from gerund.core.html import doctor_page
 from gerund.core.progress import note, progress
 from gerund.core.recipes import RECIPES
 from gerund.core.types import Clip
@@ -23,6 +22,7 @@ from gerund.data.datasets import is_published, load_dataset
 from gerund.data.manifest import group_of, write_manifest
 from gerund.diagnosis.copies import Copy, Fingerprints
 from gerund.diagnosis.inspection import PARTS, SIDE, inspect_all
+from gerund.diagnosis.page import doctor_page
 from gerund.diagnosis.survey import Survey
 
 if TYPE_CHECKING:

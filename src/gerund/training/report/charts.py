@@ -1,10 +1,14 @@
-"""Charts as SVG for a page: they follow its colours, light and dark. They take numbers and compute nothing but the layout."""
+"""Charts as marks: what stands where, in which role. They take numbers and compute nothing but the layout.
+
+`chart.html` writes them as SVG that follows the colours of a page, light and dark; `plots` draws them as pictures.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -12,32 +16,79 @@ WIDTH, HEIGHT = 340, 210
 LEFT, RIGHT, TOP, BOTTOM = 40, 18, 14, 34
 NAMED = 30
 """Classes whose names are written at a confusion matrix; those of more are told when pointed at."""
-COLOURS = ("var(--accent)", "var(--second)")
-
-STYLE = """
-svg { display: block; max-width: 100%; height: auto; font: 11px system-ui, sans-serif; fill: var(--ink) }
-svg.fixed { max-width: none }
-svg .grid { stroke: var(--line) }
-svg .soft { fill: var(--dim) }
-svg .on { fill: var(--paper) }
-svg polyline { fill: none; stroke-width: 1.8; stroke-linejoin: round }
-svg .dash { stroke: var(--dim); stroke-dasharray: 3 3; fill: none }
-"""
+LETTER = 6.2
+"""Width of a letter, about."""
 
 
-def svg(width: float, height: float, label: str, marks: Sequence[str], *, kind: str = "wide") -> str:
-    """One chart; `label` is what a screen reader says.
+@dataclass(frozen=True)
+class Line:
+    """`kind` is grid or dash."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+    kind: str
+    shape: ClassVar[str] = "line"
+
+
+@dataclass(frozen=True)
+class Text:
+    """`y` is that of the baseline; `kind` is soft, on (a filled square) or empty; `turn` in degrees, clockwise."""
+
+    x: float
+    y: float
+    words: str
+    anchor: Literal["start", "middle", "end"] = "middle"
+    kind: str = ""
+    turn: float = 0
+    shape: ClassVar[str] = "text"
+
+
+@dataclass(frozen=True)
+class Box:
+    """`told` is what is said when it is pointed at."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    colour: str
+    opacity: float = 1.0
+    told: str = ""
+    shape: ClassVar[str] = "box"
+
+
+@dataclass(frozen=True)
+class Curve:
+    points: Sequence[tuple[float, float]]
+    colour: str
+    shape: ClassVar[str] = "curve"
+
+
+@dataclass(frozen=True)
+class Dot:
+    x: float
+    y: float
+    colour: str
+    shape: ClassVar[str] = "dot"
+
+
+Mark = Line | Text | Box | Curve | Dot
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """Marks on a sheet of width x height units; `label` is what a screen reader says. Colours are accent, second and soft.
 
     `wide` fills the room there is, `natural` shrinks where there is too little, `fixed` keeps its size for a frame that scrolls.
     """
-    size = "100%" if kind == "wide" else f"{width:.0f}"
-    start = f'<svg class="{kind}" width="{size}" viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{escape(label)}">'
-    return start + "".join(marks) + "</svg>"
 
-
-def text(x: float, y: float, words: str, *, anchor: str = "middle", kind: str = "", turn: float = 0) -> str:
-    turned = f' transform="rotate({turn:g} {x:.1f} {y:.1f})"' if turn else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{kind}"{turned}>{escape(words)}</text>'
+    label: str
+    width: float = WIDTH
+    height: float = HEIGHT
+    kind: Literal["wide", "natural", "fixed"] = "wide"
+    marks: list[Mark] = field(default_factory=list)
 
 
 def ticks(low: float, high: float) -> list[float]:
@@ -60,18 +111,43 @@ class Axes:
     def y(self, value: float) -> float:
         return HEIGHT - BOTTOM - (value - self.y0) / (self.y1 - self.y0) * (HEIGHT - TOP - BOTTOM)
 
-    def marks(self, x_name: str, x_ticks: Mapping[float, str], y_ticks: Mapping[float, str]) -> list[str]:
+    def marks(self, x_name: str, x_ticks: Mapping[float, str], y_ticks: Mapping[float, str]) -> list[Mark]:
         """Lines across with their values at the left, values below, and what these are."""
-        found = []
+        found: list[Mark] = []
         for value, words in y_ticks.items():
             y = self.y(value)
-            found.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-            found.append(text(LEFT - 6, y + 4, words, anchor="end", kind="soft"))
-        found += [text(self.x(value), HEIGHT - BOTTOM + 14, words, kind="soft") for value, words in x_ticks.items()]
-        return [*found, text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 5, x_name, kind="soft")]
+            found += [Line(LEFT, y, WIDTH - RIGHT, y, "grid"), Text(LEFT - 6, y + 4, words, "end", "soft")]
+        found += [Text(self.x(value), HEIGHT - BOTTOM + 14, words, kind="soft") for value, words in x_ticks.items()]
+        return [*found, Text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 5, x_name, kind="soft")]
 
 
-def line_chart(label: str, lines: Mapping[str, Sequence[float]], *, kept: int, percent: bool = False) -> str:
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """Loss and top-1 accuracy over the epochs; `kept` is the epoch whose weights were kept, from 1.
+
+    `second` says what the second line of both is of.
+    """
+
+    losses: dict[str, list[float]]
+    accuracies: dict[str, list[float]]
+    kept: int
+    second: str
+
+
+def history_of(rows: Sequence[Mapping[str, Any]], *, validated: bool) -> History:
+    """From the rows of results.csv; where nothing was validated, the last epoch was kept."""
+    second = "validation" if validated else "training clips after the epoch"
+
+    def lines(train: str, other: str) -> dict[str, list[float]]:
+        return {"train": [float(row[train]) for row in rows], second: [float(row[other]) for row in rows]}
+
+    losses = lines("train/loss", "val/loss")
+    kept = int(np.argmin(losses[second])) + 1 if validated else len(rows)
+    accuracies = lines("train/accuracy_top1", "metrics/accuracy_top1")
+    return History(losses=losses, accuracies=accuracies, kept=kept, second=second)
+
+
+def line_chart(label: str, lines: Mapping[str, Sequence[float]], *, kept: int, percent: bool = False) -> Chart:
     """Lines over the epochs 1, 2 ...; `kept` is the epoch whose weights were kept."""
     values = [value for line in lines.values() for value in line]
     epochs = len(next(iter(lines.values())))
@@ -79,18 +155,16 @@ def line_chart(label: str, lines: Mapping[str, Sequence[float]], *, kept: int, p
     axes = Axes((1, epochs), (low, high))
     whole = {float(tick): f"{tick:g}" for tick in (1, *ticks(1, max(epochs, 2))) if tick == int(tick) and tick <= epochs}
     across = {tick: f"{100 * tick:.0f} %" if percent else f"{tick:g}" for tick in ticks(axes.y0, axes.y1)}
-    marks = axes.marks("epoch", whole, across)
     x = axes.x(kept)
-    marks.append(f'<line class="dash" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
-    for colour, line in zip(COLOURS, lines.values(), strict=False):
-        points = " ".join(f"{axes.x(1 + number):.1f},{axes.y(value):.1f}" for number, value in enumerate(line))
-        marks.append(f'<polyline points="{points}" stroke="{colour}"/>')
-        marks.append(f'<circle cx="{x:.1f}" cy="{axes.y(line[kept - 1]):.1f}" r="3" fill="{colour}"/>')
-    return svg(WIDTH, HEIGHT, label, marks)
+    marks = [*axes.marks("epoch", whole, across), Line(x, TOP, x, HEIGHT - BOTTOM, "dash")]
+    for colour, line in zip(("accent", "second"), lines.values(), strict=False):
+        marks.append(Curve([(axes.x(1 + number), axes.y(value)) for number, value in enumerate(line)], colour))
+        marks.append(Dot(x, axes.y(line[kept - 1]), colour))
+    return Chart(label=label, marks=marks)
 
 
-def reliability_chart(rows: np.ndarray) -> str:
-    """Accuracy over confidence, from `metrics.reliability` (bins, 3): bars of accuracy, the diagonal, and a bar of clips below."""
+def reliability_chart(rows: np.ndarray) -> Chart:
+    """Accuracy over confidence, from `metrics.reliability` (bins, 3): bars of accuracy, the diagonal, and the number of clips."""
     axes = Axes((0, 1), (0, 1))
     fifths = {tick / 5: f"{20 * tick} %" for tick in range(6)}
     marks = axes.marks("probability that the model gives its answer", fifths, fifths)
@@ -98,44 +172,37 @@ def reliability_chart(rows: np.ndarray) -> str:
     for number, (clips, confidence, accuracy) in enumerate(rows):
         if not clips:
             continue
-        left, right = axes.x(number / len(rows)) + 1, axes.x((number + 1) / len(rows)) - 1
-        told = f"<title>{clips:.0f} clips: {100 * confidence:.0f} % sure, {100 * accuracy:.0f} % right</title>"
-        opacity = 0.25 + 0.75 * clips / most
-        marks.append(
-            f'<rect x="{left:.1f}" width="{right - left:.1f}" y="{axes.y(accuracy):.1f}" height="{axes.y(0) - axes.y(accuracy):.1f}" '
-            f'fill="var(--accent)" opacity="{opacity:.2f}">{told}</rect>'
-        )
-        marks.append(text((left + right) / 2, max(axes.y(accuracy) - 3, 10), f"{clips:.0f}", kind="soft"))
-    marks.append(f'<line class="dash" x1="{axes.x(0)}" y1="{axes.y(0)}" x2="{axes.x(1)}" y2="{axes.y(1)}"/>')
-    return svg(WIDTH, HEIGHT, "Accuracy over confidence", marks)
+        left, right, top = axes.x(number / len(rows)) + 1, axes.x((number + 1) / len(rows)) - 1, axes.y(accuracy)
+        told = f"{clips:.0f} clips: {100 * confidence:.0f} % sure, {100 * accuracy:.0f} % right"
+        marks.append(Box(left, top, right - left, axes.y(0) - top, "accent", 0.25 + 0.75 * clips / most, told))
+        marks.append(Text((left + right) / 2, max(top - 3, 10), f"{clips:.0f}", kind="soft"))
+    marks.append(Line(axes.x(0), axes.y(0), axes.x(1), axes.y(1), "dash"))
+    return Chart(label="Accuracy over confidence", marks=marks)
 
 
-def confusion_chart(matrix: np.ndarray, labels: Sequence[str]) -> str:
-    """Counts (K, K + 1) as squares, rows true, columns answered; the last column is shown when some clip has no answer."""
+def confusion_chart(matrix: np.ndarray, labels: Sequence[str], *, normalized: bool = False) -> Chart:
+    """Counts (K, K + 1) as squares, rows true, columns answered; the last column is shown when some clip has no answer.
+
+    `normalized` writes the share of the true class, in per cent, in place of the count.
+    """
     columns = [*labels, "(no answer)"] if matrix[:, -1].any() else list(labels)
     named = len(labels) <= NAMED
     side = 40 if len(labels) <= 6 else 26 if named else 7
     longest = max(len(name) for name in columns)
-    gutter = 6 + 6.2 * longest if named else 8
-    top = 10 + 0.72 * 6.2 * longest if named else 8
-    width, height = gutter + side * len(columns) + (0.72 * 6.2 * len(columns[-1]) if named else 8), top + side * len(labels) + 6
+    left, top = (6 + LETTER * longest, 10 + 0.72 * LETTER * longest) if named else (8, 8)
+    right = 0.72 * LETTER * len(columns[-1]) if named else 8
     totals = np.maximum(matrix.sum(axis=1), 1)
-    marks = [
-        f'<rect x="{gutter:.1f}" y="{top:.1f}" width="{side * len(columns)}" height="{side * len(labels)}" fill="var(--soft)"/>'
-    ]
+    marks: list[Mark] = [Box(left, top, side * len(columns), side * len(labels), "soft")]
     for row, column in zip(*np.nonzero(matrix), strict=True):
-        x, y, share = gutter + side * column, top + side * row, matrix[row, column] / totals[row]
-        told = f"<title>{escape(labels[row])} answered {escape(columns[column])}: {matrix[row, column]} of {totals[row]}</title>"
-        colour = "var(--accent)" if row == column else "var(--second)"
-        marks.append(
-            f'<g><rect x="{x:.1f}" y="{y:.1f}" width="{side - 1}" height="{side - 1}" fill="{colour}" '
-            f'opacity="{0.3 + 0.7 * share:.2f}"/>{told}'
-            + (text(x + side / 2, y + side / 2 + 4, str(matrix[row, column]), kind="on" if share > 0.5 else "") if named else "")
-            + "</g>"
-        )
+        x, y, share = left + side * column, top + side * row, matrix[row, column] / totals[row]
+        told = f"{labels[row]} answered {columns[column]}: {matrix[row, column]} of {totals[row]}"
+        colour = "accent" if row == column else "second"
+        marks.append(Box(x, y, side - 1, side - 1, colour, 0.3 + 0.7 * share, told))
+        if named:
+            words = f"{100 * share:.0f}" if normalized else str(matrix[row, column])
+            marks.append(Text(x + side / 2, y + side / 2 + 4, words, kind="on" if share > 0.5 else ""))
     if named:
-        for number, name in enumerate(columns):
-            marks.append(text(gutter + side * (number + 0.5), top - 6, name, anchor="start", turn=-45))
-        for number, name in enumerate(labels):
-            marks.append(text(gutter - 6, top + side * (number + 0.5) + 4, name, anchor="end"))
-    return svg(width, height, "Confusion matrix", marks, kind="fixed" if named else "natural")
+        marks += [Text(left + side * (place + 0.5), top - 6, name, "start", turn=-45) for place, name in enumerate(columns)]
+        marks += [Text(left - 6, top + side * (place + 0.5) + 4, name, "end") for place, name in enumerate(labels)]
+    size = {"width": left + side * len(columns) + right, "height": top + side * len(labels) + 6}
+    return Chart(label="Confusion matrix", **size, kind="fixed" if named else "natural", marks=marks)
