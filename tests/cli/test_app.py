@@ -18,6 +18,7 @@ import gerund
 from gerund.cli import app as cli
 from gerund.video import video
 from support.command import one_line, run
+from support.reading import read_csv
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +193,7 @@ def test_extract_fills_the_cache_once(clips, tmp_path):
 
 def test_split_writes_folds_and_shows_how_far_off_they_are(clips, tmp_path):
     run("index", clips, "--out", tmp_path / "all.csv")
-    rows = list(csv.DictReader((tmp_path / "all.csv").open(encoding="utf-8")))
+    rows = read_csv(tmp_path / "all.csv")
     with (tmp_path / "clips.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, ["path", "label"], extrasaction="ignore")
         writer.writeheader()

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import gerund
 from gerund.core import workers
@@ -20,6 +19,7 @@ from gerund.data.stills import Order, Span, write_all, write_spans
 from gerund.video import video
 from support.clocks import standing
 from support.layouts import images, touch
+from support.reading import read_picture
 from support.videos import RampVideo
 
 
@@ -27,7 +27,7 @@ def levels(folder: Path) -> list[int]:
     """Which frames of a ramp a folder holds: its grey levels in steps of 3, two below which is rounding."""
     pictures = sorted(folder.glob("*.jpg"))
     assert [picture.name for picture in pictures] == [f"{number:06d}.jpg" for number in range(1, len(pictures) + 1)]
-    return [round((float(np.asarray(Image.open(picture)).mean()) + 1) / 3) for picture in pictures]
+    return [round((float(np.asarray(read_picture(picture)).mean()) + 1) / 3) for picture in pictures]
 
 
 def test_a_span_holds_its_frames_and_no_others(ramp_video: RampVideo, tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_a_span_in_which_a_picture_stands_holds_it(tmp_path: Path) -> None:
     )
     assert write_spans(order) == {folders[5]: f"{path}: no frame between 6 s and 7 s"}
     means = [
-        [round(float(np.asarray(Image.open(file)).mean())) for file in sorted(Path(folder).iterdir())] for folder in folders[:5]
+        [round(float(np.asarray(read_picture(file)).mean())) for file in sorted(Path(folder).iterdir())] for folder in folders[:5]
     ]
     assert means == [[250], [250], [250], [16], [16, 250]]
 
@@ -66,7 +66,7 @@ def test_a_rate_takes_the_frames_on_screen(ramp_video: RampVideo, tmp_path: Path
 def test_the_size_is_that_of_the_short_side(ramp_video: RampVideo, tmp_path: Path) -> None:
     path = ramp_video(3, size=(32, 48))
     write_spans(Order(path=str(path), spans=[Span(start=0, end=None, folder=str(tmp_path / "a"))], size=16))
-    assert Image.open(tmp_path / "a" / "000001.jpg").size == (24, 16)
+    assert read_picture(tmp_path / "a" / "000001.jpg").size == (24, 16)
 
 
 def dataset(ramp_video: RampVideo, tmp_path: Path) -> list[Clip]:

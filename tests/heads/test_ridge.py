@@ -1,7 +1,5 @@
 """The head in closed form, against the formulas written out and against leaving clips out one by one."""
 
-import csv
-
 import numpy as np
 import pytest
 import torch
@@ -13,6 +11,7 @@ from gerund.core.recipes import RECIPES
 from gerund.heads import build_head
 from gerund.heads.ridge import class_means, fitted_scale, ridge, statistics
 from gerund.learning.fit import TokenSet, fit
+from support.reading import read_csv
 from support.squares import write_squares
 
 K = 3
@@ -163,7 +162,7 @@ def folder(tmp_path_factory):
 
 def test_a_run_has_one_row_and_a_model_that_answers(folder, tmp_path):
     run = gerund.train(folder, backbone="pixels:8", num_frames=4, head="prototype", out=tmp_path / "run")
-    rows = list(csv.DictReader((run.run / "results.csv").open(encoding="utf-8")))
+    rows = read_csv(run.run / "results.csv")
     assert [row["epoch"] for row in rows] == ["1"]
     assert run.metrics["test"]["top1"] == 1
     assert (run.run / "history.png").stat().st_size > 0

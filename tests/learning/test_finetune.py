@@ -1,6 +1,5 @@
 """A backbone learns from the clips, on frames decoded on the fly; then everything goes on as with any other backbone."""
 
-import csv
 import json
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from gerund.learning.finetune import FrameBatches, Tuned, sampled_frames
 from gerund.learning.fit import NO_CLIP, Team
 from gerund.video import video
 from support.clocks import standing
+from support.reading import read_csv
 
 TUNE = {
     "backbone": "test_resnet",
@@ -84,7 +84,7 @@ def test_a_fine_tuned_model_predicts_as_it_was_evaluated(tuned):
 
 
 def test_fine_tuning_leaves_its_losses_and_they_fall(tuned):
-    rows = list(csv.DictReader((tuned.run / "finetune" / "results.csv").open()))
+    rows = read_csv(tuned.run / "finetune" / "results.csv")
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"])
 
@@ -121,7 +121,7 @@ def test_two_processes_tune_one_backbone(clips, tmp_path):
     assert done.stderr.count("fine-tuning 2/2") == 1
     recognizer = gerund.Recognizer.load(run)
     assert recognizer.backbone.origin.startswith("fine-tuned")
-    assert [row["epoch"] for row in csv.DictReader((run / "finetune" / "results.csv").open())] == ["1", "2"]
+    assert [row["epoch"] for row in read_csv(run / "finetune" / "results.csv")] == ["1", "2"]
 
 
 @pytest.mark.gpu

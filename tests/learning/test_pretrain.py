@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from pathlib import Path
@@ -22,6 +21,7 @@ from gerund.heads import build_head
 from gerund.heads.learned.transformer import TransformerHead
 from gerund.learning import pretrain as pretraining
 from gerund.video import video
+from support.reading import read_csv
 
 SMALL = {"backbone": "pixels:8", "num_frames": 6, "head_options": {"width": 16, "dense_width": 16}}
 
@@ -59,7 +59,7 @@ def test_hidden_steps_are_predicted_better_than_by_their_mean(clips, tmp_path):
 def test_the_folder_holds_the_encoder_of_the_best_epoch_and_what_it_was_made_for(encoder):
     assert {path.name for path in encoder.folder.iterdir()} == {"best", "results.csv"}
     assert {path.name for path in (encoder.folder / "best").iterdir()} == {"config.json", "encoder.safetensors"}
-    rows = list(csv.DictReader((encoder.folder / "results.csv").open()))
+    rows = read_csv(encoder.folder / "results.csv")
     assert list(rows[0]) == ["epoch", "time", "train/loss", "val/loss"]
     assert len(rows) == 10
     made_for = json.loads((encoder.folder / "best" / "config.json").read_text())["made_for"]

@@ -1,6 +1,5 @@
 """Several processes train one head: the result is that of one process, each clip counts once, and one process does the writing."""
 
-import csv
 import json
 import os
 import socket
@@ -19,6 +18,7 @@ from gerund.core.recipes import Recipe
 from gerund.heads import build_head
 from gerund.learning import fit as fitting
 from gerund.video import video
+from support.reading import read_csv
 
 TRAIN = "--backbone pixels:8 --num-frames 4 --head transformer --head.width 16 --head.dense-width 16 --epochs 3 --batch-size 5".split()
 NO_DROPOUT = "--head.dropout 0 --head.attention-dropout 0 --head.classifier-dropout 0".split()
@@ -62,9 +62,7 @@ def assert_alike(first, second):
 
 
 def rows(run):
-    return [
-        {key: float(value) for key, value in row.items() if key != "time"} for row in csv.DictReader((run / "results.csv").open())
-    ]
+    return [{key: float(value) for key, value in row.items() if key != "time"} for row in read_csv(run / "results.csv")]
 
 
 @pytest.fixture(scope="module")

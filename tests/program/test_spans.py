@@ -16,6 +16,7 @@ from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor
 from gerund.video import video
 from support.command import run
+from support.reading import read_csv
 
 SMALL = ("--backbone", "pixels:8", "--num-frames", 4)
 SPLITS = ("train", "train", "train", "val", "test", "test")
@@ -60,7 +61,7 @@ def test_training_and_evaluation_go_on_without_it(manifest, rows, tmp_path, head
     assert done["metrics"]["test"]["failed"] == [name(rows[4])]
     assert done["metrics"]["test"]["top1"] <= 0.8
     assert err.count("Skipped ") == 3
-    predictions = list(csv.DictReader((tmp_path / "run" / "predictions.csv").open()))
+    predictions = read_csv(tmp_path / "run" / "predictions.csv")
     errors = {(row["path"], row["start"]): row["error"] for row in predictions if row["error"]}
     assert errors == {(str(row[0]), "5.0"): reason(row) for row in (rows[3], rows[4])}
     assert reason(rows[0]) in (tmp_path / "run" / "report.html").read_text()

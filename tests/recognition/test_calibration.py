@@ -22,6 +22,7 @@ from gerund.training import calibrate as crossfitting
 from gerund.training.calibrate import folds_of
 from gerund.video import video
 from support.command import one_line, run
+from support.reading import read_csv
 
 CLASSES, STEPS, DIM = 4, 6, 40
 
@@ -218,7 +219,7 @@ def test_training_says_how_far_the_probabilities_were_off(training, clips, tmp_p
 
 
 def test_test_clips_teach_nothing(training, clips, tmp_path):
-    rows = list(csv.DictReader((training.run / "clips.csv").open(encoding="utf-8")))
+    rows = read_csv(training.run / "clips.csv")
     with (tmp_path / "clips.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()

@@ -21,6 +21,7 @@ from gerund.recognition import explain as explaining
 from gerund.recognition import explain_picture as heatmaps
 from gerund.recognition.recognizer import Recognizer
 from gerund.video import video
+from support.reading import read_picture
 
 SIDE, STEPS = 28, 4
 WATCHED = (1, 5)
@@ -130,7 +131,7 @@ def test_a_clip_shorter_than_the_steps_has_one_step_for_each_frame(tmp_path):
     video.write(tmp_path / "short.mp4", [np.full((32, 32, 3), level, np.uint8) for level in (30, 90)], fps=8)
     found = gerund.explain(watching(tmp_path), tmp_path / "short.mp4", out=tmp_path / "short.png")
     assert len(found.frames) == len(found.weights) == len(found.seconds) == 2
-    assert Image.open(tmp_path / "short.png").width == heatmaps.WIDTH
+    assert read_picture(tmp_path / "short.png").width == heatmaps.WIDTH
 
 
 def test_a_single_frame_has_one_step(tmp_path):
@@ -194,15 +195,15 @@ def test_the_picture_is_red_where_it_is_hot(tmp_path):
 def test_falls_of_no_account_get_no_colour(tmp_path):
     heatmaps.draw_explanation(explanation(np.full((7, 7), 1e-4), [0.25] * 4), tmp_path / "calm.png")
     heatmaps.draw_explanation(explanation(np.full((7, 7), 0.2), [0.25] * 4), tmp_path / "hot.png")
-    assert not reddish(Image.open(tmp_path / "calm.png")).any()
-    assert reddish(Image.open(tmp_path / "hot.png")).any()
+    assert not reddish(read_picture(tmp_path / "calm.png")).any()
+    assert reddish(read_picture(tmp_path / "hot.png")).any()
 
 
 @pytest.mark.parametrize("count", [1, 3, 8, 40])
 @pytest.mark.parametrize("suffix", heatmaps.FORMATS)
 def test_any_number_of_steps_makes_a_picture(tmp_path, count, suffix):
     heatmaps.draw_explanation(explanation(np.full((7, 7), 0.1), [1 / count] * count, ("é" * 90, "b")), tmp_path / f"x{suffix}")
-    assert Image.open(tmp_path / f"x{suffix}").size[0] == heatmaps.WIDTH
+    assert read_picture(tmp_path / f"x{suffix}").size[0] == heatmaps.WIDTH
 
 
 def test_heat_is_shown_on_the_weightiest_steps_or_spread_over_equal_ones():
@@ -232,7 +233,7 @@ def test_predict_draws_what_its_answer_rests_on(lit, tmp_path, capsys):
     trained(tmp_path).save(model)
     out = tmp_path / "why.png"
     assert cli.app.meta(["predict", str(model), str(lit), "--explain", str(out)]) == 0
-    assert Image.open(out).width == heatmaps.WIDTH
+    assert read_picture(out).width == heatmaps.WIDTH
     assert cli.app.meta(["predict", str(model), str(lit), str(lit), "--explain", str(out)]) == 2
     assert "one clip is drawn at a time, but 2 were given" in capsys.readouterr().err
     assert cli.app.meta(["predict", str(model), str(lit), "--explain", str(tmp_path / "why.mp4")]) == 2

@@ -443,6 +443,8 @@ def test_a_connection_without_a_request_is_dropped(listening, monkeypatch):
     connections = [server.connect(data) for data in beginnings]
     assert connections[2].recv(100).startswith(b"HTTP/1.1 200 OK")
     until(lambda: all(closed(each) for each in connections))
+    for each in connections:
+        each.close()
     assert httpx.get(f"{server.url}/healthz").status_code == 200
 
 

@@ -1,6 +1,5 @@
 """A training run can be trusted: stopped, killed, resumed, repeated, and read afterwards."""
 
-import csv
 import json
 import os
 import shutil
@@ -14,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 import gerund
 from gerund.cli import app as cli
@@ -23,6 +21,7 @@ from gerund.core.errors import ModelError, TrainingError, UsageError
 from gerund.learning import fit as fitting
 from gerund.recognition.runs import find_checkpoint, make_run_folder
 from gerund.video import video
+from support.reading import read_csv, read_picture
 
 DATA = Path(__file__).parent / "data"
 OPTIONS = {
@@ -67,7 +66,7 @@ def same(first, second):
 
 
 def without_times(path):
-    return [{key: value for key, value in row.items() if key != "time"} for row in csv.DictReader(path.open())]
+    return [{key: value for key, value in row.items() if key != "time"} for row in read_csv(path)]
 
 
 @pytest.mark.parametrize("checkpoint", ["epochs/0002.ckpt", "epochs/0004.ckpt"])
@@ -227,7 +226,7 @@ def test_a_run_folder_has_all_its_files(whole):
     header = (whole.run / "results.csv").read_text().splitlines()[0]
     assert header == "epoch,time,train/loss,val/loss,metrics/accuracy_top1,metrics/accuracy_top5,lr,train/accuracy_top1"
     for picture in whole.run.glob("*.png"):
-        assert min(Image.open(picture).size) > 300
+        assert min(read_picture(picture).size) > 300
 
 
 def test_the_report_of_a_run_names_its_data_and_its_command(whole, clips):
@@ -259,7 +258,7 @@ def test_step_weights_of_a_clip_add_up_to_one_at_times_inside_it(whole, span, st
 
 
 def test_predictions_csv_agrees_with_the_metrics(whole):
-    rows = list(csv.DictReader((whole.run / "predictions.csv").open()))
+    rows = read_csv(whole.run / "predictions.csv")
     for split in ("val", "test"):
         right = [row["label1"] == row["label"] for row in rows if row["split"] == split]
         assert len(right) == whole.metrics[split]["num_clips"]

@@ -1,6 +1,5 @@
 """The road from a folder of clips to a recogniser, on three tiny actions: a bar that moves right, moves left, or blinks."""
 
-import csv
 import json
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ from gerund.core.errors import DataError, ModelError, TrainingError, UsageError
 from gerund.data.manifest import group_of, of_split, read_manifest
 from gerund.recognition.recognizer import Recognizer
 from gerund.video import video
+from support.reading import read_csv
 
 FRAMES = 24
 SIDE = 48
@@ -73,7 +73,7 @@ def test_the_run_folder_holds_what_was_used(training, clips_folder):
     assert json.loads((training.run / "metrics.json").read_text()) == training.metrics
     config = json.loads((training.run / "config.json").read_text())
     assert (config["backbone"], config["epochs"], config["data"]) == ("pixels:12", 12, str(clips_folder))
-    rows = list(csv.DictReader((training.run / "results.csv").open()))
+    rows = read_csv(training.run / "results.csv")
     assert [int(row["epoch"]) for row in rows] == list(range(1, len(training.history) + 1))
     assert float(rows[-1]["train/loss"]) < float(rows[0]["train/loss"])
 
