@@ -20,7 +20,7 @@ from gerund.core import progress
 DECODE = """
 import json, sys
 from pathlib import Path
-from gerund.video import video
+from gerund import video
 for line in sys.stdin:
     for _ in video.decode(Path(json.loads(line))):
         pass

@@ -20,7 +20,7 @@ from gerund.backbones import load_backbone
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor
 
-DECODE = "import sys; from pathlib import Path; from gerund.video import video\nfor path in sys.argv[1:]:\n  for _ in video.decode(Path(path)): pass"
+DECODE = "import sys; from pathlib import Path; from gerund import video\nfor path in sys.argv[1:]:\n  for _ in video.decode(Path(path)): pass"
 
 
 def timed(work: Callable[[], object]) -> float:

@@ -25,10 +25,10 @@ from typing import Any
 import numpy as np
 from video_kinds import KINDS, SIZE, made
 
+from gerund import video
 from gerund.core.types import Resize
 from gerund.core.workers import UNREADABLE, Finished, Job
 from gerund.diagnosis.inspection import inspect
-from gerund.video import video
 from gerund.video.pool import Decoded, DecodePool, Reading, frames_of
 
 RATE = 8.0
@@ -193,7 +193,7 @@ def read_alone(row: Row) -> None:
         for threads in THREADS:
             how = f"{'all' if fps is None else f'{fps:g} per second'}, {threads} threads"
             try:
-                found = [(time, convert(frame)) for time, frame in video.frames(row.path, fps=fps, threads=threads)]
+                found = [(time, convert(frame)) for time, frame in video.wanted_frames(row.path, fps=fps, threads=threads)]
                 row.compare(how, found, wanted)
             except UNREADABLE as error:
                 row.complain(how, [str(error).replace(f"{row.path}: ", "")])
@@ -204,7 +204,7 @@ def shifted(row: Row) -> Seen:
     """The judge's list with the first picture where gerund has it, as far as that is left open."""
     if not row.truth.slack:
         return row.truth
-    first = next(((time, np.zeros(0)) for time, _ in video.frames(row.path)), None)
+    first = next(((time, np.zeros(0)) for time, _ in video.wanted_frames(row.path)), None)
     shift = row.shift([first], [0]) if first else 0.0
     return replace(row.truth, times=row.truth.times + shift, end=row.truth.end + shift, slack=0.0)
 

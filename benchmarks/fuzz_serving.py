@@ -19,8 +19,8 @@ import httpx
 import numpy as np
 from servers import Server
 
+from gerund import video
 from gerund.data.datasets import toy
-from gerund.video import video
 
 WORKERS = 3
 EVERY = 20

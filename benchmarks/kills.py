@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 import gerund
-from gerund import heads
+from gerund import heads, video
 from gerund.core import files
 from gerund.core.errors import GerundError
 from gerund.features.cache import FeatureCache
@@ -33,7 +33,6 @@ from gerund.features.packed import PackedCache, pack
 from gerund.learning.encoder import load_encoder
 from gerund.recognition import runtime
 from gerund.recognition.recognizer import Recognizer
-from gerund.video import video
 
 EVENTS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.truncate", "shutil.rmtree", "shutil.copyfile")
 DIED = 9

@@ -15,8 +15,9 @@ import numpy as np
 from clips import clips_folder, weights_of
 from making import footage
 
+from gerund import video
 from gerund.backbones import Engine, compile_engine, load_backbone, resolve_precision
-from gerund.video import video
+from gerund.video.container import opened_video, use_threads
 from gerund.video.rate import at_rate
 
 SECONDS, FPS, REPEATS = 60.0, 4.0, 5
@@ -38,8 +39,8 @@ def run(frames: Iterator, convert: video.FrameConverter, engine: Engine) -> tupl
 
 def references(path: Path, threads: int) -> Iterator:
     """Frames that others are built on, about as many as are wanted."""
-    with video.opened(path) as (container, stream):
-        video.use_threads(stream.codec_context, threads).skip_frame = "NONREF"
+    with opened_video(path) as (container, stream):
+        use_threads(stream.codec_context, threads).skip_frame = "NONREF"
         yield from at_rate(((frame.time, frame) for frame in container.decode(stream)), FPS)
 
 
@@ -53,7 +54,7 @@ def main() -> None:
         times: dict[str, list[float]] = {"everything": [], "wanted": [], "references": []}
         for _ in range(REPEATS):
             full = run(at_rate(video.decode(path, threads=threads), FPS), convert, engine)
-            fast = run(video.frames(path, fps=FPS, threads=threads), convert, engine)
+            fast = run(video.wanted_frames(path, fps=FPS, threads=threads), convert, engine)
             assert full[1:] == fast[1:], "not the same frames"
             times["everything"].append(full[0])
             times["wanted"].append(fast[0])

@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from clips import clips_folder
 
+from gerund import video
 from gerund.backbones import load_backbone
 from gerund.core import progress
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor
-from gerund.video import video
 
 FRAMES, REPEATS, CLIPS = 20, 3, 50
 

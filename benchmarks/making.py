@@ -5,9 +5,9 @@ from pathlib import Path
 import av
 import numpy as np
 
+from gerund import video
 from gerund.core.types import Resize
 from gerund.data.datasets import toy
-from gerund.video import video
 
 
 def performance(path: Path, *, size: tuple[int, int], seconds: float, gop: int = 250, fps: float = 25.0) -> Path:

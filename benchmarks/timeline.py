@@ -23,6 +23,7 @@ import numpy as np
 from clips import DATA, weights_of
 from making import repeated
 
+from gerund import video
 from gerund.core import progress
 from gerund.core.types import Clip, Features
 from gerund.data.datasets import load_dataset, toy
@@ -33,7 +34,6 @@ from gerund.recognition.recognizer import Recognizer
 from gerund.timelines.evaluate import evaluate_timeline
 from gerund.timelines.timeline import Windows, step_scores, timelines, windows_for, windows_of
 from gerund.training.train import train
-from gerund.video import video
 
 FOLDER = Path(tempfile.gettempdir()) / "gerund-bench-timeline"
 MINUTES, FPS = 4, 4.0

@@ -18,12 +18,11 @@ from pathlib import Path
 import av
 from clips import clips_folder, weights_of
 
-from gerund import Recognizer
+from gerund import Recognizer, video
 from gerund.backbones import load_backbone
 from gerund.core.types import Resize
 from gerund.features.tokens import Sampling
 from gerund.heads import build_head
-from gerund.video import video
 
 FPS, LOOP = 25, 20.0
 CHILD = """

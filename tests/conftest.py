@@ -11,8 +11,8 @@ import hypothesis
 import numpy as np
 import pytest
 
+from gerund import video
 from gerund.core import progress
-from gerund.video import video
 from support.videos import RampVideo
 
 hypothesis.settings.register_profile("gerund", deadline=None, derandomize=True, max_examples=40, database=None)

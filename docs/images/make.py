@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import gerund
-from gerund.video import video
+from gerund import video
 from gerund.data.datasets import toy
 
 HERE = Path(__file__).parent

@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from gerund.video import video
+from gerund import video
 from gerund.data.datasets import toy
 
 OUT = Path(__file__).with_name("page.webp")

@@ -14,12 +14,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import gerund
+from gerund import video
 from gerund.backbones import Backbone, load_backbone, rebuild_backbone
 from gerund.core.errors import BackboneError, UsageError
 from gerund.features import cache
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor, Windows, calibrated
-from gerund.video import video
 
 pytest.importorskip("transformers")
 from support import tiny_models

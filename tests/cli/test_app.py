@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 import gerund
+from gerund import video
 from gerund.cli import app as cli
-from gerund.video import video
 from support.command import one_line, run
 from support.reading import read_csv
 

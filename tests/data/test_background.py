@@ -14,7 +14,8 @@ import gerund
 from gerund.core.types import Clip
 from gerund.data.datasets import load_dataset
 from gerund.data.datasets.background import SHORTEST
-from gerund.video.video import picture_span, probe
+from gerund.video import probe
+from gerund.video.header import picture_span
 from support.clocks import grey, with_sound
 from support.layouts import film, make_elan, make_folder, touch
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 import gerund
+from gerund import video
 from gerund.core import workers
 from gerund.core.errors import DataError, UsageError
 from gerund.core.types import Clip
 from gerund.data.datasets import load_dataset
 from gerund.data.manifest import group_of
 from gerund.data.stills import Order, Span, write_all, write_spans
-from gerund.video import video
 from support.clocks import standing
 from support.layouts import images, touch
 from support.reading import read_picture
@@ -145,12 +145,12 @@ def test_a_decoder_that_dies_or_hangs_costs_one_video(
     """The worker process kills itself over one video and falls silent over another."""
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "sitecustomize.py").write_text(
-        "import os, time\nfrom gerund.video import video\ndecode = video.decode\n"
+        "import os, time\nfrom gerund.video import reader\ndecode = reader.decode\n"
         "def trap(path, **options):\n"
         "    if 'crash' in path.name: os.kill(os.getpid(), 9)\n"
         "    if 'hang' in path.name: time.sleep(60)\n"
         "    yield from decode(path, **options)\n"
-        "video.decode = trap\n"
+        "reader.decode = trap\n"
     )
     monkeypatch.setattr(sys, "path", [str(tmp_path / "code"), *sys.path])
     monkeypatch.setattr(workers, "SILENCE_LIMIT", 5.0)

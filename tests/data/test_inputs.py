@@ -16,13 +16,13 @@ from types import ModuleType
 
 import pytest
 
+from gerund import video
 from gerund.cli import app as cli
 from gerund.core import storage
 from gerund.core.errors import UsageError, VideoError
 from gerund.data.inputs import expand
 from gerund.diagnosis.inspection import inspect
 from gerund.features.cache import FeatureCache, content_digest
-from gerund.video import video
 from support.layouts import images
 
 RampVideo = Callable[..., Path]

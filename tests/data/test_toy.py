@@ -9,13 +9,13 @@ import av
 import numpy as np
 import pytest
 
+from gerund import video
 from gerund.core.errors import DataError, UsageError
 from gerund.core.types import Clip
 from gerund.data.datasets import toy
 from gerund.data.datasets.toy import dataset
 from gerund.data.datasets.toy.film import draw_performer, skeleton
 from gerund.data.datasets.toy.movement import move, share_done
-from gerund.video import video
 
 PAIRS = [("sitting_down", "standing_up"), ("opening_door", "closing_door")]
 

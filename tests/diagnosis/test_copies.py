@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gerund import video
 from gerund.data.datasets import toy
 from gerund.diagnosis import copies
 from gerund.diagnosis.copies import Fingerprints
 from gerund.diagnosis.inspection import PARTS, SIDE, Inspection, inspect
-from gerund.video import video
 from support import damaging
 
 

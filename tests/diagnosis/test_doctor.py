@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import gerund
+from gerund import video
 from gerund.backbones import load_backbone
 from gerund.core.errors import DataError, ModelError
 from gerund.core.types import Clip
@@ -26,7 +27,6 @@ from gerund.diagnosis import leak as leakage
 from gerund.diagnosis.page import doctor_page
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor
-from gerund.video import video
 from support.command import run
 from support.damaging import TEN_WAYS, spoil, truncated
 from support.layouts import write_ucf101

@@ -13,10 +13,10 @@ import av
 import numpy as np
 import pytest
 
+from gerund import video
 from gerund.data.datasets import toy
 from gerund.diagnosis import inspection as inspecting
 from gerund.diagnosis.inspection import PARTS, SIDE, Parts, as_values, from_values, inspect, inspect_all
-from gerund.video import video
 from support import damaging
 from support.clocks import grey, with_sound
 from support.videos import encode, turned

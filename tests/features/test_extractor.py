@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gerund import video
 from gerund.backbones import Backbone, load_backbone
 from gerund.core.errors import CacheError, UsageError, VideoError
 from gerund.core.types import Features
@@ -26,7 +27,6 @@ from gerund.features import extractor as features
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor
 from gerund.video import pool as decoding
-from gerund.video import video
 from support.clocks import standing
 
 RampVideo = Callable[..., Path]
@@ -139,13 +139,13 @@ def test_features_do_not_depend_on_what_is_extracted_beside_them(tmp_path: Path,
 def counting(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The videos that are decoded in this process from now on."""
     opened: list[Path] = []
-    original = video.frames
+    original = video.wanted_frames
 
     def decode(path: Path, **options: Any) -> Iterator[tuple[float, Any]]:
         opened.append(path)
         return original(path, **options)
 
-    monkeypatch.setattr(video, "frames", decode)
+    monkeypatch.setattr(decoding, "wanted_frames", decode)
     return opened
 
 
@@ -165,7 +165,7 @@ def test_what_is_in_the_cache_is_not_decoded_again(
 ) -> None:
     paths = [ramp_video(10 + number, name=f"v{number}") for number in range(4)]
     before = extractor(pixels, tmp_path, engine=GreyEngine()).extract(paths)
-    monkeypatch.setattr(video, "frames", lambda *_, **__: pytest.fail("decoded again"))
+    monkeypatch.setattr(decoding, "wanted_frames", lambda *_, **__: pytest.fail("decoded again"))
     monkeypatch.setattr(features, "DecodePool", lambda *_: pytest.fail("decoded again"))
     monkeypatch.setattr(features, "compile_engine", lambda *_, **__: pytest.fail("compiled for nothing"))
     first = paths[0]
@@ -252,7 +252,7 @@ def test_a_video_that_fails_in_its_middle_leaves_no_block(
 ) -> None:
     monkeypatch.setattr(cache, "BLOCK_ROWS", 10)
     path = ramp_video(60)
-    whole = video.frames
+    whole = video.wanted_frames
 
     def failing(path: Path, **options: Any) -> Iterator[tuple[float, Any]]:
         for number, item in enumerate(whole(path, **options)):
@@ -260,11 +260,11 @@ def test_a_video_that_fails_in_its_middle_leaves_no_block(
                 raise VideoError(f"{path}: no more of it")
             yield item
 
-    monkeypatch.setattr(video, "frames", failing)
+    monkeypatch.setattr(decoding, "wanted_frames", failing)
     made = extractor(pixels, tmp_path, engine=GreyEngine())
     assert made.extract([path]).failed == {path: f"{path}: no more of it"}
     assert not list(tmp_path.rglob("*.safetensors"))
-    monkeypatch.setattr(video, "frames", whole)
+    monkeypatch.setattr(decoding, "wanted_frames", whole)
     assert len(made.extract([path], retry_failed=True).features[path]) == 60
 
 
@@ -460,7 +460,7 @@ def test_what_failed_is_tried_again_only_on_request(
 ) -> None:
     path = ramp_video(30)
     with monkeypatch.context() as patch:
-        patch.setattr(video, "frames", lambda *_, **__: (_ for _ in ()).throw(VideoError(f"{path}: a bad day")))
+        patch.setattr(decoding, "wanted_frames", lambda *_, **__: (_ for _ in ()).throw(VideoError(f"{path}: a bad day")))
         assert extractor(pixels, tmp_path).extract([path]).failed == {path: f"{path}: a bad day"}
     assert extractor(pixels, tmp_path).extract([path]).failed == {path: f"{path}: a bad day"}
     assert path in extractor(pixels, tmp_path).extract([path], retry_failed=True).features

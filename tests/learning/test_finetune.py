@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import gerund
+from gerund import video
 from gerund.backbones import last_stage, load_backbone
 from gerund.core.errors import ClipError, UsageError
 from gerund.core.recipes import Recipe
@@ -17,7 +18,6 @@ from gerund.heads import build_head
 from gerund.learning import finetune as finetuning
 from gerund.learning.finetune import FrameBatches, Tuned, sampled_frames
 from gerund.learning.fit import NO_CLIP, Team
-from gerund.video import video
 from support.clocks import standing
 from support.reading import read_csv
 

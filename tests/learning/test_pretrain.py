@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 import gerund
+from gerund import video
 from gerund.cli import app as cli
 from gerund.cli import show as showing
 from gerund.core.errors import DataError, GerundError, ModelError, TrainingError, UsageError
@@ -20,7 +21,6 @@ from gerund.features.extractor import Extraction
 from gerund.heads import build_head
 from gerund.heads.learned.transformer import TransformerHead
 from gerund.learning import pretrain as pretraining
-from gerund.video import video
 from support.reading import read_csv
 
 SMALL = {"backbone": "pixels:8", "num_frames": 6, "head_options": {"width": 16, "dense_width": 16}}

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 import gerund
+from gerund import video
 from gerund.cli import app as cli
 from gerund.cli import show as showing
 from gerund.core.errors import UsageError
 from gerund.core.recipes import Recipe
 from gerund.heads import build_head
 from gerund.learning import fit as fitting
-from gerund.video import video
 from support.reading import read_csv
 
 TRAIN = "--backbone pixels:8 --num-frames 4 --head transformer --head.width 16 --head.dense-width 16 --epochs 3 --batch-size 5".split()

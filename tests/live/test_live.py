@@ -18,14 +18,15 @@ import numpy as np
 import pytest
 
 import gerund
+from gerund import video
 from gerund.core import progress
 from gerund.core.errors import UsageError, VideoError
 from gerund.core.types import Clip
 from gerund.live.record import Recorder
 from gerund.live.source import Newest, Reader, Seen, Source
 from gerund.live.spotter import Look, Rolling, Spotter
-from gerund.video import video
 from gerund.video.rate import at_rate
+from gerund.video.stream import LiveClock
 from support import sending as sender
 from support.clocks import grey, with_sound
 from support.command import run
@@ -399,7 +400,7 @@ def test_frames_that_are_due_are_those_that_offline_sampling_keeps(ramp_video):
 
 
 def test_the_clock_of_a_stream_rises_over_jumps_and_reconnections():
-    clock = video.LiveClock()
+    clock = LiveClock()
     assert clock.time(1000.0, arrived=50.0) == 0.0
     assert clock.time(1000.5, arrived=50.0) == 0.5
     assert clock.time(3.0, arrived=51.0) == 1.5  # counts anew: the wall clock has gone on by 1 s

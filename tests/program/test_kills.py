@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import gerund
+from gerund import video
 from gerund.backbones import load_backbone
 from gerund.core import files
 from gerund.core.errors import ModelError, UsageError
@@ -220,7 +221,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_or_has_none_begins_an
             path = clips / label / f"{number}.mp4"
             path.parent.mkdir(parents=True, exist_ok=True)
             pictures = (np.full((32, 32, 3), level + index, np.uint8) for index in range(6))
-            gerund.video.video.write(path, pictures, fps=8)
+            video.write(path, pictures, fps=8)
     done = gerund.train(clips, backbone="pixels:8", num_frames=4, out=tmp_path / "run")
     before = done.metrics
     shutil.rmtree(done.model)

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 import gerund
+from gerund import video
 from gerund.backbones import load_backbone
 from gerund.core.types import Clip
 from gerund.data.manifest import read_manifest
 from gerund.diagnosis import leak as leakage
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor
-from gerund.video import video
 from support.command import run
 from support.reading import read_csv
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import gerund
+from gerund import video
 from gerund.core.errors import ModelError, UsageError
 from gerund.core.types import Clip
 from gerund.data.manifest import group_of
@@ -20,7 +21,6 @@ from gerund.recognition.calibration import Familiarity, fit_temperature, golden_
 from gerund.recognition.metrics import auroc, expected_calibration_error
 from gerund.training import calibrate as crossfitting
 from gerund.training.calibrate import folds_of
-from gerund.video import video
 from support.command import one_line, run
 from support.reading import read_csv
 

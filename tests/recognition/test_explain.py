@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 import gerund
+from gerund import video
 from gerund.backbones import load_backbone
 from gerund.cli import app as cli
 from gerund.core.errors import UsageError, VideoError
@@ -20,7 +21,6 @@ from gerund.heads import Head
 from gerund.recognition import explain as explaining
 from gerund.recognition import explain_picture as heatmaps
 from gerund.recognition.recognizer import Recognizer
-from gerund.video import video
 from support.reading import read_picture
 
 SIDE, STEPS = 28, 4

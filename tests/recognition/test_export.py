@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import gerund
+from gerund import video
 from gerund.backbones import load_backbone
 from gerund.core.errors import DataError, ModelError, UsageError
 from gerund.core.types import Clip
@@ -23,7 +24,6 @@ from gerund.recognition import export as exporting
 from gerund.recognition import runtime
 from gerund.recognition.calibration import Familiarity
 from gerund.recognition.recognizer import Recognizer
-from gerund.video import video
 
 pytest.importorskip("onnxscript", reason="the extra [export] is not installed")
 ort = pytest.importorskip("onnxruntime", reason="the extra [export] is not installed")

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from gerund import video
 from gerund.core import workers
 from gerund.recognition.recognizer import Recognizer
-from gerund.video import video
 from support.servers import Listening, Process, Server, untrained
 
 if TYPE_CHECKING:

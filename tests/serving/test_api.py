@@ -17,8 +17,8 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 
+from gerund import video
 from gerund.core.types import Segment
-from gerund.video import video
 from support.servers import LABELS, body_then_silence, until, upload_scope
 
 pytest.importorskip("fastapi")

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from gerund import video
 from gerund.data.datasets import toy
-from gerund.video import video
 
 pytest.importorskip("fastapi")
 playwright = pytest.importorskip("playwright.sync_api")

@@ -22,11 +22,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gerund import video
 from gerund.cli.app import app as command_line
 from gerund.core.errors import UsageError, VideoError
 from gerund.core.types import Resize
 from gerund.video import pool as decoding
-from gerund.video import video
+from gerund.video import stream
 
 pytest.importorskip("fastapi")
 
@@ -753,10 +754,10 @@ def test_a_file_in_disguise_is_followed_by_no_command_either(clip, tmp_path, kin
         for read in (
             lambda: video.probe(path),
             lambda: next(video.read(path)),
-            lambda: next(video.frames(path, fps=8.0)),
+            lambda: next(video.wanted_frames(path, fps=8.0)),
             lambda: video.frame_at(path, 0.5),
-            lambda: next(video.live(str(path), name="a.mp4")),
-            lambda: next(video.live(io.BytesIO(path.read_bytes()), name="a pipe")),
+            lambda: next(stream.live(str(path), name="a.mp4")),
+            lambda: next(stream.live(io.BytesIO(path.read_bytes()), name="a pipe")),
         ):
             with pytest.raises(VideoError, match=r"(a\.mp4|a pipe): not"):
                 read()
@@ -769,9 +770,10 @@ def test_the_decoder_opens_the_upload_and_nothing_else(clip, tmp_path):
     path = tmp_path / "a.mp4"
     path.write_text(disguised(tmp_path, clip)["concat"].replace(f"{tmp_path}/", ""))
     code = (
-        "import sys; from pathlib import Path; from gerund.video import video\n"
-        "video.trust_no_file(); print('now', flush=True)\n"
-        "try: video.probe(Path(sys.argv[1]))\nexcept video.VideoError as error: print(error)"
+        "import sys; from pathlib import Path; from gerund import video\n"
+        "from gerund.core.errors import VideoError\nfrom gerund.video.container import trust_no_file\n"
+        "trust_no_file(); print('now', flush=True)\n"
+        "try: video.probe(Path(sys.argv[1]))\nexcept VideoError as error: print(error)"
     )
     done = subprocess.run(
         ["strace", "-f", "-e", "trace=openat,open,connect,socket", "-o", tmp_path / "trace.txt", sys.executable, "-c", code, path],

@@ -11,7 +11,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from gerund.video import video
+from gerund import video
 
 SOUND_RATE = 48_000
 SOUNDS = {".webm": "libopus", ".ts": "mp2"}

@@ -8,8 +8,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+from gerund import video
 from gerund.core.types import Clip
-from gerund.video import video
 
 Damage = Callable[[Path, Path], Path]
 """Takes a healthy video and a path without suffix; writes the spoiled copy and returns its path."""

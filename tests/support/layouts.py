@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from gerund.video import video
+from gerund import video
 
 CRLF, BOM = "\r\n", "\ufeff"
 LONG = "lange Aufnahme é.mp4"

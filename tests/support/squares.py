@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gerund.video import video
+from gerund import video
 
 
 def write_squares(folder, *, clips, frames):

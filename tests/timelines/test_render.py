@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gerund import video
 from gerund.core import progress
 from gerund.core.errors import UsageError
 from gerund.core.types import Segment, Timeline
-from gerund.video import annotate as rendering
-from gerund.video import video
+from gerund.video import annotate
 from gerund.video.annotate import annotate_timeline, moment_panel, strip
 from gerund.video.draw import ink_on, label_colours
 from support.command import one_line, run
@@ -118,7 +118,7 @@ def test_animations_are_small_and_keep_their_pace(tmp_path, suffix):
     out = tmp_path / f"out{suffix}"
     annotate_timeline(timeline_of(source, seconds=2.0), out)
     with Image.open(out) as animation:
-        assert animation.width == rendering.ANIMATION_WIDTH
+        assert animation.width == annotate.ANIMATION_WIDTH
         assert animation.n_frames <= 26
         total = 0
         for number in range(animation.n_frames):
@@ -138,7 +138,9 @@ def test_a_change_of_size_in_mid_video_is_scaled(tmp_path, ramp_video, monkeypat
         *video.decode(ramp_video(5, fps=10, size=(32, 48))),
         *video.decode(ramp_video(5, name="b", fps=10, size=(64, 64))),
     ]
-    monkeypatch.setattr(video, "frames", lambda path, **_: ((number / 10, each) for number, (_, each) in enumerate(pictures)))
+    monkeypatch.setattr(
+        annotate, "wanted_frames", lambda path, **_: ((number / 10, each) for number, (_, each) in enumerate(pictures))
+    )
     annotate_timeline(timeline_of(tmp_path / "ramp.mp4"), tmp_path / "out.mp4")
     assert sum(1 for _ in video.decode(tmp_path / "out.mp4")) == 10
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gerund import heads
+from gerund import heads, video
 from gerund.backbones import load_backbone
 from gerund.core import files, progress
 from gerund.core.errors import ClipError, DataError, UsageError
@@ -24,7 +24,6 @@ from gerund.timelines import timeline as timelines
 from gerund.timelines.evaluate import segments_of as true_segments_of
 from gerund.timelines.segments import NOTHING, find_segments, step_states, without_short_runs
 from gerund.timelines.timeline import Windows, step_scores, timeline_of, windows_for, windows_of
-from gerund.video import video
 from support.clocks import standing
 from support.command import one_line, run
 

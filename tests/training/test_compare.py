@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import gerund
+from gerund import video
 from gerund.core.errors import DataError, TrainingError
 from gerund.core.recipes import RECIPES
 from gerund.core.types import Clip
@@ -22,7 +23,6 @@ from gerund.recognition.metrics import lead_error
 from gerund.training import trials
 from gerund.training.benchmark import shuffled, siblings
 from gerund.training.leaderboard import Standing, choose, cross_validate, deal, trial_on, with_head
-from gerund.video import video
 from support.command import run
 from support.squares import write_squares
 

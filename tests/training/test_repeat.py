@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 import gerund
+from gerund import video
 from gerund.cli import app as cli
 from gerund.cli import show as showing
 from gerund.core.errors import UsageError
 from gerund.core.recipes import read_config
 from gerund.training.repeat import Trainings, split_numbers, wanted_runs
-from gerund.video import video
 
 OPTIONS = {"backbone": "pixels:8", "num_frames": 4, "epochs": 2, "head": "mean"}
 

@@ -15,12 +15,12 @@ import pytest
 import torch
 
 import gerund
+from gerund import video
 from gerund.cli import app as cli
 from gerund.core import files
 from gerund.core.errors import ModelError, TrainingError, UsageError
 from gerund.learning import fit as fitting
 from gerund.recognition.runs import find_checkpoint, make_run_folder
-from gerund.video import video
 from support.reading import read_csv, read_picture
 
 DATA = Path(__file__).parent / "data"

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 import gerund
+from gerund import video
 from gerund.core.errors import DataError, ModelError, TrainingError, UsageError
 from gerund.data.manifest import group_of, of_split, read_manifest
 from gerund.recognition.recognizer import Recognizer
-from gerund.video import video
 from support.reading import read_csv
 
 FRAMES = 24

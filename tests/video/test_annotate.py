@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gerund import video
 from gerund.core.errors import UsageError, VideoError
 from gerund.core.types import Clip
 from gerund.video import annotate as rendering
-from gerund.video import video
 from support.clocks import grey, standing, with_sound
 from support.videos import anamorphic
 
@@ -80,7 +80,7 @@ def test_the_last_picture_of_an_animation_stands_as_long_as_before(tmp_path, suf
 def test_a_clip_in_which_a_picture_stands_is_that_picture(tmp_path):
     rendering.annotate(Clip(path=standing(tmp_path / "in.gif"), start=4.0, end=6.5), SCORES, tmp_path / "out.mp4")
     ends = []
-    ((time, frame),) = video.frames(tmp_path / "out.mp4", ended=ends.append)
+    ((time, frame),) = video.wanted_frames(tmp_path / "out.mp4", ended=ends.append)
     assert (time, ends) == (0, [pytest.approx(2.5)])
     assert frame.to_ndarray(format="rgb24")[10, 10].mean() == pytest.approx(250, abs=4)
 

@@ -14,10 +14,10 @@ import av
 import numpy as np
 import pytest
 
+from gerund import video
 from gerund.core.types import Resize
 from gerund.core.workers import Finished, Job
 from gerund.diagnosis.inspection import inspect
-from gerund.video import video
 from gerund.video.pool import Decoded, DecodePool, Reading
 
 COUNT, FPS, STEP = 24, 24, 8

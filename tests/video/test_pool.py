@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gerund import video
 from gerund.core import workers
 from gerund.core.errors import VideoError
 from gerund.core.types import Resize
 from gerund.video import pool as decoding
-from gerund.video import video
 from gerund.video.pool import Decoded, DecodePool, Ended, Finished, Job, Reading, Worker, WorkerSide, decode_here
 
 RampVideo = Callable[..., Path]
@@ -170,14 +170,14 @@ def test_a_broken_file_in_a_pool_is_named_and_the_next_ones_are_read(tmp_path: P
 def test_a_file_that_trips_the_decoder_library_costs_one_video_in_process_too(
     ramp_video: RampVideo, monkeypatch: pytest.MonkeyPatch, failure: Exception
 ) -> None:
-    original = video.frames
+    original = video.wanted_frames
 
     def tripping(path: Path, **options: Any) -> Any:
         if path.stem == "bad":
             raise failure
         return original(path, **options)
 
-    monkeypatch.setattr(video, "frames", tripping)
+    monkeypatch.setattr(decoding, "wanted_frames", tripping)
     jobs = [Job(index=0, path=ramp_video(3, name="bad")), Job(index=1, path=ramp_video(3, name="good"))]
     rows, ends = collect(decode_here(jobs, READING))
     assert "bad.mp4: " in str(ends[0])

@@ -18,14 +18,21 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from gerund import video
 from gerund.core.errors import StreamError, VideoError
 from gerund.core.types import Frames, Resize
 from gerund.core.workers import Finished, Job
 from gerund.data.listing import list_videos
 from gerund.diagnosis.inspection import inspect
-from gerund.video import video
+from gerund.video import reader
+from gerund.video.container import bounds, complaints
+from gerund.video.decoder import Record
+from gerund.video.formats import frame_images, is_frame_folder, is_video, webp_durations
+from gerund.video.header import picture_span
 from gerund.video.pool import Reading, decode_here
 from gerund.video.rate import PACKET_UNUSED, at_rate
+from gerund.video.skipping import plan_of
+from gerund.video.stream import live
 from support.clocks import grey, standing, with_sound
 from support.videos import MATRICES, anamorphic, encode, turned
 
@@ -122,7 +129,7 @@ def test_times_count_from_the_start_of_the_file_where_the_sound_comes_first(
     wanted = [
         time for time in every if np.ceil((time - 1e-3) * 3) < (time + 0.1 - 1e-3) * 3
     ]  # an instant k / 3 s meets the picture
-    assert [time for time, _ in video.frames(path, fps=3)] == pytest.approx(wanted)  # at this rate frames are skipped
+    assert [time for time, _ in video.wanted_frames(path, fps=3)] == pytest.approx(wanted)  # at this rate frames are skipped
     assert shown(joined(video.read(path, fps=3))) == [every.index(time) for time in wanted]
     assert video.probe(path).start == pytest.approx(late, abs=0.0011)
     levels = [video.frame_at(path, seconds).mean() for seconds in (0.5, late + 0.51, late + 1.95, 9.0)]
@@ -135,7 +142,7 @@ def test_times_begin_at_0_where_the_pictures_do(tmp_path: Path, suffix: str, cod
     together = with_sound(tmp_path / f"late{suffix}", pictures, late=2.0, seconds=3, sound_late=2.5, codec=codec)
     first = next(video.decode(together))[0]
     assert first == 0
-    assert next(time for time, _ in video.frames(together, fps=3)) == 0
+    assert next(time for time, _ in video.wanted_frames(together, fps=3)) == 0
     assert video.probe(together).start == 0
 
 
@@ -182,13 +189,13 @@ def test_a_video_ends_when_its_last_picture_does(tmp_path: Path, suffix: str) ->
     path = standing(tmp_path / f"still{suffix}")
     for fps in (None, 8.0, 3.0):  # at the last one, frames are skipped
         ends: list[float] = []
-        assert [time for time, _ in video.frames(path, fps=fps, ended=ends.append)][-1] == pytest.approx(3.0)
+        assert [time for time, _ in video.wanted_frames(path, fps=fps, ended=ends.append)][-1] == pytest.approx(3.0)
         assert ends == [pytest.approx(8.0)]
     with av.open(str(path)) as container:
         *_, last = container.decode(video=0)
     assert (last.time, float(last.duration * last.time_base)) == (pytest.approx(3.0), pytest.approx(5.0))
     assert video.probe(path).duration == pytest.approx(8.0)
-    assert video.picture_span(path) == (0, pytest.approx(8.0))
+    assert picture_span(path) == (0, pytest.approx(8.0))
 
 
 @pytest.mark.parametrize(("codec", "suffix"), [("libx264", ".mp4"), ("mpeg4", ".avi"), ("ffv1", ".mkv"), ("libx264", ".ts")])
@@ -197,7 +204,7 @@ def test_a_video_of_a_constant_rate_ends_a_step_after_its_last_picture(
     ramp_video: RampVideo, codec: str, suffix: str, fps: float | None
 ) -> None:
     ends: list[float] = []
-    list(video.frames(ramp_video(49, codec=codec, suffix=suffix), fps=fps, ended=ends.append))
+    list(video.wanted_frames(ramp_video(49, codec=codec, suffix=suffix), fps=fps, ended=ends.append))
     assert ends == [pytest.approx(49 / 25, abs=0.0011)]
 
 
@@ -219,14 +226,14 @@ def test_pictures_reordered_at_an_uneven_rate_end_with_the_last_ones_own_duratio
         ].time_base
     for fps in (None, 8.0, 3.0):
         ends: list[float] = []
-        list(video.frames(path, fps=fps, ended=ends.append))
+        list(video.wanted_frames(path, fps=fps, ended=ends.append))
         assert ends == [pytest.approx(13 / 25, abs=0.0011)]
-    assert video.picture_span(path) == (0, pytest.approx(13 / 25, abs=0.0011))
+    assert picture_span(path) == (0, pytest.approx(13 / 25, abs=0.0011))
 
 
 def test_a_folder_of_images_ends_a_step_after_its_last_one(tmp_path: Path) -> None:
     ends: list[float] = []
-    list(video.frames(frame_folder(tmp_path / "folder", [f"{index}.png" for index in range(5)]), fps=8, ended=ends.append))
+    list(video.wanted_frames(frame_folder(tmp_path / "folder", [f"{index}.png" for index in range(5)]), fps=8, ended=ends.append))
     assert ends == [pytest.approx(5 / 25)]
 
 
@@ -237,7 +244,7 @@ def test_a_last_picture_that_claims_hours_its_file_knows_nothing_of_is_not_belie
     assert data.count(last) == 1
     path.write_bytes(data.replace(last, struct.pack(">II", 1, 36_000 * 90_000)))
     ends: list[float] = []
-    list(video.frames(path, fps=fps, ended=ends.append))
+    list(video.wanted_frames(path, fps=fps, ended=ends.append))
     assert ends[0] < 4
 
 
@@ -252,14 +259,14 @@ def test_blocks_have_one_size_but_the_last(ramp_video: RampVideo) -> None:
 
 def test_a_block_is_handed_out_before_the_rest_is_decoded(ramp_video: RampVideo, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded = []
-    original = video.frames
+    original = video.wanted_frames
 
     def counting(path: Path, **options: Any) -> Iterator[tuple[float, av.VideoFrame]]:
         for item in original(path, **options):
             decoded.append(item[0])
             yield item
 
-    monkeypatch.setattr(video, "frames", counting)
+    monkeypatch.setattr(reader, "wanted_frames", counting)
     blocks = video.read(ramp_video(100), block=4)
     assert len(next(blocks)) == 4
     assert len(decoded) <= 5
@@ -301,12 +308,12 @@ def test_every_picture_is_read_wherever_its_stream_stands_and_with_any_number_of
 ) -> None:
     path = with_sounds_first(tmp_path / f"a{suffix}", 12, codec, min(sounds, 1) if suffix == ".flv" else sounds)
     for threads in (1, 2, 8):
-        record = video.Record()
+        record = Record()
         recorded = list(video.decode(path, threads=threads, record=record))
         assert (len(recorded), record.frames) == (12, 12)
-        assert [time for time, _ in video.frames(path, threads=threads)] == [time for time, _ in recorded]
-        assert len(list(video.frames(path, fps=2, threads=threads))) == 3
-    assert len([*video.live(str(path), name="a stream")]) == 12
+        assert [time for time, _ in video.wanted_frames(path, threads=threads)] == [time for time, _ in recorded]
+        assert len(list(video.wanted_frames(path, fps=2, threads=threads))) == 3
+    assert len([*live(str(path), name="a stream")]) == 12
 
 
 def test_several_threads_read_the_same_pictures(ramp_video: RampVideo) -> None:
@@ -529,7 +536,7 @@ def test_a_turned_anamorphic_picture_is_stretched_along_its_own_rows(tmp_path: P
 
 def test_every_frame_of_a_stream_keeps_the_shape_of_its_pixels(tmp_path: Path) -> None:
     path = anamorphic(tmp_path / "broadcast.ts", [quadrants()] * 20, "16/11")
-    arrived = [frame for _, _, frame in video.live(str(path), name="broadcast")]
+    arrived = [frame for _, _, frame in live(str(path), name="broadcast")]
     convert = video.FrameConverter(None)
     while len(arrived) > 1:  # what one frame knows must not end with another
         arrived.pop(0)
@@ -595,11 +602,11 @@ def test_a_raw_stream_runs_at_the_rate_it_carries(
         out.mux(stream.encode())
     times = np.array([time for time, _ in video.decode(tmp_path / name)])
     np.testing.assert_allclose(times, np.arange(40) / fps, atol=1e-4)
-    at_four = [time for time, _ in video.frames(tmp_path / name, fps=4)]
+    at_four = [time for time, _ in video.wanted_frames(tmp_path / name, fps=4)]
     np.testing.assert_allclose(at_four, [time for time, _ in at_rate(((t, None) for t in times), 4)], atol=1e-4)
     assert video.probe(tmp_path / name).fps == pytest.approx(fps)
-    live = [stamp for _, stamp, _ in video.live(str(tmp_path / name), name="a stream")]
-    np.testing.assert_allclose(np.diff(live), 1 / fps, atol=1e-4)
+    as_it_comes = [stamp for _, stamp, _ in live(str(tmp_path / name), name="a stream")]
+    np.testing.assert_allclose(np.diff(as_it_comes), 1 / fps, atol=1e-4)
 
 
 @pytest.mark.parametrize("threads", [1, 8])
@@ -624,11 +631,11 @@ def test_where_only_decoding_has_times_pictures_are_shown_in_order_one_step_apar
     times, pictures = zip(*video.decode(path, threads=threads), strict=True)
     np.testing.assert_allclose(times, np.arange(60) / 30, atol=0.0011)  # ASF counts milliseconds
     assert all(np.array_equal(one.to_ndarray(), other) for one, other in zip(pictures, expected, strict=True))
-    found = [frame.to_ndarray() for _, frame in video.frames(path, fps=8, threads=threads)]
+    found = [frame.to_ndarray() for _, frame in video.wanted_frames(path, fps=8, threads=threads)]
     shown_then = [int((k / 8 + 0.002) * 30) for k in range(16)]
     assert len(found) == 16
     assert all(np.array_equal(picture, expected[number]) for picture, number in zip(found, shown_then, strict=True))
-    np.testing.assert_allclose([s for _, s, _ in video.live(str(path), name="a")], times, atol=0.0011)
+    np.testing.assert_allclose([s for _, s, _ in live(str(path), name="a")], times, atol=0.0011)
 
 
 @pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
@@ -781,8 +788,8 @@ def test_pictures_in_an_unknown_codec_cost_their_own_file_and_the_codec_is_named
             with pytest.raises(StreamError, match=re.escape(f"{path}: its pictures {said}")):
                 look(path)
     with pytest.raises(StreamError, match="its pictures are"):
-        next(video.live(str(path), name="a stream"))
-    assert video.plan_of(path, 8) is None
+        next(live(str(path), name="a stream"))
+    assert plan_of(path, 8) is None
     inspection = inspect(path)
     assert inspection.problem == "no-video-stream"
     assert said in inspection.reason
@@ -846,14 +853,14 @@ def test_a_folder_of_images_is_a_video_in_the_order_of_its_numbers(tmp_path: Pat
     assert shown(frames, step=10) == [0, 1, 2, 3, 4]
     np.testing.assert_allclose(frames.pts, np.arange(5) / 25)
     assert shown(joined(video.read(folder, fps=10)), step=10) == [0, 2]
-    assert video.is_video(folder)
+    assert is_video(folder)
 
 
 @pytest.mark.parametrize(
     "names", [["1.png", "2.png", "10.png"], ["a1b2.png", "a1b10.png", "a2b1.png"], ["m²_1.png", "m²_2.png", "m²_11.png"]]
 )
 def test_numbers_in_names_count_as_numbers(tmp_path: Path, names: list[str]) -> None:
-    assert [path.name for path in video.frame_images(frame_folder(tmp_path / "frames", names))] == names
+    assert [path.name for path in frame_images(frame_folder(tmp_path / "frames", names))] == names
 
 
 def test_a_damaged_image_is_named(tmp_path: Path) -> None:
@@ -871,13 +878,13 @@ def test_images_of_several_sizes_come_in_blocks_of_their_own(tmp_path: Path) -> 
 
 def test_what_counts_as_a_video(tmp_path: Path, ramp_video: RampVideo) -> None:
     folder = frame_folder(tmp_path / "above" / "frames", ["1.jpg", "2.jpg"])
-    assert video.is_video(ramp_video(2, suffix=".MP4"))
-    assert video.is_video(folder)
-    assert not video.is_video(folder / "1.jpg")
-    assert not video.is_video(tmp_path / "above")
-    assert not video.is_video(tmp_path / "none.mp4")
+    assert is_video(ramp_video(2, suffix=".MP4"))
+    assert is_video(folder)
+    assert not is_video(folder / "1.jpg")
+    assert not is_video(tmp_path / "above")
+    assert not is_video(tmp_path / "none.mp4")
     (folder / "more").mkdir()
-    assert not video.is_video(folder)
+    assert not is_video(folder)
 
 
 # --- the header, and writing
@@ -899,13 +906,13 @@ def test_probe_does_not_tell_the_number_of_a_first_fragment(tmp_path: Path) -> N
         container.mux(stream.encode())
     info = video.probe(tmp_path / "a.mp4")
     assert (info.fps, info.duration, info.num_frames) == (25.0, pytest.approx(0.8), None)
-    assert len(list(video.frames(tmp_path / "a.mp4"))) == 20
+    assert len(list(video.wanted_frames(tmp_path / "a.mp4"))) == 20
 
 
 GROWS = """
 import os, sys, numpy as np
 from pathlib import Path
-from gerund.video import video
+from gerund import video
 with video.Writer(Path(sys.argv[1]), growing=True) as writer:
     for i in range(1500):
         writer.add(np.full((32, 32, 3), i % 250, np.uint8), i / 25)
@@ -1000,23 +1007,23 @@ def test_skipping_gives_the_very_frames_of_full_decoding(
 ) -> None:
     path = long_gop(f"{way}{suffix}", **WAYS[way])
     expected = [(time, frame.to_ndarray(format="rgb24")) for time, frame in at_rate(video.decode(path), fps)]
-    found = [(time, frame.to_ndarray(format="rgb24")) for time, frame in video.frames(path, fps=fps, threads=threads)]
+    found = [(time, frame.to_ndarray(format="rgb24")) for time, frame in video.wanted_frames(path, fps=fps, threads=threads)]
     assert [time for time, _ in found] == [time for time, _ in expected]
     assert all(np.array_equal(one, other) for (_, one), (_, other) in zip(found, expected, strict=True))
 
 
 def test_skipping_does_leave_packets_out(long_gop: Callable[..., Path]) -> None:
-    plan = video.plan_of(long_gop("short groups.mp4", **WAYS["short groups"]), 0.7)
+    plan = plan_of(long_gop("short groups.mp4", **WAYS["short groups"]), 0.7)
     assert plan is not None
     assert (plan.needs == PACKET_UNUSED).sum() > 60
-    assert video.plan_of(long_gop("one group.mp4", **WAYS["one group"]), 20.0) is None
+    assert plan_of(long_gop("one group.mp4", **WAYS["one group"]), 20.0) is None
 
 
 def test_a_cut_off_video_gives_what_is_there_when_skipping_too(long_gop: Callable[..., Path], tmp_path: Path) -> None:
     whole = long_gop("one group.ts", **WAYS["one group"])
     path = tmp_path / "cut.ts"
     path.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    times = [time for time, _ in video.frames(path, fps=4.0)]
+    times = [time for time, _ in video.wanted_frames(path, fps=4.0)]
     assert 3 < len(times) < 21
     assert times == sorted(times)
 
@@ -1041,7 +1048,7 @@ def test_a_record_counts_what_decoding_met(tmp_path: Path) -> None:
     cut.write_bytes(whole.read_bytes()[: len(data) // 2])
     records = {}
     for path in (whole, zeroed, cut):
-        records[path.stem] = record = video.Record()
+        records[path.stem] = record = Record()
         assert sum(1 for _ in video.decode(path, record=record)) == record.frames
         assert (record.container, record.codec, record.promised_frames) == ("avi", "mpeg4", 40)
         assert (record.width, record.height) == (48, 32)
@@ -1064,7 +1071,7 @@ def test_the_library_is_heard_only_while_it_is_listened_to(tmp_path: Path) -> No
     data = bytearray((tmp_path / "a.mkv").read_bytes())
     data[len(data) // 2] ^= 255
     (tmp_path / "a.mkv").write_bytes(data)
-    with video.complaints() as said:
+    with complaints() as said:
         list(video.decode(tmp_path / "a.mkv"))
         assert any("CRC" in message for _, _, message in said)
         said.clear()
@@ -1099,11 +1106,11 @@ def test_a_stream_that_grows_beyond_the_limit_of_pixels_is_refused(
     )
     path = tmp_path / f"grows{suffix}"
     path.write_bytes(b"".join(raw(each) if suffix == ".m4v" else each.read_bytes() for each in (small, large)))
-    assert {frame.width for _, frame in video.frames(path, fps=fps)} == {48, 160}
-    monkeypatch.setitem(video.bounds, "pixels", 5000)
+    assert {frame.width for _, frame in video.wanted_frames(path, fps=fps)} == {48, 160}
+    monkeypatch.setitem(bounds, "pixels", 5000)
     assert len(list(video.decode(small))) == 30
     with pytest.raises(VideoError, match="160 x 96 pixels; at most 5,000 are taken"):
-        list(video.frames(path, fps=fps))
+        list(video.wanted_frames(path, fps=fps))
 
 
 def animated(path: Path, milliseconds: list[int], **options: Any) -> Path:
@@ -1116,8 +1123,8 @@ def animated(path: Path, milliseconds: list[int], **options: Any) -> Path:
 @pytest.mark.parametrize(("suffix", "options"), [(".webp", {"lossless": True}), (".apng", {"format": "PNG"}), (".gif", {})])
 def test_moving_images_are_videos_with_times_of_their_own(tmp_path: Path, suffix: str, options: dict[str, Any]) -> None:
     path = animated(tmp_path / f"a{suffix}", [100, 200, 300, 1000], **options)
-    assert video.is_video(path)
-    record = video.Record()
+    assert is_video(path)
+    record = Record()
     found = list(video.decode(path, record=record))
     np.testing.assert_allclose([time for time, _ in found], [0.0, 0.1, 0.3, 0.6], atol=1e-9)
     assert float(found[-1][1].duration * found[-1][1].time_base) == pytest.approx(1.0)
@@ -1125,7 +1132,7 @@ def test_moving_images_are_videos_with_times_of_their_own(tmp_path: Path, suffix
     frames = joined(video.read(path))
     assert shown(frames, 20) == [0, 1, 2, 3]
     assert video.probe(path).width == 48
-    assert len(list(video.frames(path, fps=4))) == 4  # one each is on screen at 0, 0.25, 0.5 and 0.75 s
+    assert len(list(video.wanted_frames(path, fps=4))) == 4  # one each is on screen at 0, 0.25, 0.5 and 0.75 s
     assert shown(Frames(video.frame_at(path, 0.5)[None], np.zeros(1)), 20) == [2]
     assert inspect(path).problem is None
 
@@ -1133,7 +1140,7 @@ def test_moving_images_are_videos_with_times_of_their_own(tmp_path: Path, suffix
 def test_the_header_of_an_animated_webp_tells_its_length(tmp_path: Path) -> None:
     info = video.probe(animated(tmp_path / "a.webp", [100, 200, 300, 1000]))
     assert (info.num_frames, info.duration, info.fps) == (4, pytest.approx(1.6), pytest.approx(2.5))
-    assert video.webp_durations(animated(tmp_path / "b.webp", [0, 40, 40])) == pytest.approx([0.1, 0.04, 0.04])
+    assert webp_durations(animated(tmp_path / "b.webp", [0, 40, 40])) == pytest.approx([0.1, 0.04, 0.04])
 
 
 def test_a_folder_of_animated_webp_holds_clips_and_one_of_still_webp_is_a_clip(tmp_path: Path) -> None:
@@ -1142,8 +1149,8 @@ def test_a_folder_of_animated_webp_holds_clips_and_one_of_still_webp_is_a_clip(t
     for name in ("a.webp", "b.webp"):
         animated(moving / name, [100, 100])
     frame_folder(still, ["1.webp", "2.webp"])
-    assert not video.is_frame_folder(moving)
-    assert not video.is_video(still / "1.webp")
+    assert not is_frame_folder(moving)
+    assert not is_video(still / "1.webp")
     assert list_videos(tmp_path / "set").videos == [still, moving / "a.webp", moving / "b.webp"]
 
 
@@ -1160,7 +1167,7 @@ def test_a_webp_that_is_damaged_or_beyond_the_limits_is_refused(tmp_path: Path, 
     cut.write_bytes(path.read_bytes()[:60])
     with pytest.raises(VideoError, match=r"cut\.webp: not readable as video"):
         list(video.decode(cut))
-    monkeypatch.setitem(video.bounds, "pixels", 1000)
+    monkeypatch.setitem(bounds, "pixels", 1000)
     for look in (video.probe, lambda path: list(video.decode(path))):
         with pytest.raises(VideoError, match="48 x 32 pixels; at most 1,000 are taken"):
             look(path)

@@ -19,7 +19,7 @@ from gerund.core.types import Clip
 from gerund.data.datasets import load_dataset
 from gerund.data.manifest import relative_name, write_manifest
 from gerund.data.stills import Order, Span, write_all
-from gerund.video.video import FRAME_FOLDER_FPS
+from gerund.video.formats import FRAME_FOLDER_FPS
 
 SETTINGS = "frames.json"
 MANIFEST = "clips.csv"

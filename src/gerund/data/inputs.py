@@ -10,7 +10,7 @@ from gerund.core.texts import exists, named_file, read_lines
 from gerund.core.types import Clip
 from gerund.data.listing import list_videos
 from gerund.data.manifest import read_manifest
-from gerund.video.video import is_frame_folder, is_hidden
+from gerund.video.formats import is_frame_folder, is_hidden
 
 
 def expand(inputs: Sequence[str | Path]) -> list[Clip]:

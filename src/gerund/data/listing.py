@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gerund.core.progress import note
-from gerund.video.video import CAMERA_COPIES, IMAGE_SUFFIXES, VIDEO_SUFFIXES, holds_frames, is_animated, is_hidden
+from gerund.video.formats import CAMERA_COPIES, IMAGE_SUFFIXES, VIDEO_SUFFIXES, holds_frames, is_animated, is_hidden
 
 SHOWN = 4
 """Suffixes or paths of a kind that a listing names."""

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from gerund import video
 from gerund.core import workers
 from gerund.core.errors import ClipError
 from gerund.core.files import beside
 from gerund.core.workers import UNREADABLE, Finished, Job, reason
-from gerund.video import video
 from gerund.video.rate import TIME_SLACK
 
 QUALITY = 92
@@ -98,7 +98,7 @@ def write_spans(order: Order, tick: Callable[[], None] = lambda: None) -> dict[s
 
     convert, shown, ends = video.FrameConverter(None), None, list[float]()
     try:
-        for pts, frame in video.frames(path, fps=order.fps, tick=tick, ended=ends.append):
+        for pts, frame in video.wanted_frames(path, fps=order.fps, tick=tick, ended=ends.append):
             finish([writer for writer in open_spans if writer.is_over(pts)], pts)
             if not open_spans:
                 break

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from gerund.core.errors import StreamError
 from gerund.core.workers import reason
+from gerund.video.decoder import Record
 from gerund.video.lengths import picture_chunks, promised_bytes
-from gerund.video.video import Record
 
 STREAMED = frozenset("dv h264 hevc m4v mjpeg mpeg mpegts mpegvideo obu".split())
 """Formats that may be cut anywhere, and are by recorders: what is wrong with their last CUT packets only is no damage."""

@@ -16,11 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from gerund import video
 from gerund.core import workers
 from gerund.core.types import Resize
 from gerund.core.workers import UNREADABLE, Finished, Job
 from gerund.diagnosis.damage import CORRUPTION, damaged, misleading, unreadable
-from gerund.video import video
+from gerund.video.clock import shown_for
+from gerund.video.container import complaints
+from gerund.video.decoder import Record
 
 PARTS, SIDE = 16, 24
 """A fingerprint is the mean grey picture, SIDE x SIDE pixels, of each of PARTS equal parts of a video's frames."""
@@ -46,7 +49,7 @@ class Inspection:
     reason: str = ""
     digest: str = ""
     size: int = 0
-    record: video.Record = field(default_factory=video.Record)
+    record: Record = field(default_factory=Record)
     seconds: float = 0.0
     uneven: float = 0.0
     fingerprint: np.ndarray | None = None
@@ -109,7 +112,7 @@ class Look:
             step = round(1000 * (time - self.last))
             if step in self.steps or len(self.steps) < self.STEPS:
                 self.steps[step] += 1
-        self.last, self.own = time, video.shown_for(frame)
+        self.last, self.own = time, shown_for(frame)
         self.shines = self.shines or int(picture.max()) > DARK
         self.moves = self.moves or int(np.abs(picture - self.first).max()) > STILL
 
@@ -136,7 +139,7 @@ class Ear:
     pictures are tried then and decoded again later. What is said of the container counts from the beginning.
     """
 
-    def __init__(self, said: list[tuple[int, str, str]], record: video.Record) -> None:
+    def __init__(self, said: list[tuple[int, str, str]], record: Record) -> None:
         self.said = said
         self.record = record
         self.heard: list[tuple[int, str]] = []
@@ -168,8 +171,8 @@ def inspect(path: Path, tick: Callable[[], None] = lambda: None) -> Inspection:
 
 
 def inspect_content(path: Path, tick: Callable[[], None]) -> Inspection:
-    record, look, failure = video.Record(), Look(), None
-    with video.complaints() as said:
+    record, look, failure = Record(), Look(), None
+    with complaints() as said:
         ear = Ear(said, record)
         try:
             for time, frame in video.decode(path, record=record, tick=ear.listen):
@@ -242,7 +245,7 @@ def as_values(inspection: Inspection) -> dict[str, Any]:
 def from_values(values: dict[str, Any]) -> Inspection:
     text = values["fingerprint"]
     picture = None if text is None else np.frombuffer(base64.b64decode(text), np.uint8).reshape(PARTS, SIDE, SIDE)
-    return Inspection(**values | {"fingerprint": picture, "record": video.Record(**values["record"])})
+    return Inspection(**values | {"fingerprint": picture, "record": Record(**values["record"])})
 
 
 class WorkerSide(workers.WorkerSide):

@@ -24,8 +24,9 @@ from gerund.core.types import Clip, Features, FeatureSpec
 from gerund.core.workers import UNREADABLE, Finished, Job
 from gerund.features.cache import BlockWriter, FeatureCache
 from gerund.features.tokens import clip_rows
+from gerund.video import probe
+from gerund.video.formats import frame_images
 from gerund.video.pool import Decoded, DecodePool, Ended, Reading, decode_here, frames_of
-from gerund.video.video import frame_images, probe
 
 CALIBRATION_VIDEOS, CALIBRATION_FRAMES = 64, 5
 """How many videos, and at most how many frames of each, an int8 copy is calibrated on."""

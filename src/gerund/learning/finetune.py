@@ -30,7 +30,7 @@ from gerund.features.tokens import clip_rows, on_screen, part_edges, picked_rows
 from gerund.heads import Head, build_head
 from gerund.learning.fit import ALONE, NO_CLIP, Epoch, Journal, Team, TuningModule, balanced_weights, run_epochs
 from gerund.recognition.recognizer import Recognizer
-from gerund.video.video import FrameConverter, frames
+from gerund.video import FrameConverter, wanted_frames
 
 MARGIN = 1.25
 """How much larger than the backbone's input training frames are decoded, so that a random part of them still has its size."""
@@ -157,7 +157,7 @@ def sampled_frames(clip: Clip, settings: Recipe, resize: Resize, rng: np.random.
     """
     convert = FrameConverter(resize)
     pictures, pts, ends = [], [], list[float]()
-    for time, frame in frames(clip.path, fps=settings.fps, ended=ends.append):
+    for time, frame in wanted_frames(clip.path, fps=settings.fps, ended=ends.append):
         pictures.append(convert(frame))
         pts.append(time)
         if clip.end is not None and time >= clip.end:

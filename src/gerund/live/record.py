@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from gerund import video
 from gerund.core.errors import UsageError, VideoError
 from gerund.core.progress import note
 from gerund.core.types import Resize
 from gerund.live.source import Seen
-from gerund.video import video
 from gerund.video.annotate import LEAST_WIDTH, answer_panel, shown_size
 
 FORMATS = (".mp4", ".mov", ".mkv")

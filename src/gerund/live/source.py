@@ -17,8 +17,9 @@ from typing import Any, Literal
 
 from gerund.core.errors import StreamError, UsageError, VideoError
 from gerund.core.progress import note
-from gerund.video import video
+from gerund.video import stream
 from gerund.video.rate import wanted_between
+from gerund.video.stream import LEAP, Arrival, LiveClock
 
 PROTOCOLS = tuple("http https rtmp rtp rtsp rtsps srt tcp udp".split())
 Kind = Literal["camera", "network", "pipe", "file"]
@@ -155,7 +156,7 @@ class Reader(threading.Thread):
         self.tap = tap
         self.newest = Newest()
         self.halt = threading.Event()
-        self.clock = video.LiveClock(math.inf if source.kind == "file" else video.LEAP)
+        self.clock = LiveClock(math.inf if source.kind == "file" else LEAP)
         self.patient = source.kind == "file" and not realtime
         self.trouble = ""
 
@@ -223,20 +224,20 @@ class Reader(threading.Thread):
             return True
         return wanted_between(seconds, seconds + min(seconds - last, 1 / self.fps), self.fps)
 
-    def opened(self) -> Iterator[video.Arrival]:
+    def opened(self) -> Iterator[Arrival]:
         name = self.source.name
         if self.source.kind == "camera":
-            yield from video.camera(int(name), name=f"camera {name}")
+            yield from stream.camera(int(name), name=f"camera {name}")
         elif self.source.kind == "pipe":
             try:
                 pipe = Pipe(self.source, self.halt)
             except OSError as error:
                 raise VideoError(f"{name}: cannot be read ({error.strerror})") from None
             try:
-                yield from video.live(pipe, name=name)
+                yield from stream.live(pipe, name=name)
             finally:
                 pipe.close()
         elif self.source.kind == "file":
-            yield from video.live(str(Path(name).absolute()), name=name)
+            yield from stream.live(str(Path(name).absolute()), name=name)
         else:
-            yield from video.live(name, name=name, timeout=self.timeout)
+            yield from stream.live(name, name=name, timeout=self.timeout)

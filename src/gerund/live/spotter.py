@@ -13,13 +13,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from gerund import video
 from gerund.backbones import Backbone, compile_engine
 from gerund.core.errors import UsageError, VideoError
 from gerund.core.progress import note
 from gerund.core.types import Features
 from gerund.live.record import Recorder, Window, check_recording
 from gerund.live.source import Reader, Seen, Source
-from gerund.video import video
 from gerund.video.rate import TIME_SLACK
 
 WINDOW = 4.0

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from gerund import video
 from gerund.core.errors import UsageError, VideoError
 from gerund.core.progress import progress
 from gerund.core.types import Clip, Explanation, Features
@@ -17,7 +18,6 @@ from gerund.features.extractor import Windows
 from gerund.features.tokens import picked_rows, step_edges, stored_rows, tokens
 from gerund.recognition.explain_picture import check_picture, draw_explanation
 from gerund.recognition.recognizer import Recognizer, as_clip
-from gerund.video import video
 from gerund.video.rate import TIME_SLACK
 
 GRID = 7
@@ -101,7 +101,7 @@ def pictures(recognizer: Recognizer, path: Path, seconds: np.ndarray) -> np.ndar
     shape = whole.shape[:2] if resize.fit == "squeeze" else (resize.height, resize.width)
     convert = video.FrameConverter(replace(resize, height=SHOWN_HEIGHT, width=round(SHOWN_HEIGHT * shape[1] / shape[0])))
     found: list[np.ndarray] = []
-    frames = video.frames(path, fps=recognizer.extractor.spec.fps)
+    frames = video.wanted_frames(path, fps=recognizer.extractor.spec.fps)
     _, shown = next(frames)
     for pts, frame in frames:
         while len(found) < len(seconds) and pts > seconds[len(found)] + TIME_SLACK:
@@ -143,7 +143,7 @@ def windows_seen(recognizer: Recognizer, path: Path, span: slice) -> Iterator[np
     spec, convert = recognizer.extractor.spec, video.FrameConverter(recognizer.backbone.resize)
     windows = Windows(spec.window, spec.stride)
     left = span.stop - span.start
-    for pts, frame in itertools.islice(video.frames(path, fps=spec.fps), span.start * spec.stride, None):
+    for pts, frame in itertools.islice(video.wanted_frames(path, fps=spec.fps), span.start * spec.stride, None):
         for frames, _ in windows.add(0, convert(frame)[None], np.array([pts])):
             yield frames
             left -= 1

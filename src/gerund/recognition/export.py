@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gerund import video
 from gerund.backbones import Backbone
 from gerund.backbones.quantize import check_nncf, full_batches, quantized_graph
 from gerund.core.errors import DataError, GerundError, ModelError, UsageError
@@ -29,7 +30,6 @@ from gerund.recognition.predict import expand
 from gerund.recognition.recognizer import Recognizer, sha256
 from gerund.recognition.runs import check_free
 from gerund.recognition.runtime import ExportedModel, Network
-from gerund.video import video
 
 TOLERANCE = 1e-3
 """Largest difference of a probability between the model in f32 and what is exported."""

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from gerund import video
 from gerund.core.errors import GerundError, ModelError, VideoError
 from gerund.core.fields import Fields, checked_labels, read_json, resize_in
 from gerund.core.openvino import core
@@ -25,7 +26,6 @@ from gerund.core.types import Clip, Features, Prediction
 from gerund.core.workers import UNREADABLE, reason
 from gerund.features.tokens import on_screen, sampling_in, tokens
 from gerund.recognition.calibration import UNKNOWN_THRESHOLD, Familiarity
-from gerund.video import video
 
 FORMAT = "gerund-export"
 FORMAT_VERSION = 1
@@ -80,7 +80,7 @@ class ExportedModel:
     def batches(self, path: Path, ended: Callable[[float], None]) -> Iterator[tuple[list[float], np.ndarray]]:
         """The wanted frames of a video as planes (n, 3, H, W) uint8, at most BATCH_SIZE at once, with their times; `ended` is told the end."""
         convert = video.FrameConverter(self.resize)
-        frames = video.frames(path, fps=self.fps, threads=0, ended=ended)
+        frames = video.wanted_frames(path, fps=self.fps, threads=0, ended=ended)
         while batch := [(time, convert(frame).transpose(2, 0, 1)) for time, frame in itertools.islice(frames, BATCH_SIZE)]:
             yield [time for time, _ in batch], np.stack([picture for _, picture in batch])
 

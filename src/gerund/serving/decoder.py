@@ -10,11 +10,12 @@ from typing import IO, Any
 
 import numpy as np
 
+from gerund import video
 from gerund.core.errors import VideoError
 from gerund.core.workers import Job
 from gerund.serving.limits import Limits, more_processor_time, shut_in
 from gerund.video import pool as decoding
-from gerund.video import video
+from gerund.video.container import allowed, trust_no_file
 from gerund.video.pool import Reading
 
 NOBODY: Any = object()
@@ -89,7 +90,7 @@ class WorkerSide(decoding.WorkerSide):
         super().__init__(orders, reports)
         self.limits = Limits(**self.setup["limits"])
         self.packets = 0
-        video.trust_no_file(pixels=self.limits.pixels)
+        trust_no_file(pixels=self.limits.pixels)
 
     def prepare(self) -> None:
         shut_in(cpu_seconds=self.limits.seconds_job)
@@ -104,7 +105,7 @@ class WorkerSide(decoding.WorkerSide):
         more_processor_time(self.limits.seconds_job)
         self.packets = 0
         info = video.probe(job.path)
-        video.allowed(info.width, info.height)
+        allowed(info.width, info.height)
         self.check_length(info.duration or 0.0)
         self.report({"kind": "probed", "index": job.index, "duration": info.duration})
         for pts, picture in super().frames(job):

@@ -17,13 +17,14 @@ from typing import Any, Literal
 
 import numpy as np
 
+from gerund import video
 from gerund.core.errors import VideoError
 from gerund.core.files import tidy
 from gerund.core.types import Resize, Segment, Timeline
 from gerund.core.workers import UNREADABLE, reason
 from gerund.serving.limits import Limits, NoRoomError, shut_in
-from gerund.video import video
 from gerund.video.annotate import LARGEST_SIDE, annotate_timeline
+from gerund.video.container import trust_no_file
 
 Kind = Literal["preview", "annotated"]
 PREVIEW_HEIGHT = 360
@@ -89,7 +90,7 @@ def main(order: dict[str, Any]) -> int:
     """What runs in the process of its own."""
     threading.Thread(target=end_with_parent, daemon=True).start()
     limits = Limits(**order["limits"])
-    video.trust_no_file(pixels=limits.pixels)
+    trust_no_file(pixels=limits.pixels)
     shut_in(cpu_seconds=limits.seconds_job, writes=LARGEST_OUTPUT, processes=True)
     source, out = Path(order["source"]), Path(order["out"])
     try:

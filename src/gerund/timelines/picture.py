@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from gerund import video
 from gerund.core.errors import DataError
 from gerund.core.files import whole
 from gerund.core.printing import visible
 from gerund.core.types import Resize, Segment, Timeline
-from gerund.video import video
 from gerund.video.draw import GRID, INK, MUTED, ink_on, label_colours
 
 SUFFIXES = (".png", ".jpg", ".svg", ".pdf")

@@ -14,9 +14,11 @@ from PIL import Image, ImageDraw
 
 from gerund.core.errors import UsageError
 from gerund.core.types import Clip, Resize, Timeline
-from gerund.video import video
+from gerund.video.converter import FrameConverter
 from gerund.video.draw import fitting_text, font, ink_on, label_colours
 from gerund.video.rate import TIME_SLACK
+from gerund.video.reader import read, wanted_frames
+from gerund.video.writer import ANIMATIONS, LEAST_LEAD, Writer
 
 FORMATS = (".mp4", ".mov", ".mkv", ".gif", ".webp")
 LEAST_WIDTH = 320
@@ -53,7 +55,7 @@ def annotate_timeline(timeline: Timeline, out: Path, *, tick: Callable[[float], 
     `tick` is told the seconds that are done. Raises VideoError when the video cannot be read or `out` not written, UsageError for
     an animation of more than ANIMATION_SECONDS.
     """
-    if out.suffix.lower() in video.ANIMATIONS and timeline.duration > ANIMATION_SECONDS:
+    if out.suffix.lower() in ANIMATIONS and timeline.duration > ANIMATION_SECONDS:
         raise UsageError(
             f"{out}: {timeline.duration:.0f} s are too long for {out.suffix} (at most {ANIMATION_SECONDS:g} s); write an .mp4"
         )
@@ -74,13 +76,13 @@ def draw_below(clip: Clip, panel: Callable[[int, float], np.ndarray], out: Path)
     Small videos are enlarged; animations are at most ANIMATION_WIDTH wide and ANIMATION_FPS fast.
     """
     check_format(out)
-    animation = out.suffix.lower() in video.ANIMATIONS
-    height, width = shown_size(next(video.read(clip.path, block=1)).data.shape[1:3], animation=animation)
-    convert = video.FrameConverter(Resize(height=height, width=width, fit="squeeze"))
+    animation = out.suffix.lower() in ANIMATIONS
+    height, width = shown_size(next(read(clip.path, block=1)).data.shape[1:3], animation=animation)
+    convert = FrameConverter(Resize(height=height, width=width, fit="squeeze"))
     width = max(width, LEAST_WIDTH)
 
     def pictures(fps: float | None) -> Iterator[tuple[float, np.ndarray]]:
-        for seconds, frame in in_span(video.frames(clip.path, fps=fps, ended=ends.append), clip):
+        for seconds, frame in in_span(wanted_frames(clip.path, fps=fps, ended=ends.append), clip):
             yield seconds - clip.start, np.concatenate([widened(convert(frame), width), panel(width, seconds)])
 
     ends = [math.inf if clip.end is None else clip.end]
@@ -89,7 +91,7 @@ def draw_below(clip: Clip, panel: Callable[[int, float], np.ndarray], out: Path)
     )
     colours = None if palette is None else np.resize(np.array(palette.getpalette(), np.uint8), (256, 3))
     sound = clip.path if clip.start == 0 and clip.end is None else None
-    with video.Writer(out, palette=colours, sound=sound) as writer:
+    with Writer(out, palette=colours, sound=sound) as writer:
         for seconds, picture in pictures(ANIMATION_FPS if animation else None):
             writer.add(picture if palette is None else indexed(picture, palette), seconds)
         writer.end = min(ends) - clip.start if math.isfinite(min(ends)) else None
@@ -104,7 +106,7 @@ def in_span(frames: Iterable[tuple[float, Any]], clip: Clip) -> Iterator[tuple[f
         if seconds < clip.start:
             standing = frame
             continue
-        if standing is not None and seconds - clip.start > video.LEAST_LEAD:
+        if standing is not None and seconds - clip.start > LEAST_LEAD:
             yield clip.start, standing
         standing = None
         yield seconds, frame

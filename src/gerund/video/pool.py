@@ -24,7 +24,8 @@ from gerund.core.errors import CacheError
 from gerund.core.files import beside, tidy
 from gerund.core.types import Resize
 from gerund.core.workers import UNREADABLE, Finished, Job, reason
-from gerund.video import video
+from gerund.video.converter import FrameConverter
+from gerund.video.reader import wanted_frames
 
 SLOT_FRAMES = 32
 SLOTS = 4
@@ -65,9 +66,9 @@ def frames_of(
     tick: Callable[[], None] = lambda: None,
     ended: Callable[[float], None] = lambda end: None,
 ) -> Iterator[tuple[float, np.ndarray]]:
-    """The wanted frames of a video with their pts, from number `job.skip` on; `tick` and `ended` as for `video.frames`."""
-    convert = video.FrameConverter(reading.resize)
-    frames = video.frames(job.path, fps=reading.fps, threads=threads, tick=tick, ended=ended)
+    """The wanted frames of a video with their pts, from number `job.skip` on; `tick` and `ended` as for `wanted_frames`."""
+    convert = FrameConverter(reading.resize)
+    frames = wanted_frames(job.path, fps=reading.fps, threads=threads, tick=tick, ended=ended)
     for number, (pts, frame) in enumerate(frames):
         if number >= job.skip:
             picture = convert(frame)

@@ -11,7 +11,7 @@ from pathlib import Path
 from gerund.core.errors import VideoError
 from gerund.core.progress import note
 from gerund.core.types import Clip
-from gerund.video.video import picture_span
+from gerund.video.header import picture_span
 
 BACKGROUND = "background"
 SHORTEST = 0.5

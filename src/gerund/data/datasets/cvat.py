@@ -20,7 +20,7 @@ from gerund.data.datasets.files import (
     rate,
     read_xml,
 )
-from gerund.video.video import probe
+from gerund.video import probe
 
 
 def load(path: Path, *, split: int | None = None) -> list[Clip]:

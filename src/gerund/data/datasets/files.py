@@ -14,7 +14,7 @@ from gerund.core.progress import note
 from gerund.core.texts import exists, named_file, number, read_text
 from gerund.core.types import Clip
 from gerund.data.listing import Listing, Reason
-from gerund.video.video import is_hidden, is_video
+from gerund.video.formats import is_hidden, is_video
 
 ACTION_NAMES = frozenset("action actions activity activities behavior behaviour behaviors behaviours label labels class".split())
 """Where a tool offers several tiers or attributes, one with such a name holds the classes."""

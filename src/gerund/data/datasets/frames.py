@@ -11,7 +11,7 @@ from gerund.core.types import Clip
 from gerund.data.datasets import folder
 from gerund.data.datasets.files import there
 from gerund.data.datasets.text_list import Row, lists_in, load_lists
-from gerund.video.video import FRAME_FOLDER_FPS, frame_images
+from gerund.video.formats import FRAME_FOLDER_FPS, frame_images
 
 
 def load(path: Path, *, split: int | None = None, classes: Path | None = None) -> list[Clip]:

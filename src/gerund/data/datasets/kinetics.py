@@ -12,7 +12,7 @@ from gerund.core.texts import number, read_table
 from gerund.core.types import Clip
 from gerund.data.datasets.files import by_stem, files_like, folder_of_lists, home_of, report_missing, tell_used
 from gerund.data.listing import list_videos
-from gerund.video.video import probe
+from gerund.video import probe
 
 COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
 SIDES = {"train": "train", "val": "val", "validate": "val", "validation": "val", "test": "test"}

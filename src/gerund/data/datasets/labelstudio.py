@@ -13,7 +13,7 @@ from gerund.core.texts import number, read_json
 from gerund.core.types import Clip
 from gerund.data.datasets.cvat import frame_clock
 from gerund.data.datasets.files import MOST_FRAMES, annotation_files, field, find_video, labelled, last_part, rate, read_xml
-from gerund.video.video import MOVING_SUFFIXES
+from gerund.video.formats import MOVING_SUFFIXES
 
 CONFIG = "config.xml"
 RATES = ("fps", "framerate", "frame_rate")

@@ -13,7 +13,7 @@ from gerund.core.texts import exists, named_file, read_lines
 from gerund.core.types import Clip
 from gerund.data.datasets.class_maps import class_number, is_class_map, names_for, unquoted
 from gerund.data.datasets.files import files_like, report_missing, there
-from gerund.video.video import MOVING_SUFFIXES
+from gerund.video.formats import MOVING_SUFFIXES
 
 SIDE = re.compile(r"(?<![a-z])(train|val|test)(?:ing|idation|idate|id)?(?=list|_|-|\.|\d|$)", re.I)
 HEADERS = frozenset("path file filename video video_path video_name".split())

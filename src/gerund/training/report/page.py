@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from gerund import video
 from gerund.core.errors import VideoError
 from gerund.core.html import grouped, render
 from gerund.core.types import Clip
 from gerund.data.checks import Finding, class_table
 from gerund.data.manifest import group_of
 from gerund.training.report import charts
-from gerund.video import video
 
 if TYPE_CHECKING:
     from gerund.recognition.evaluate import Evaluation

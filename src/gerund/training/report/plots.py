@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from gerund import video
 from gerund.core.types import Clip, Resize
-from gerund.video import video
 from gerund.video.draw import GRID, INK, MUTED, PAPER, RIGHT, WRONG, fitting_text, font
 
 SHEET = 16

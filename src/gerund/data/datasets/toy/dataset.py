@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
+from gerund import video
 from gerund.core.errors import DataError, UsageError
 from gerund.core.files import beside
 from gerund.core.types import Clip
 from gerund.data.datasets.toy.film import perform
 from gerund.data.datasets.toy.movement import ACTIONS
 from gerund.data.manifest import read_manifest, write_manifest
-from gerund.video import video
 
 TOY_MANIFEST = "manifest.csv"
 """Written last: a folder that holds it is complete."""
