@@ -10,7 +10,7 @@ from gerund.backbones import load_backbone
 from gerund.core import progress
 from gerund.data.datasets import toy
 from gerund.features.cache import FeatureCache
-from gerund.features.cluster import extract
+from gerund.features.cluster import extract_on_cluster
 from gerund.features.extractor import Extractor
 
 OPTIONS = {"fps": 8.0, "device": "cpu", "precision": "f32", "workers": 1}
@@ -40,7 +40,7 @@ def main() -> None:
                 if name == "local":
                     Extractor(backbone, cache=FeatureCache(cache), **OPTIONS).extract(paths)
                 else:
-                    extract(paths, backbone, actors=int(name[0]), cache=cache, **OPTIONS)
+                    extract_on_cluster(paths, backbone, actors=int(name[0]), cache=cache, **OPTIONS)
                 times.append(time.perf_counter() - started)
             print(
                 f"local {times[0]:.1f} s, 1 worker {times[1]:.1f} s, 2 workers {times[2]:.1f} s (start of the workers included)",

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from gerund.core.types import Features
-from gerund.features.cache import StackedRows
+from gerund.features.blocks import StackedRows
 
 SAMPLE = 20_000
 STATISTICS = 4

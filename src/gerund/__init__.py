@@ -4,14 +4,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gerund.cli.info import info
     from gerund.core.errors import GerundError
     from gerund.core.types import Clip, Explanation, Features, FeatureSpec, Frames, Prediction, Segment, Timeline
     from gerund.data.datasets import load_dataset
     from gerund.data.download import download
     from gerund.data.frames import frames
+    from gerund.data.index import index
     from gerund.data.split import split
     from gerund.diagnosis.doctor import Diagnosis, doctor
-    from gerund.features.extract import extract, index, info, manage_cache
+    from gerund.features.cache import manage_cache
+    from gerund.features.extract import extract
     from gerund.features.packed import Packed, pack
     from gerund.learning.pretrain import Pretraining, pretrain
     from gerund.live.spotter import Event, Watch
@@ -52,7 +55,10 @@ HOMES = {
     "gerund.serving.server": ("serve",),
     "gerund.data.split": ("split",),
     "gerund.live.spotter": ("Event", "Watch"),
-    "gerund.features.extract": ("extract", "index", "info", "manage_cache"),
+    "gerund.data.index": ("index",),
+    "gerund.features.cache": ("manage_cache",),
+    "gerund.features.extract": ("extract",),
+    "gerund.cli.info": ("info",),
     "gerund.timelines.evaluate": ("TimelineEvaluation", "evaluate_timeline"),
     "gerund.timelines.timeline": ("timeline",),
     "gerund.training.train": ("Training", "train"),

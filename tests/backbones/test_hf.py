@@ -18,8 +18,9 @@ from gerund import video
 from gerund.backbones import Backbone, load_backbone, rebuild_backbone
 from gerund.core.errors import BackboneError, UsageError
 from gerund.features import cache
+from gerund.features.batches import Windows
 from gerund.features.cache import FeatureCache
-from gerund.features.extractor import Extractor, Windows, calibrated
+from gerund.features.extractor import Extractor, calibrated
 
 pytest.importorskip("transformers")
 from support import tiny_models

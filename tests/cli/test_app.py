@@ -320,7 +320,7 @@ def test_ctrl_c_ends_with_130(clips, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gerund.features.extract.load_dataset", interrupted)
+    monkeypatch.setattr("gerund.data.index.load_dataset", interrupted)
     code, _, err = run("index", clips)
     assert code == 130
     assert "interrupted" in one_line(err)

@@ -24,9 +24,9 @@ from gerund.core.storage import url_of
 from gerund.data.datasets import load_dataset, toy
 from gerund.data.manifest import read_manifest, write_manifest
 from gerund.features import cluster as distributed
-from gerund.features import extract as steps
 from gerund.features.cache import FeatureCache
-from gerund.features.cluster import Crew, Machine, Plan, RemoteCache, Worker
+from gerund.features.cluster import ClusterWorker, Crew, Machine, Plan, RemoteCache
+from gerund.features.extract import extract
 from gerund.features.extractor import Extraction, Extractor
 
 RampVideo = Callable[..., Path]
@@ -45,10 +45,10 @@ def memory() -> Iterator[Any]:
 
 
 @pytest.fixture
-def worker(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Worker]:
+def worker(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], ClusterWorker]:
     """A worker in this process."""
     monkeypatch.setattr(progress, "quiet", True)
-    return lambda cache: Worker(load_backbone("pixels:8"), cache, OPTIONS)
+    return lambda cache: ClusterWorker(load_backbone("pixels:8"), cache, OPTIONS)
 
 
 def rows_of(extraction: Extraction, path: Path) -> np.ndarray:
@@ -84,18 +84,18 @@ def test_gpus_that_no_machine_has_are_refused() -> None:
 def test_options_that_cannot_be_are_refused(ramp_video: RampVideo, tmp_path: Path) -> None:
     ramp_video(5, folder=tmp_path / "a")
     with pytest.raises(UsageError, match="--actors and --gpus-per-actor belong to --ray"):
-        steps.extract(tmp_path, backbone="pixels", actors=2)
+        extract(tmp_path, backbone="pixels", actors=2)
     with pytest.raises(UsageError, match="--actors 0: at least 1 is needed"):
-        steps.extract(tmp_path, backbone="pixels", ray="auto", actors=0)
+        extract(tmp_path, backbone="pixels", ray="auto", actors=0)
     with pytest.raises(UsageError, match="--precision int8 with --ray"):
-        steps.extract(tmp_path, backbone="pixels", ray="auto", precision="int8")
+        extract(tmp_path, backbone="pixels", ray="auto", precision="int8")
 
 
 def test_without_ray_the_way_out_is_named(ramp_video: RampVideo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ramp_video(5, folder=tmp_path / "a")
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match=r"pip install 'gerund\[ray\]'"):
-        steps.extract(tmp_path, backbone="pixels", ray="auto")
+        extract(tmp_path, backbone="pixels", ray="auto")
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_manifest_at_a_url_names_videos_beside_it_and_elsewhere(memory: Any, t
 
 
 def test_videos_at_urls_give_the_features_of_their_copies_here(
-    memory: Any, ramp_video: RampVideo, tmp_path: Path, worker: Callable[[Path], Worker]
+    memory: Any, ramp_video: RampVideo, tmp_path: Path, worker: Callable[[Path], ClusterWorker]
 ) -> None:
     here = ramp_video(40)
     memory.put_file(str(here), "/videos/a.mp4")
@@ -148,7 +148,7 @@ def test_videos_at_urls_give_the_features_of_their_copies_here(
 
 
 def test_features_of_a_url_are_found_again_without_fetching_it(
-    memory: Any, ramp_video: RampVideo, tmp_path: Path, worker: Callable[[Path], Worker], monkeypatch: pytest.MonkeyPatch
+    memory: Any, ramp_video: RampVideo, tmp_path: Path, worker: Callable[[Path], ClusterWorker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     memory.put_file(str(ramp_video(40)), "/videos/a.mp4")
     path = Path("memory://videos/a.mp4")
@@ -162,7 +162,7 @@ def test_features_of_a_url_are_found_again_without_fetching_it(
 
 
 def test_rows_that_cannot_be_fetched_cost_themselves_alone(
-    memory: Any, ramp_video: RampVideo, tmp_path: Path, worker: Callable[[Path], Worker]
+    memory: Any, ramp_video: RampVideo, tmp_path: Path, worker: Callable[[Path], ClusterWorker]
 ) -> None:
     memory.put_file(str(ramp_video(10)), "/a.mp4")
     good, *bad = (
@@ -174,7 +174,7 @@ def test_rows_that_cannot_be_fetched_cost_themselves_alone(
 
 
 def test_only_urls_that_were_fetched_are_asked_about(
-    memory: Any, ramp_video: RampVideo, tmp_path: Path, worker: Callable[[Path], Worker], monkeypatch: pytest.MonkeyPatch
+    memory: Any, ramp_video: RampVideo, tmp_path: Path, worker: Callable[[Path], ClusterWorker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also from a cache that knows states alone, as those of earlier versions do: a worker then notes what it finds."""
     memory.put_file(str(ramp_video(10)), "/a.mp4")
@@ -195,7 +195,7 @@ def test_a_cache_at_a_url_serves_machines_that_share_nothing_else(
     memory: Any,
     ramp_video: RampVideo,
     tmp_path: Path,
-    worker: Callable[[Path], Worker],
+    worker: Callable[[Path], ClusterWorker],
     place: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -327,7 +327,7 @@ def cluster() -> Iterator[Any]:
 @pytest.mark.slow
 @pytest.mark.parametrize("blow", ["none", "kill -9 a worker", "remove a node"])
 def test_a_cluster_gives_the_features_of_a_local_run_whatever_dies(cluster: Any, clips: Path, tmp_path: Path, blow: str) -> None:
-    local = steps.extract(clips, backbone="pixels", cache=tmp_path / "local")
+    local = extract(clips, backbone="pixels", cache=tmp_path / "local")
 
     def strike() -> None:
         while len(blocks_in(tmp_path / "far")) < 5:
@@ -337,7 +337,7 @@ def test_a_cluster_gives_the_features_of_a_local_run_whatever_dies(cluster: Any,
             found = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
             raylets = {node.all_processes["raylet"][0].process.pid for node in cluster.list_all_nodes()}
             rows = [line.split(maxsplit=2) for line in found.splitlines()[1:]]
-            workers = [int(pid) for pid, parent, name in rows if int(parent) in raylets and name.startswith("ray::Worker")]
+            workers = [int(pid) for pid, parent, name in rows if int(parent) in raylets and name.startswith("ray::ClusterWorker")]
             os.kill(workers[0], signal.SIGKILL)
         elif blow == "remove a node":
             cluster.remove_node(cluster.second, allow_graceful=False)
@@ -345,7 +345,7 @@ def test_a_cluster_gives_the_features_of_a_local_run_whatever_dies(cluster: Any,
     written: dict[Path, int] = {}
     blower = threading.Thread(target=strike)
     blower.start()
-    far = steps.extract(clips, backbone="pixels", ray=cluster.address, actors=2, cache=tmp_path / "far")
+    far = extract(clips, backbone="pixels", ray=cluster.address, actors=2, cache=tmp_path / "far")
     blower.join()
     assert 5 <= len(written) < len(local.features), "the blow came after the work"
     assert {path: path.stat().st_mtime_ns for path in written} == written, "finished videos were done again"
@@ -360,12 +360,12 @@ def test_a_cluster_gives_the_features_of_a_local_run_whatever_dies(cluster: Any,
 def test_local_and_cluster_runs_are_interchangeable(cluster: Any, clips: Path, tmp_path: Path) -> None:
     half = tmp_path / "half"
     shutil.copytree(clips / "waving", half / "waving")
-    steps.extract(half, backbone="pixels", cache=tmp_path / "cache")
+    extract(half, backbone="pixels", cache=tmp_path / "cache")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.safetensors")}
-    far = steps.extract(clips, backbone="pixels", ray=cluster.address, cache=tmp_path / "cache")
+    far = extract(clips, backbone="pixels", ray=cluster.address, cache=tmp_path / "cache")
     assert before
     assert {path: path.stat().st_mtime_ns for path in before} == before, "made again"
-    again = steps.extract(clips, backbone="pixels", cache=tmp_path / "cache")
+    again = extract(clips, backbone="pixels", cache=tmp_path / "cache")
     assert set(again.features) == set(far.features)
 
 
@@ -374,4 +374,4 @@ def test_an_address_where_no_cluster_answers_is_one_line(ramp_video: RampVideo, 
     pytest.importorskip("ray")
     ramp_video(5, folder=tmp_path / "a")
     with pytest.raises(ClusterError, match=f"--ray {address}: no Ray cluster answers"):
-        steps.extract(tmp_path, backbone="pixels", ray=address)
+        extract(tmp_path, backbone="pixels", ray=address)

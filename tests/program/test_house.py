@@ -17,7 +17,6 @@ ROOMS, LINES, FUNCTION_LINES, MEDIAN_LINES = 15, 400, 60, 8
 
 LONG_FILES: set[str] = {
     "cli.show",
-    "features.extractor",
     "learning.fit",
     "recognition.export",
     "recognition.recognizer",

@@ -19,12 +19,12 @@ from gerund.core.errors import UsageError
 from gerund.core.files import readable, write_text
 from gerund.core.printing import json_text
 from gerund.core.types import Clip, Segment, Timeline
+from gerund.data import index
 from gerund.data.datasets import load_dataset
 from gerund.data.frames import frames
 from gerund.data.manifest import assign_splits, read_manifest, write_manifest
 from gerund.data.split import split
 from gerund.diagnosis.doctor import doctor
-from gerund.features import extract as steps
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor
 from gerund.recognition.runs import check_free
@@ -65,7 +65,7 @@ def test_a_manifest_names_any_file(tmp_path: Path, name: str) -> None:
 
 
 def test_listing_splitting_and_indexing_take_them(clips: Path, tmp_path: Path) -> None:
-    listed = steps.index(clips, out=tmp_path / "clips.csv")
+    listed = index.index(clips, out=tmp_path / "clips.csv")
     assert {clip.label for clip in listed} == {"left", r"caf\xe9"}
     assert read_manifest(tmp_path / "clips.csv") == listed
     made = split(tmp_path / "clips.csv", anew=True, out=tmp_path / "split.csv")

@@ -36,11 +36,11 @@ COMMANDS = {
     "timeline": ("gerund.timelines.timeline:timeline", "Say which action happens when, in videos of any length."),
     "render": ("gerund.timelines.render:render", "Write a video with its timeline drawn in."),
     "serve": ("gerund.serving.server:serve", "Serve a model as a web page and an HTTP API."),
-    "index": ("gerund.features.extract:index", "List clips, labels, groups and splits; write them as a CSV."),
+    "index": ("gerund.data.index:index", "List clips, labels, groups and splits; write them as a CSV."),
     "split": ("gerund.data.split:split", "Give clips a split, or folds, without parting a group."),
     "extract": ("gerund.features.extract:extract", "Put the features of videos into the cache."),
     "pack": ("gerund.features.packed:pack", "Pack the features of a cache into large shards."),
-    "cache": ("gerund.features.extract:manage_cache", "List, check or tidy the feature cache: ls, verify, prune."),
+    "cache": ("gerund.features.cache:manage_cache", "List, check or tidy the feature cache: ls, verify, prune."),
     "export": (
         "gerund.recognition.export:export",
         "Write a model as ONNX, OpenVINO or torch graphs, checked to give the same answers.",
@@ -49,7 +49,7 @@ COMMANDS = {
     "frames": ("gerund.data.frames:frames", "Write the frames of clips as folders of JPEG images."),
     "download": ("gerund.data.download:download", "Fetch a published data set, going on where it broke."),
     "doctor": ("gerund.diagnosis.doctor:doctor", "Find broken files, copies, doubtful labels and leaking splits."),
-    "info": ("gerund.features.extract:info", "Show versions, devices, decoder, engines and the cache."),
+    "info": ("gerund.cli.info:info", "Show versions, devices, decoder, engines and the cache."),
 }
 
 FLAG_NAMES = {"head_options": "head"}

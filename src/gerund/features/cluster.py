@@ -28,7 +28,8 @@ from gerund.core.places import default_cache
 from gerund.core.progress import note
 from gerund.core.storage import url_of
 from gerund.core.types import FeatureSpec, Rows
-from gerund.features.cache import FeatureCache, StackedRows
+from gerund.features.blocks import StackedRows
+from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extraction, Extractor
 
 VIDEOS_IN_HAND = 16
@@ -39,11 +40,11 @@ LOSSES = 3
 """After so many lost workers a video is taken for their cause, and given up."""
 CONNECT_LIMIT = 10.0
 """Seconds for a cluster to answer."""
-SILENCE = 60.0
+NEWS_LIMIT = 60.0
 """Seconds without news after which the person who waits is told what the cluster has."""
 
 
-def extract(
+def extract_on_cluster(
     paths: Sequence[Path],
     backbone: Backbone,
     *,
@@ -84,7 +85,7 @@ def extract(
             store.forget_failures(Extractor(backbone, cache=store, **options).spec)
         backbone.module  # noqa: B018  it travels with its weights, which no other machine then has to have
         shared = ray.put(backbone)
-        hired = ray.remote(Worker).options(num_cpus=plan.cpus, num_gpus=plan.gpus, scheduling_strategy="SPREAD")
+        hired = ray.remote(ClusterWorker).options(num_cpus=plan.cpus, num_gpus=plan.gpus, scheduling_strategy="SPREAD")
         note(f"Ray: {plan.actors} workers, each with CPU {plan.cpus}, GPU {plan.gpus:g}")
         crew = Crew(ray, lambda: hired.remote(shared, folder, options), plan.actors)
         try:
@@ -171,7 +172,7 @@ class Plan:
         return cls(actors or fitting, cpus, gpus)
 
 
-class Worker:
+class ClusterWorker:
     """Runs on some machine: a backbone, compiled once, that fills the shared cache."""
 
     def __init__(self, backbone: Backbone, cache: Path, options: Mapping[str, Any]) -> None:
@@ -252,9 +253,9 @@ class Crew:
             while self.waiting or any(self.orders.values()):
                 if not self.orders:
                     raise ClusterError("no worker stays alive; the logs of Ray (/tmp/ray/session_latest/logs) say why")
-                done, _ = self.ray.wait(list(self.orders), timeout=SILENCE)
+                done, _ = self.ray.wait(list(self.orders), timeout=NEWS_LIMIT)
                 if not done:
-                    note(f"Ray: no news for {SILENCE:g} s; the cluster has {self.ray.cluster_resources()}")
+                    note(f"Ray: no news for {NEWS_LIMIT:g} s; the cluster has {self.ray.cluster_resources()}")
                 for task in done:
                     if task in self.orders:  # else of a worker whose loss is known already
                         self.collect(task, bar)

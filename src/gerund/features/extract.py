@@ -1,72 +1,18 @@
-"""The steps of training one by one: index a data set, extract its features; and what this machine has to offer."""
+"""`gerund extract`: the features of all videos of a data set, put into the cache."""
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from gerund.backbones import best_device, load_backbone, resolve_precision
-from gerund.core.errors import DataError, UsageError, at_least
-from gerund.core.places import default_cache
-from gerund.core.progress import note
+from gerund.backbones import load_backbone
+from gerund.core.errors import UsageError, at_least
 from gerund.core.recipes import RECIPES
 from gerund.core.types import Clip
 from gerund.data.datasets import load_dataset
-from gerund.data.manifest import assign_splits, write_manifest
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extraction, Extractor, calibrated, with_spans
-
-PACKAGES = ("gerund", "torch", "lightning", "timm", "openvino", "av", "numpy", "safetensors", "huggingface-hub")
-
-
-def index(
-    data: str | Path | Sequence[Clip],
-    *,
-    split: int | None = None,
-    val: float = RECIPES["default"].val,
-    group_pattern: str | None = None,
-    allow_leak: bool = False,
-    background: bool = False,
-    seed: int = 0,
-    out: Path | None = None,
-) -> list[Clip]:
-    """List the clips of a data set with their labels, groups and splits, as `train` would use them.
-
-    Clips that cannot be split so (one video per class) are listed all the same, and a line says what `train` would refuse.
-
-    Parameters
-    ----------
-    data
-        A folder with one sub-folder per class, a CSV, or name:path.
-    split
-        Number of the official split.
-    val
-        Share of the training groups used for validation.
-    group_pattern
-        Regular expression for the group in a file's name.
-    allow_leak
-        Accept a given split that has a group on two sides.
-    background
-        Add clips of unlabelled time as the class background.
-    seed
-        Seed of the split.
-    out
-        CSV manifest to write.
-    """
-    clips = load_dataset(data, split=split, group_pattern=group_pattern, allow_leak=allow_leak, background=background)
-    try:
-        clips, notes = assign_splits(clips, val=val, seed=seed)
-    except DataError as error:
-        notes = [f"Not split, and not yet to be trained on: {error}."]
-    for line in notes:
-        note(line)
-    if out is not None:
-        write_manifest(clips, out)
-    return clips
 
 
 def extract(
@@ -138,9 +84,9 @@ def extract(
         model = calibrated(model, [clip.path for clip in clips])
     rate = None if fps == "native" else float(fps)
     if ray is not None:
-        from gerund.features import cluster as distributed
+        from gerund.features.cluster import extract_on_cluster
 
-        found = distributed.extract(
+        found = extract_on_cluster(
             [clip.path for clip in clips],
             model,
             address=ray,
@@ -157,60 +103,3 @@ def extract(
         extractor = Extractor(model, fps=rate, cache=FeatureCache(cache), device=device, precision=precision, workers=workers)
         found = extractor.extract((clip.path for clip in clips), retry_failed=retry_failed)
     return with_spans(found, clips)
-
-
-def manage_cache(
-    action: Literal["ls", "verify", "prune"] = "ls", *, older_than: float | None = None, cache: Path | None = None
-) -> dict[str, Any]:
-    """List, check or tidy the feature cache.
-
-    Parameters
-    ----------
-    action
-        ls: what is there, by spec; verify: check every block's checksum and remove damaged ones (made again when needed);
-        prune: remove leftovers of killed runs, features of other extractor versions, and with older_than what is old.
-    older_than
-        Days since a feature file was last written, for prune.
-    cache
-        Folder for features.
-    """
-    if older_than is not None and action != "prune":
-        raise UsageError("--older-than: only prune removes what is old")
-    at_least(0, older_than=older_than)
-    store = FeatureCache(cache)
-    if action == "verify":
-        return store.verify()
-    return store.prune(older_than) if action == "prune" else store.listing()
-
-
-def info(*, cache: Path | None = None) -> dict[str, Any]:
-    """Versions, devices, decoder, engines and the size of the cache.
-
-    Parameters
-    ----------
-    cache
-        Folder for features.
-    """
-    folder = cache or default_cache()
-    files = [file for file in folder.rglob("*") if file.is_file()]
-    device = best_device()
-    return {
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "cores": os.cpu_count(),
-        "device": device,
-        "engine": "OpenVINO" if device == "cpu" else "torch",
-        "precision": resolve_precision("auto", device),
-        "decoder": f"FFmpeg (PyAV {installed('av')})",
-        "cache": str(folder),
-        "cache_files": len(files),
-        "cache_bytes": sum(file.stat().st_size for file in files),
-        "versions": {name: installed(name) for name in PACKAGES},
-    }
-
-
-def installed(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"

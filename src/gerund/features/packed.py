@@ -22,7 +22,8 @@ from gerund.core.fields import Fields, read_json
 from gerund.core.files import tidy, whole_folder, write_bytes
 from gerund.core.progress import note, progress
 from gerund.core.types import Features, FeatureSpec, Rows
-from gerund.features.cache import DIGEST_LENGTH, FeatureCache, block_spec, blocks_in, read_digests
+from gerund.features.blocks import DIGEST_LENGTH, block_spec, blocks_in
+from gerund.features.cache import FeatureCache, read_digests
 from gerund.features.tokens import on_screen
 
 SHARD_BYTES = 256 * 2**20

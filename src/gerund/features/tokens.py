@@ -192,3 +192,9 @@ def spread(items: Sequence[Item], count: int) -> list[Item]:
     """At most `count` items, evenly spread over all of them."""
     places = np.linspace(0, len(items) - 1, min(count, len(items)))
     return [items[round(place)] for place in places]
+
+
+def as_stored(data: np.ndarray) -> np.ndarray:
+    """Features as float16, the largest values cut to what it can hold."""
+    limit = np.finfo(np.float16).max
+    return np.clip(data, -limit, limit).astype(np.float16)

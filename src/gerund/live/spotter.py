@@ -18,6 +18,7 @@ from gerund.backbones import Backbone, compile_engine
 from gerund.core.errors import UsageError, VideoError
 from gerund.core.progress import note
 from gerund.core.types import Features
+from gerund.features.tokens import as_stored
 from gerund.live.record import Recorder, Window, check_recording
 from gerund.live.source import Reader, Seen, Source
 from gerund.video.rate import TIME_SLACK
@@ -180,8 +181,7 @@ class Eye:
         rows: list[np.ndarray] = []
         self.engine.submit(self.batch, lambda features: rows.append(features[0]))
         self.engine.drain()
-        limit = np.finfo(np.float16).max
-        return np.clip(rows[0], -limit, limit).astype(np.float16)
+        return as_stored(rows[0])
 
 
 class Rolling:

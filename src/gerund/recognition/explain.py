@@ -14,7 +14,7 @@ from gerund import video
 from gerund.core.errors import UsageError, VideoError
 from gerund.core.progress import progress
 from gerund.core.types import Clip, Explanation, Features
-from gerund.features.extractor import Windows
+from gerund.features.batches import Windows
 from gerund.features.tokens import picked_rows, step_edges, stored_rows, tokens
 from gerund.recognition.explain_picture import check_picture, draw_explanation
 from gerund.recognition.recognizer import Recognizer, as_clip

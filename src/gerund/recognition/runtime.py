@@ -24,7 +24,7 @@ from gerund.core.openvino import core
 from gerund.core.printing import json_text, prepare, prepare_data, say
 from gerund.core.types import Clip, Features, Prediction
 from gerund.core.workers import UNREADABLE, reason
-from gerund.features.tokens import on_screen, sampling_in, tokens
+from gerund.features.tokens import as_stored, on_screen, sampling_in, tokens
 from gerund.recognition.calibration import UNKNOWN_THRESHOLD, Familiarity
 
 FORMAT = "gerund-export"
@@ -73,9 +73,7 @@ class ExportedModel:
         rows = np.concatenate(data)
         if not np.isfinite(rows).all():
             raise VideoError(f"{path}: the backbone gave features that are not finite")
-        limit = np.finfo(np.float16).max
-        data_16 = np.clip(rows, -limit, limit).astype(np.float16)
-        return on_screen(data_16, np.array(pts), ends[0], 1 / self.fps if self.fps else None)
+        return on_screen(as_stored(rows), np.array(pts), ends[0], 1 / self.fps if self.fps else None)
 
     def batches(self, path: Path, ended: Callable[[float], None]) -> Iterator[tuple[list[float], np.ndarray]]:
         """The wanted frames of a video as planes (n, 3, H, W) uint8, at most BATCH_SIZE at once, with their times; `ended` is told the end."""

@@ -19,8 +19,8 @@ from gerund.backbones import Engine
 from gerund.core.errors import CacheError, GerundError, VideoError
 from gerund.core.types import Features
 from gerund.core.workers import Finished, Job
+from gerund.features.batches import Packer, Windows
 from gerund.features.cache import BlockWriter, FeatureCache
-from gerund.features.extractor import Packer, Windows
 from gerund.recognition.recognizer import Recognizer
 from gerund.serving.decoder import DecodePool, Nudge, Probed
 from gerund.serving.limits import Limits, NoRoomError

@@ -1,0 +1,47 @@
+"""`gerund info`: what this machine has to offer."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from gerund.backbones import best_device, resolve_precision
+from gerund.core.places import default_cache
+
+SHOWN_PACKAGES = ("gerund", "torch", "lightning", "timm", "openvino", "av", "numpy", "safetensors", "huggingface-hub")
+
+
+def info(*, cache: Path | None = None) -> dict[str, Any]:
+    """Versions, devices, decoder, engines and the size of the cache.
+
+    Parameters
+    ----------
+    cache
+        Folder for features.
+    """
+    folder = cache or default_cache()
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    device = best_device()
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+        "device": device,
+        "engine": "OpenVINO" if device == "cpu" else "torch",
+        "precision": resolve_precision("auto", device),
+        "decoder": f"FFmpeg (PyAV {installed('av')})",
+        "cache": str(folder),
+        "cache_files": len(files),
+        "cache_bytes": sum(file.stat().st_size for file in files),
+        "versions": {name: installed(name) for name in SHOWN_PACKAGES},
+    }
+
+
+def installed(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
