@@ -1,4 +1,4 @@
-"""README and docs are true: their commands run, their links lead somewhere."""
+"""README, CONTRIBUTING and docs are true: their commands run, their links and the files they name are there."""
 
 import os
 import re
@@ -14,13 +14,13 @@ from gerund.cli import app as cli
 from gerund.data.datasets import toy
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 RUN = [pytest.param(page, marks=() if page.name == "README.md" else pytest.mark.slow, id=page.name) for page in PAGES]
 """The pages whose blocks are run: the README always, the others by `make test-all`; that their commands can be, is always tested."""
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NEEDS = {"exporting.md": ("onnxscript", "onnxruntime")}
 """Packages of extras without which the commands of a page cannot run."""
-ELSEWHERE = ("make ", "pip ", "git ")
+ELSEWHERE = ("make ", "pip ", "git ", ".venv/bin/python -m pytest ")
 """Commands that set up or test the very checkout that this test runs in."""
 
 
@@ -133,3 +133,9 @@ def test_links_and_pictures_of_a_page_exist(page):
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
         if "://" not in target:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_of_the_project_that_a_page_names_exist(page):
+    named = re.findall(r"\b(?:src|tests|benchmarks|tools|examples)/[\w/.-]*\w", page.read_text(encoding="utf-8"))
+    assert not [name for name in named if not (ROOT / name).exists()]
