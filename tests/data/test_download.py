@@ -14,7 +14,7 @@ import gerund
 from gerund.core.errors import DataError, UsageError
 from gerund.data import download as downloading
 from gerund.data.datasets import DATASETS
-from gerund.data.download import RETRIES, SOURCES, Archive, fetch
+from gerund.data.download import RETRIES, SOURCES, Archive, fetch_archive
 from support.archives import like_rar, make_tar, make_zip, tree
 
 CONTENT = bytes(range(256)) * 2000
@@ -76,7 +76,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setattr(downloading, "BACKOFF", 0.0)
-    monkeypatch.setattr(downloading, "TIMEOUT", 5.0)
+    monkeypatch.setattr(downloading, "SILENT_SECONDS", 5.0)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with Server() as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
@@ -121,7 +121,7 @@ def test_a_download_goes_on_where_it_broke(
     server: Server, offer: Callable[..., Archive], tmp_path: Path, plan: list[str], ranges: list[str | None]
 ) -> None:
     server.plan = plan
-    file = fetch(offer(size=len(CONTENT)), tmp_path)
+    file = fetch_archive(offer(size=len(CONTENT)), tmp_path)
     assert file.read_bytes() == CONTENT
     assert server.asked == ranges
     assert [entry.name for entry in tmp_path.iterdir()] == ["set.bin"]
@@ -134,22 +134,22 @@ def test_a_later_run_goes_on_too_and_notices_another_version(
     for etag, expected in (('"one"', "bytes=100000-"), ('"two"', "bytes=100000-")):
         server.plan, server.always, server.asked = ["cut"], "404", []
         with pytest.raises(DataError, match="the server answers 404"):
-            fetch(archive, tmp_path)
+            fetch_archive(archive, tmp_path)
         assert (tmp_path / "set.bin.part").stat().st_size == 100_000
         server.etag, server.always, server.asked = etag, "", []
         server.content = CONTENT[::-1] if etag == '"two"' else CONTENT
-        assert fetch(archive, tmp_path).read_bytes() == server.content
+        assert fetch_archive(archive, tmp_path).read_bytes() == server.content
         assert server.asked == [expected]
         (tmp_path / "set.bin").unlink()
 
 
 def test_a_part_that_is_whole_already_is_taken(server: Server, offer: Callable[..., Archive], tmp_path: Path) -> None:
     (tmp_path / "set.bin.part").write_bytes(CONTENT)
-    assert fetch(offer(), tmp_path).read_bytes() == CONTENT
+    assert fetch_archive(offer(), tmp_path).read_bytes() == CONTENT
     (tmp_path / "set.bin").rename(tmp_path / "set.bin.part")
     with (tmp_path / "set.bin.part").open("ab") as file:
         file.write(b"too much")
-    assert fetch(offer(), tmp_path).read_bytes() == CONTENT
+    assert fetch_archive(offer(), tmp_path).read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("trick", ["drop", "503", "other part"])
@@ -160,7 +160,7 @@ def test_a_server_that_never_gives_more_is_given_up(
     with pytest.raises(
         DataError, match=rf"given up after {RETRIES} tries without progress; run the command again to go on, or fetch"
     ):
-        fetch(offer(), tmp_path)
+        fetch_archive(offer(), tmp_path)
     assert len(server.asked) == RETRIES + 1
     assert (tmp_path / "set.bin.part").stat().st_size == 100_000
 
@@ -168,11 +168,11 @@ def test_a_server_that_never_gives_more_is_given_up(
 def test_a_length_that_is_a_lie_is_never_believed(server: Server, offer: Callable[..., Archive], tmp_path: Path) -> None:
     server.always = "long"
     with pytest.raises(DataError, match=r"set\.bin: .*given up after"):
-        fetch(offer(), tmp_path)
+        fetch_archive(offer(), tmp_path)
     (tmp_path / "set.bin.part").unlink(missing_ok=True)
     server.always = "short"
     with pytest.raises(DataError, match=r"the server has 511000 bytes, 512000 were published"):
-        fetch(offer(size=len(CONTENT)), tmp_path)
+        fetch_archive(offer(size=len(CONTENT)), tmp_path)
     assert not (tmp_path / "set.bin").exists()
 
 
@@ -181,7 +181,7 @@ def test_an_address_that_is_gone_says_what_to_do(server: Server, offer: Callable
     with pytest.raises(
         DataError, match=r"set\.bin: the server answers 404 .*; run .*, or fetch set\.bin some other way and give it with"
     ):
-        fetch(offer(), tmp_path)
+        fetch_archive(offer(), tmp_path)
     assert len(server.asked) == 1
 
 

@@ -16,7 +16,7 @@ from gerund.core.errors import DataError, UsageError
 from gerund.core.types import Clip
 from gerund.data.datasets import load_dataset
 from gerund.data.manifest import group_of
-from gerund.data.stills import Order, Span, write_all, write_spans
+from gerund.data.stills import Order, StillSpan, write_orders, write_spans
 from support.clocks import standing
 from support.layouts import images, touch
 from support.reading import read_picture
@@ -33,7 +33,9 @@ def levels(folder: Path) -> list[int]:
 def test_a_span_holds_its_frames_and_no_others(ramp_video: RampVideo, tmp_path: Path) -> None:
     path = ramp_video(50, fps=25)
     spans = [(0.0, None), (0.4, 0.8), (1.92, 9.0), (0.4, 0.6)]
-    order = Order(path=str(path), spans=[Span(start=a, end=b, folder=str(tmp_path / str(i))) for i, (a, b) in enumerate(spans)])
+    order = Order(
+        path=str(path), spans=[StillSpan(start=a, end=b, folder=str(tmp_path / str(i))) for i, (a, b) in enumerate(spans)]
+    )
     assert write_spans(order) == {}
     assert [levels(tmp_path / str(i)) for i in range(4)] == [
         list(range(50)),
@@ -48,7 +50,7 @@ def test_a_span_in_which_a_picture_stands_holds_it(tmp_path: Path) -> None:
     spans = [(2.0, 3.0), (4.0, None), (1.0, 99.0), (0.41, 0.45), (0.4, 0.6), (6.0, 7.0)]
     folders = [str(tmp_path / str(number)) for number in range(len(spans))]
     order = Order(
-        path=str(path), spans=[Span(start=a, end=b, folder=folder) for (a, b), folder in zip(spans, folders, strict=True)]
+        path=str(path), spans=[StillSpan(start=a, end=b, folder=folder) for (a, b), folder in zip(spans, folders, strict=True)]
     )
     assert write_spans(order) == {folders[5]: f"{path}: no frame between 6 s and 7 s"}
     means = [
@@ -59,13 +61,13 @@ def test_a_span_in_which_a_picture_stands_holds_it(tmp_path: Path) -> None:
 
 def test_a_rate_takes_the_frames_on_screen(ramp_video: RampVideo, tmp_path: Path) -> None:
     path = ramp_video(50, fps=25)
-    write_spans(Order(path=str(path), spans=[Span(start=0.8, end=1.6, folder=str(tmp_path / "a"))], fps=5))
+    write_spans(Order(path=str(path), spans=[StillSpan(start=0.8, end=1.6, folder=str(tmp_path / "a"))], fps=5))
     assert levels(tmp_path / "a") == [20, 25, 30, 35]
 
 
 def test_the_size_is_that_of_the_short_side(ramp_video: RampVideo, tmp_path: Path) -> None:
     path = ramp_video(3, size=(32, 48))
-    write_spans(Order(path=str(path), spans=[Span(start=0, end=None, folder=str(tmp_path / "a"))], size=16))
+    write_spans(Order(path=str(path), spans=[StillSpan(start=0, end=None, folder=str(tmp_path / "a"))], size=16))
     assert read_picture(tmp_path / "a" / "000001.jpg").size == (24, 16)
 
 
@@ -156,10 +158,10 @@ def test_a_decoder_that_dies_or_hangs_costs_one_video(
     monkeypatch.setattr(workers, "SILENCE_LIMIT", 5.0)
     names = ("crash", "good 1", "hang", "good 2")
     orders = [
-        Order(path=str(ramp_video(5, name=name)), spans=[Span(start=0, end=None, folder=str(tmp_path / "out" / name))])
+        Order(path=str(ramp_video(5, name=name)), spans=[StillSpan(start=0, end=None, folder=str(tmp_path / "out" / name))])
         for name in names
     ]
-    failed = {folder: reason for _, problems in write_all(orders, 1) for folder, reason in problems.items()}
+    failed = {folder: reason for _, problems in write_orders(orders, 1) for folder, reason in problems.items()}
     assert sorted(entry.name for entry in (tmp_path / "out").iterdir()) == ["good 1", "good 2"]
     assert "crash.mp4: the decoder crashed (signal 9)" in failed[str(tmp_path / "out" / "crash")]
     assert "hang.mp4: the decoder hung for" in failed[str(tmp_path / "out" / "hang")]

@@ -123,7 +123,7 @@ def test_a_cut_or_changed_archive_gives_nothing(place: Path, make: Callable[[Pat
 def little_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unpacking, "ALLOWANCE", 2**16)
     monkeypatch.setattr(unpacking, "GROWTH", 1)
-    monkeypatch.setattr(unpacking, "GLANCE", 0.02)
+    monkeypatch.setattr(unpacking, "LOOK_AGAIN", 0.02)
 
 
 @pytest.mark.parametrize("make", [make_zip, make_tar])

@@ -166,16 +166,16 @@ def steadily(path: Path, read: Callable[[Path], Made], tries: int = 100) -> Made
     """
     while True:
         place = find(path)
-        before = state_of(place)
+        before = folder_state(place)
         try:
             return read(place)
         except (GerundError, OSError):
             tries -= 1
-            if tries == 0 or state_of(find(path)) == before:
+            if tries == 0 or folder_state(find(path)) == before:
                 raise
 
 
-def state_of(folder: Path) -> tuple[int, ...]:
+def folder_state(folder: Path) -> tuple[int, ...]:
     """Numbers that are others when a folder has been replaced; none when it is not there."""
     try:
         status = folder.stat()

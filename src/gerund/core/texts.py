@@ -18,10 +18,10 @@ from urllib.parse import unquote
 from gerund.core.errors import DataError
 from gerund.core.storage import read_bytes
 
-LONGEST = 1e7
+LONGEST_SECONDS = 1e7
 """Seconds, 115 days: a time beyond it is a date, or counts something else than seconds."""
 SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
-SAMPLE = 1000
+JUDGED_LETTERS = 1000
 """Letters that tell whether a text is one."""
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
 ELSEWHERE = re.compile(r"/?[A-Za-z]:/|//")
@@ -40,7 +40,7 @@ def read_text(path: Path) -> str:
         line = data.count(b"\n", 0, error.start) + 1
         found = f"byte {data[error.start]:#x}" if error.start < len(data) else "it ends too early"
         raise DataError(f"{path}:{line}: not UTF-8 text ({found}); save it as UTF-8") from None
-    if text[:SAMPLE].count("\0") > len(text[:SAMPLE]) / 4:
+    if text[:JUDGED_LETTERS].count("\0") > len(text[:JUDGED_LETTERS]) / 4:
         raise DataError(f"{path}:1: not UTF-8 text (every other byte is zero, as in UTF-16 without its mark); save it as UTF-8")
     return text
 
@@ -65,7 +65,7 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path}: not JSON that can be read ({error})") from None
 
 
-def number(value: Any, where: object, *, least: float = 0.0, most: float = LONGEST) -> float:
+def number(value: Any, where: object, *, least: float = 0.0, most: float = LONGEST_SECONDS) -> float:
     """A finite number between `least` and `most`: seconds, unless they say otherwise. `where` begins the error."""
     try:
         found = math.nan if isinstance(value, bool) or "_" in str(value) else float(value)
@@ -99,10 +99,10 @@ def read_table(path: Path, expected: Sequence[str], *, text: str | None = None, 
     body = body[told.end() :] if told else body
     above += line_at(whole, len(whole) - len(body)) - 1
     separator = told[1] if told else separator_of(re.split(r"[\r\n]", body, maxsplit=1)[0], expected)
-    lines = cut(body, separator, path, above)
+    lines = cut_rows(body, separator, path, above)
     line, header = next(lines, (above + 1, []))
     columns = named_columns(header, expected, f"{path}:{line}")
-    rows = [(number, row_of(columns, values, separator, f"{path}:{number}")) for number, values in lines if any(values)]
+    rows = [(number, table_row(columns, values, separator, f"{path}:{number}")) for number, values in lines if any(values)]
     return Table(columns=[column for column in columns if column], rows=rows)
 
 
@@ -121,7 +121,7 @@ def key(column: str) -> str:
     return "".join(column.casefold().split())
 
 
-def cut(text: str, separator: str, path: Path, above: int) -> Iterator[tuple[int, list[str]]]:
+def cut_rows(text: str, separator: str, path: Path, above: int) -> Iterator[tuple[int, list[str]]]:
     """The values of every row without the spaces around them, and the line that the row begins at."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
     while True:
@@ -146,7 +146,7 @@ def named_columns(header: Sequence[str], expected: Sequence[str], where: str) ->
     return columns
 
 
-def row_of(columns: Sequence[str], values: Sequence[str], separator: str, where: str) -> dict[str, str]:
+def table_row(columns: Sequence[str], values: Sequence[str], separator: str, where: str) -> dict[str, str]:
     """The values of a row under their columns. Raises DataError for a value that has none."""
     first = next((i for i, column in enumerate(columns) if column), len(columns))
     for index, value in enumerate(values):

@@ -19,7 +19,7 @@ IMBALANCE = 10
 """How many times as many clips as the smallest class the largest may have."""
 TYPO_SHARE = 3
 """How many times rarer a misspelled label must be than the right one; Kinetics has both "shaking head" and "shaving head"."""
-SHOWN = 5
+MOST_SHOWN = 5
 ONE_CLASS = {"handstandpushups": "UCF-101"}
 """Labels (small letters only) that a published list writes in two ways: UCF-101's folder is HandstandPushups, its files are
 named HandStandPushups."""
@@ -42,7 +42,7 @@ class Finding:
 
 def some(names: Collection[str]) -> str:
     """The first few names, and how many more there are."""
-    shown = list(names)[:SHOWN]
+    shown = list(names)[:MOST_SHOWN]
     more = len(names) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
 

@@ -24,8 +24,8 @@ RETRIES = 6
 BACKOFF = 1.0
 """Seconds before the first new try; each further one waits twice as long, up to LONGEST_WAIT."""
 LONGEST_WAIT = 60.0
-TIMEOUT = 60.0
-CHUNK = 1 << 20
+SILENT_SECONDS = 60.0
+PIECE_BYTES = 1 << 20
 BUSY = (408, 425, 429, 500, 502, 503, 504)
 """HTTP answers that may be another one later."""
 
@@ -119,10 +119,10 @@ def download(name: str, folder: Path, *, from_: list[Path] | None = None) -> Dow
         if archive not in wanted:
             note(f"{folder / archive.folder} is there already.")
             continue
-        file = at_hand[archive] or fetch(archive, folder)
+        file = at_hand[archive] or fetch_archive(archive, folder)
         try:
             if file.name == archive.name:  # one with another suffix was repacked by somebody
-                verify(archive, file)
+                verify_archive(archive, file)
             note(f"Unpacking {file.name}")
             unpack(file, folder / archive.folder, nested=archive.nested)
         except NoProgramError:
@@ -153,19 +153,19 @@ def check_room(folder: Path, needed: int) -> None:
         )
 
 
-def fetch(archive: Archive, folder: Path) -> Path:
+def fetch_archive(archive: Archive, folder: Path) -> Path:
     """The archive as a file in `folder`, from a first or a later try; it has its name only when it is complete."""
     target, part = folder / archive.name, folder / f"{archive.name}.part"
     if target.is_file():
         return target
-    reached, failures = size_of(part), 0
+    reached, failures = bytes_there(part), 0
     while True:
         try:
-            receive(archive, part)
+            receive_rest(archive, part)
             break
         except CutError as problem:
-            failures = 0 if size_of(part) > reached else failures + 1
-            reached = max(reached, size_of(part))
+            failures = 0 if bytes_there(part) > reached else failures + 1
+            reached = max(reached, bytes_there(part))
             if failures == RETRIES:
                 raise DataError(
                     f"{archive.url}: {problem}; given up after {RETRIES} tries without progress; {way_out(archive)}"
@@ -181,7 +181,7 @@ def way_out(archive: Archive) -> str:
     return f"run the command again to go on, or fetch {archive.name} some other way and give it with --from"
 
 
-def size_of(file: Path) -> int:
+def bytes_there(file: Path) -> int:
     return file.stat().st_size if file.exists() else 0
 
 
@@ -190,23 +190,23 @@ def tag_file(part: Path) -> Path:
     return part.with_suffix(".tag")
 
 
-def receive(archive: Archive, part: Path) -> None:
+def receive_rest(archive: Archive, part: Path) -> None:
     """Append to a part what is missing. Raises CutError when that is not all, DataError when trying again cannot help."""
-    have = size_of(part)
+    have = bytes_there(part)
     headers = {"User-Agent": "gerund", "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
         if tag_file(part).is_file():
             headers["If-Range"] = tag_file(part).read_text(encoding="utf-8")
     try:
-        with urllib.request.urlopen(urllib.request.Request(archive.url, headers=headers), timeout=TIMEOUT) as response:
+        with urllib.request.urlopen(urllib.request.Request(archive.url, headers=headers), timeout=SILENT_SECONDS) as response:
             start, total = extent(response, have)
             if archive.size is not None and total is not None and total != archive.size:
                 raise DataError(f"{archive.url}: the server has {total} bytes, {archive.size} were published; {way_out(archive)}")
             check_room(part.parent, (total or 0) - start)
             save(response, part, start, total, archive.name)
     except urllib.error.HTTPError as error:
-        refused(archive, part, have, error)
+        judge_refusal(archive, part, have, error)
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         if isinstance(reason, ssl.SSLCertVerificationError):
@@ -235,20 +235,20 @@ def save(response: Any, part: Path, start: int, total: int | None, name: str) ->
         tag_file(part).unlink(missing_ok=True)
         if tag:
             tag_file(part).write_text(tag, encoding="utf-8")
-    ahead = max(1, ((total or start) - start) // CHUNK)
+    ahead = max(1, ((total or start) - start) // PIECE_BYTES)
     with part.open("ab" if start else "wb") as file, progress(f"Downloading {name}", ahead, "MB") as bar:
-        while block := response.read(CHUNK):
+        while block := response.read(PIECE_BYTES):
             before = file.tell()
             try:
                 file.write(block)
             except OSError as error:
                 raise DataError(f"{part}: cannot be written ({error.strerror})") from None
-            bar.advance(file.tell() // CHUNK - before // CHUNK)
-    if total is not None and size_of(part) != total:
-        raise CutError(f"the connection ended at byte {size_of(part)} of {total}")
+            bar.advance(file.tell() // PIECE_BYTES - before // PIECE_BYTES)
+    if total is not None and bytes_there(part) != total:
+        raise CutError(f"the connection ended at byte {bytes_there(part)} of {total}")
 
 
-def refused(archive: Archive, part: Path, have: int, error: urllib.error.HTTPError) -> None:
+def judge_refusal(archive: Archive, part: Path, have: int, error: urllib.error.HTTPError) -> None:
     """What an HTTP error means: nothing more to come, try again, or never."""
     if error.code == 416:
         if error.headers.get("Content-Range", "").strip() == f"bytes */{have}":
@@ -260,10 +260,12 @@ def refused(archive: Archive, part: Path, have: int, error: urllib.error.HTTPErr
     raise DataError(f"{archive.url}: the server answers {error.code} {error.reason}; {way_out(archive)}")
 
 
-def verify(archive: Archive, file: Path) -> None:
+def verify_archive(archive: Archive, file: Path) -> None:
     """Raise DataError for a file whose size or checksum is not the published one."""
     published = {"sha256": archive.sha256, "md5": archive.md5}
-    problems = [f"{size_of(file)} bytes, {archive.size} were published"] if archive.size not in (None, size_of(file)) else []
+    problems = (
+        [f"{bytes_there(file)} bytes, {archive.size} were published"] if archive.size not in (None, bytes_there(file)) else []
+    )
     for method, expected in published.items():
         if expected and not problems:
             with file.open("rb") as opened:

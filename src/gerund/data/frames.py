@@ -18,7 +18,7 @@ from gerund.core.progress import note, progress
 from gerund.core.types import Clip
 from gerund.data.datasets import load_dataset
 from gerund.data.manifest import relative_name, write_manifest
-from gerund.data.stills import Order, Span, write_all
+from gerund.data.stills import Order, StillSpan, write_orders
 from gerund.video.formats import FRAME_FOLDER_FPS
 
 SETTINGS = "frames.json"
@@ -79,7 +79,7 @@ def frames(
     folders = dict(zip(folder_names(clips, out), clips, strict=True))
     todo = {folder: clip for folder, clip in folders.items() if not folder.is_dir()}
     failed = write_missing(todo, rate, size, workers or os.cpu_count() or 1)
-    ready = [as_clip(folder, clip) for folder, clip in folders.items() if str(folder) not in failed]
+    ready = [clip_of_folder(folder, clip) for folder, clip in folders.items() if str(folder) not in failed]
     write_manifest(ready, out / MANIFEST)
     if rate not in (None, FRAME_FOLDER_FPS):
         note(f"Folders of images are read at {FRAME_FOLDER_FPS:g} frames per second: train on these with --fps native.")
@@ -139,14 +139,14 @@ def mark(clip: Clip) -> str:
 
 def write_missing(todo: dict[Path, Clip], fps: float | None, size: int | None, workers: int) -> dict[str, str]:
     """Write folders, video by video; returns those that failed with the reasons."""
-    spans: dict[Path, list[Span]] = defaultdict(list)
+    spans: dict[Path, list[StillSpan]] = defaultdict(list)
     for folder, clip in todo.items():
-        spans[clip.path].append(Span(start=clip.start, end=clip.end, folder=str(folder)))
+        spans[clip.path].append(StillSpan(start=clip.start, end=clip.end, folder=str(folder)))
     orders = [Order(path=str(path), spans=wanted, fps=fps, size=size) for path, wanted in spans.items()]
     failed: dict[str, str] = {}
     if orders:
         with progress("Writing frames", len(todo), "clips") as bar:
-            for order, problems in write_all(orders, min(workers, len(orders))):
+            for order, problems in write_orders(orders, min(workers, len(orders))):
                 failed |= problems
                 for problem in dict.fromkeys(problems.values()):
                     note(problem)
@@ -154,7 +154,7 @@ def write_missing(todo: dict[Path, Clip], fps: float | None, size: int | None, w
     return failed
 
 
-def as_clip(folder: Path, clip: Clip) -> Clip:
+def clip_of_folder(folder: Path, clip: Clip) -> Clip:
     """A folder as a clip; spans of one video stay in one group."""
     group = clip.group or relative_name(str(clip.path))
     return replace(clip, path=folder, start=0.0, end=None, group=group)

@@ -12,9 +12,11 @@ from typing import NamedTuple
 from gerund.core.progress import note
 from gerund.video.formats import CAMERA_COPIES, IMAGE_SUFFIXES, VIDEO_SUFFIXES, holds_frames, is_animated, is_hidden
 
-SHOWN = 4
+MOST_NAMED = 4
 """Suffixes or paths of a kind that a listing names."""
-ASIDE = frozenset("thumb thumbs thumbnail thumbnails cover covers poster posters preview previews screenshot screenshots".split())
+THUMBNAIL_FOLDERS = frozenset(
+    "thumb thumbs thumbnail thumbnails cover covers poster posters preview previews screenshot screenshots".split()
+)
 """A folder of images called like this holds no frames of a video."""
 
 
@@ -25,15 +27,15 @@ class Reason(NamedTuple):
     many: str
 
 
-OTHER = Reason("file with another suffix", "files with other suffixes")
+OTHER_SUFFIX = Reason("file with another suffix", "files with other suffixes")
 COPY = Reason("small copy made by the camera", "small copies made by the camera")
-HIDDEN = Reason("hidden file or folder", "hidden files and folders")
+HIDDEN_FILE = Reason("hidden file or folder", "hidden files and folders")
 NOWHERE = Reason("link that leads nowhere", "links that lead nowhere")
 AGAIN = Reason("link to a folder that is listed anyway", "links to folders that are listed anyway")
-NO_FILE = Reason("pipe, socket or device", "pipes, sockets and devices")
+NOT_A_FILE = Reason("pipe, socket or device", "pipes, sockets and devices")
 CLOSED = Reason("folder that cannot be opened", "folders that cannot be opened")
-THUMBNAILS = Reason("folder of thumbnails", "folders of thumbnails")
-BY_SUFFIX = (OTHER, COPY)
+THUMBNAIL_FOLDER = Reason("folder of thumbnails", "folders of thumbnails")
+BY_SUFFIX = (OTHER_SUFFIX, COPY)
 """Of these the suffixes are told, of the others the first paths."""
 
 
@@ -86,7 +88,7 @@ class Left:
 
     def add(self, path: Path) -> None:
         self.suffixes[path.suffix] += 1
-        if len(self.first) < SHOWN:
+        if len(self.first) < MOST_NAMED:
             self.first.append(path)
 
     def sentence(self, reason: Reason, folder: Path) -> str:
@@ -95,8 +97,8 @@ class Left:
             named = [f"{suffix or 'none'}{f' {number}' * (number > 1)}" for suffix, number in self.suffixes.most_common()]
         else:
             named = [str(path.relative_to(folder)) for path in self.first] + [""] * (count - len(self.first))
-        more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
-        return f"{count} {reason.one if count == 1 else reason.many} ({', '.join(named[:SHOWN])}{more})"
+        more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+        return f"{count} {reason.one if count == 1 else reason.many} ({', '.join(named[:MOST_NAMED])}{more})"
 
 
 def list_videos(folder: Path) -> Listing:
@@ -137,8 +139,8 @@ def look_into(path: Path, entries: list[os.DirEntry[str]], listing: Listing) -> 
     framed = path != listing.folder and holds_frames(entries)
     if not framed:
         listing.folders.append(path)
-    elif path.name.lower() in ASIDE:
-        listing.leave(THUMBNAILS, path)
+    elif path.name.lower() in THUMBNAIL_FOLDERS:
+        listing.leave(THUMBNAIL_FOLDER, path)
         return []
     else:
         listing.videos.append(path)
@@ -147,7 +149,7 @@ def look_into(path: Path, entries: list[os.DirEntry[str]], listing: Listing) -> 
     for entry in entries:
         suffix = Path(entry.name).suffix.lower()
         if is_hidden(entry.name):
-            listing.leave(HIDDEN, path / entry.name)
+            listing.leave(HIDDEN_FILE, path / entry.name)
         elif (problem := problem_of(entry)) is not None:
             listing.leave(problem, path / entry.name)
         elif entry.is_dir():
@@ -155,7 +157,7 @@ def look_into(path: Path, entries: list[os.DirEntry[str]], listing: Listing) -> 
         elif suffix in VIDEO_SUFFIXES or is_animated(path / entry.name):
             listing.videos.append(path / entry.name)
         elif not (framed and suffix in IMAGE_SUFFIXES):
-            listing.leave(COPY if suffix in CAMERA_COPIES else OTHER, path / entry.name)
+            listing.leave(COPY if suffix in CAMERA_COPIES else OTHER_SUFFIX, path / entry.name)
     return inner
 
 
@@ -164,7 +166,7 @@ def problem_of(entry: os.DirEntry[str]) -> Reason | None:
     try:
         if entry.is_dir() or entry.is_file():
             return None
-        return NO_FILE if Path(entry.path).exists() else NOWHERE
+        return NOT_A_FILE if Path(entry.path).exists() else NOWHERE
     except OSError:  # a link to itself
         return NOWHERE
 

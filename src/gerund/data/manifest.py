@@ -19,7 +19,7 @@ from gerund.core.types import Clip
 
 COLUMNS = ("path", "label", "start", "end", "split", "group")
 SPLITS = ("train", "val", "test")
-TEST_SHARE = 0.2
+VAL_SHARE, TEST_SHARE = 0.15, 0.2
 
 
 def read_manifest(path: Path) -> list[Clip]:

@@ -12,9 +12,8 @@ from gerund.core.errors import DataError, UsageError
 from gerund.core.progress import note
 from gerund.core.types import Clip
 from gerund.data.datasets import load_dataset
-from gerund.data.manifest import SPLITS, group_hash, group_of, of_split, relative_name, write_manifest
+from gerund.data.manifest import SPLITS, TEST_SHARE, VAL_SHARE, group_hash, group_of, of_split, relative_name, write_manifest
 
-VAL, TEST = 0.15, 0.2
 ALL = "\0all"
 """Counted like one more class, so that small misses of the classes do not add up on one side."""
 PASSES = 10
@@ -103,7 +102,9 @@ def split(
         ]
     if by == "clip":
         note("Split by clip: scores will be too good wherever two clips come from one video or person.")
-    return Splitting(manifests=manifests, files=write_all(manifests, data, folds, out), shares=measure(manifests, asked, folds))
+    return Splitting(
+        manifests=manifests, files=write_manifests(manifests, data, folds, out), shares=shares_got(manifests, asked, folds)
+    )
 
 
 def shares_asked(folds: int | None, val: float | None, test: float | None) -> dict[str, float]:
@@ -117,7 +118,7 @@ def shares_asked(folds: int | None, val: float | None, test: float | None) -> di
                     f"{flag} {value:g} and --folds {folds} exclude each other: each of the folds is the test side once"
                 )
         return {f"fold{number}": 1 / folds for number in range(1, folds + 1)}
-    shares = {"val": VAL if val is None else val, "test": TEST if test is None else test}
+    shares = {"val": VAL_SHARE if val is None else val, "test": TEST_SHARE if test is None else test}
     for name, share in shares.items():
         if not 0 <= share < 1:
             raise UsageError(f"--{name} {share:g}: a share of the clips lies between 0 and 1")
@@ -170,7 +171,7 @@ def divide(clips: Sequence[Clip], keys: Sequence[str], asked: Mapping[str, float
     return [clip.split or fixed.get(key) or placed[key] for clip, key in zip(clips, keys, strict=True)]
 
 
-def measure(manifests: Sequence[Sequence[Clip]], asked: Mapping[str, float], folds: int | None) -> list[Share]:
+def shares_got(manifests: Sequence[Sequence[Clip]], asked: Mapping[str, float], folds: int | None) -> list[Share]:
     """What came of the shares asked for; a class without a clip to train on is told."""
     shares = []
     for number, clips in enumerate(manifests, start=1):
@@ -199,7 +200,7 @@ def measure(manifests: Sequence[Sequence[Clip]], asked: Mapping[str, float], fol
     return shares
 
 
-def write_all(
+def write_manifests(
     manifests: Sequence[Sequence[Clip]], data: str | Path | Sequence[Clip], folds: int | None, out: Path | None
 ) -> list[Path]:
     """Write the manifests where `out` says, or beside the one they were read from; nowhere if neither is there."""

@@ -19,12 +19,12 @@ from gerund.core.files import beside
 from gerund.core.workers import UNREADABLE, Finished, Job, reason
 from gerund.video.rate import TIME_SLACK
 
-QUALITY = 92
+JPEG_QUALITY = 92
 """Of a JPEG; at 95 files are half as large again, and no eye tells the difference."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Span:
+class StillSpan:
     """Seconds of a video, and the folder that its images make."""
 
     start: float
@@ -37,7 +37,7 @@ class Order:
     """All spans wanted of one video, which is decoded once; `fps` None is every frame, `size` the short side in pixels."""
 
     path: str
-    spans: Sequence[Span] = field(default_factory=tuple)
+    spans: Sequence[StillSpan] = field(default_factory=tuple)
     fps: float | None = None
     size: int | None = None
 
@@ -45,7 +45,7 @@ class Order:
 class SpanWriter:
     """The folder of one span in the making; it has another name until it is complete."""
 
-    def __init__(self, span: Span) -> None:
+    def __init__(self, span: StillSpan) -> None:
         self.span = span
         self.target = Path(span.folder)
         self.temporary = beside(self.target, "partial")
@@ -56,7 +56,7 @@ class SpanWriter:
             shutil.rmtree(self.temporary, ignore_errors=True)
             self.temporary.mkdir(parents=True)
         self.count += 1
-        image.save(self.temporary / f"{self.count:06d}.jpg", quality=QUALITY)
+        image.save(self.temporary / f"{self.count:06d}.jpg", quality=JPEG_QUALITY)
 
     def finish(self) -> None:
         if not self.count:
@@ -125,7 +125,7 @@ def scaled(picture: np.ndarray, size: int | None) -> Image.Image:
     return image.resize((round(image.width * factor), round(image.height * factor)), Image.Resampling.BICUBIC)
 
 
-def write_all(orders: Sequence[Order], count: int) -> Iterator[tuple[Order, dict[str, str]]]:
+def write_orders(orders: Sequence[Order], count: int) -> Iterator[tuple[Order, dict[str, str]]]:
     """Carry out orders in `count` processes; yields each with the folders that failed."""
     failed: dict[int, dict[str, str]] = {}
     with StillsPool(orders, count) as pool:
@@ -154,14 +154,14 @@ class StillsPool(workers.Pool):
         return report["index"], report["failed"]
 
 
-class WorkerSide(workers.WorkerSide):
+class StillWorker(workers.WorkerSide):
     """What runs in the worker process."""
 
     def work(self, job: Job) -> None:
         values = self.setup["orders"][job.index]
-        order = Order(**values | {"spans": [Span(**span) for span in values["spans"]]})
+        order = Order(**values | {"spans": [StillSpan(**span) for span in values["spans"]]})
         self.report({"kind": "written", "index": job.index, "failed": write_spans(order, self.tick)})
 
 
 if __name__ == "__main__":
-    WorkerSide(sys.stdin.buffer, sys.stdout.buffer).serve()
+    StillWorker(sys.stdin.buffer, sys.stdout.buffer).serve()

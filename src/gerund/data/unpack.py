@@ -28,7 +28,7 @@ UNRAR: dict[str, tuple[list[str], list[str]]] = {
 
 GROWTH, ALLOWANCE = 100, 2**30
 """How many times as large as its archive what is in it may be, beyond so many bytes. Videos and frames hardly shrink in an archive."""
-GLANCE = 0.5
+LOOK_AGAIN = 0.5
 """Seconds between two looks at what a program has unpacked."""
 
 
@@ -36,7 +36,7 @@ class NoProgramError(DataError):
     """A RAR archive where no program that reads RAR is installed."""
 
 
-BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError)
+BROKEN_ARCHIVE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError)
 """What a damaged or encrypted archive trips in the standard library."""
 
 
@@ -76,7 +76,7 @@ def unpack_into(archive: Path, folder: Path) -> None:
     try:
         for name, opened in members(archive):
             room -= write_member(archive, folder, name, opened, room)
-    except BROKEN as error:
+    except BROKEN_ARCHIVE as error:
         raise DataError(f"{archive}: not a complete tar, zip or RAR archive ({type(error).__name__}: {error})") from None
 
 
@@ -167,7 +167,7 @@ def unpack_rar(archive: Path, folder: Path) -> None:
 def called(command: list[str], archive: Path, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a program on an archive. Raises DataError, and ends the program, when it makes too much of it."""
     words = [word.format(archive=archive.absolute(), folder=folder.absolute()) for word in command]
-    pipe, before = subprocess.PIPE, size_of(folder)
+    pipe, before = subprocess.PIPE, folder_bytes(folder)
     with subprocess.Popen(
         words, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, encoding="utf-8", errors="replace"
     ) as process:
@@ -175,15 +175,15 @@ def called(command: list[str], archive: Path, folder: Path) -> subprocess.Comple
             said = None
             while said is None:
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    said = process.communicate(timeout=GLANCE)
-                if size_of(folder) - before > room_for(archive):
+                    said = process.communicate(timeout=LOOK_AGAIN)
+                if folder_bytes(folder) - before > room_for(archive):
                     raise too_much(archive)
         finally:
             process.kill()
     return subprocess.CompletedProcess(words, process.returncode, *said)
 
 
-def size_of(folder: Path) -> int:
+def folder_bytes(folder: Path) -> int:
     """Bytes of all files below a folder, which a program may be filling."""
     total = 0
     for place, _, files in os.walk(folder):

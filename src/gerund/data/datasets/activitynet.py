@@ -12,7 +12,7 @@ from gerund.core.types import Clip
 from gerund.data.datasets.files import by_stem, field, files_like, folder_of_lists, home_of, labelled, report_missing, tell_used
 from gerund.data.listing import list_videos
 
-SIDES = {"training": "train", "train": "train", "validation": "val", "val": "val", "testing": "test", "test": "test"}
+ACTIVITYNET_SIDES = {"training": "train", "train": "train", "validation": "val", "val": "val", "testing": "test", "test": "test"}
 
 
 def load(path: Path, *, split: int | None = None) -> list[Clip]:
@@ -62,9 +62,9 @@ def segment_clip(segment: Any, entry: dict[str, Any], video: Path, where: str) -
     if entry.get("duration"):
         end = min(end, number(entry["duration"], f"{where}: field 'duration'"))
     side = str(entry.get("subset", "")).lower()
-    if side not in SIDES:
+    if side not in ACTIVITYNET_SIDES:
         raise DataError(f"{where}: field 'subset' is {entry.get('subset')!r}, not training, validation or testing")
     if end <= start:
         return None
     clip = labelled(video, segment.get("label"), start, end, where)
-    return Clip(path=clip.path, label=clip.label, start=start, end=end, split=SIDES[side])
+    return Clip(path=clip.path, label=clip.label, start=start, end=end, split=ACTIVITYNET_SIDES[side])

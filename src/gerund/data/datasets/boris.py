@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gerund.core.errors import DataError
-from gerund.core.texts import LONGEST, key, number, read_table, read_text
+from gerund.core.texts import LONGEST_SECONDS, key, number, read_table, read_text
 from gerund.core.types import Clip
 from gerund.data.datasets.files import annotation_files, find_video, labelled
 
@@ -16,9 +16,9 @@ MEDIA = ("Media file name", "Media file path", "Media file")
 KIND = ("Behavior type", "Status")
 OFFSET = ("Time offset (s)", "Time offset")
 LENGTHS = ("Media duration (s)", "Media duration")
-NO_FILE = ("", "na", "not found", "none")
+NO_MEDIA = ("", "na", "not found", "none")
 """What BORIS writes in the column of the media file where it found none, as for events at 0 s before version 8.9.17."""
-COLUMNS = (*MEDIA, *KIND, *OFFSET, *LENGTHS, "Source", "Observation id", "Subject", "Behavior", "Time", "Start (s)", "Stop (s)")
+BORIS_COLUMNS = (*MEDIA, *KIND, *OFFSET, *LENGTHS, *"Source;Observation id;Subject;Behavior;Time;Start (s);Stop (s)".split(";"))
 POINT_SECONDS = 1.0
 """A point event has no length: its clip is this long, with the event in the middle."""
 SLACK = 0.01
@@ -26,7 +26,7 @@ SLACK = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class BorisRow:
     """One line of a table: where it stands, its values, and those of the lines above the header."""
 
     where: str
@@ -41,7 +41,7 @@ class Row:
         return found
 
     def seconds(self, column: str) -> float:
-        return number(self.need(column), f"{self.where}: column {column!r}", least=-LONGEST)
+        return number(self.need(column), f"{self.where}: column {column!r}", least=-LONGEST_SECONDS)
 
 
 def load(path: Path, *, split: int | None = None) -> list[Clip]:
@@ -50,10 +50,10 @@ def load(path: Path, *, split: int | None = None) -> list[Clip]:
     BORIS adds the observation's time offset to its times; here it is taken off. The times of an observation over several files run
     on from one to the next; the lengths of the files in the table tell where each begins.
     """
-    return [clip for file in annotation_files(path, ".csv", ".tsv") for clip in clips_of(file)]
+    return [clip for file in annotation_files(path, ".csv", ".tsv") for clip in boris_clips(file)]
 
 
-def clips_of(file: Path) -> list[Clip]:
+def boris_clips(file: Path) -> list[Clip]:
     rows, aggregate = event_rows(file)
     several_files(rows)
     clips = []
@@ -63,7 +63,7 @@ def clips_of(file: Path) -> list[Clip]:
     return clips
 
 
-def event_rows(file: Path) -> tuple[list[Row], bool]:
+def event_rows(file: Path) -> tuple[list[BorisRow], bool]:
     """Every event, and whether the table is aggregated; older versions write lines about the observation above the header."""
     text = read_text(file)
     lines = re.split(r"\r\n?|\n", text)
@@ -72,11 +72,11 @@ def event_rows(file: Path) -> tuple[list[Row], bool]:
     head = next((i for i, row in enumerate(cells) if key("Behavior") in row and any(name in row for name in wanted)), None)
     if head is None:
         raise DataError(f"{file}: no header with the columns Behavior and Time; export events as tabular CSV or TSV")
-    table = read_table(file, COLUMNS, text="\n".join(lines[head:]), above=head)
+    table = read_table(file, BORIS_COLUMNS, text="\n".join(lines[head:]), above=head)
     if not table.rows:
         raise DataError(f"{file}:{head + 1}: no events below the header")
     above = told_above(lines[:head])
-    return [Row(where=f"{file}:{line}", values=above | values) for line, values in table.rows], "Start (s)" in table.columns
+    return [BorisRow(where=f"{file}:{line}", values=above | values) for line, values in table.rows], "Start (s)" in table.columns
 
 
 def told_above(lines: Sequence[str]) -> dict[str, str]:
@@ -91,32 +91,32 @@ def told_above(lines: Sequence[str]) -> dict[str, str]:
     return told
 
 
-def media_of(row: Row) -> list[str]:
+def media_of(row: BorisRow) -> list[str]:
     """The files of the first player: `a.mp4;b.mp4` of `player #1:a.mp4;b.mp4|player #2:c.mp4`; what lies beside plays at once."""
     first = re.split(r"\|\s*player #", row.get(("Source",)), maxsplit=1, flags=re.IGNORECASE)[0]
     files = [part.strip() for part in re.sub(r"(?i)^\s*player #\d+\s*:", "", first).split(";")]
-    return [name for name in files if name.lower() not in NO_FILE]
+    return [name for name in files if name.lower() not in NO_MEDIA]
 
 
-def media_name(row: Row) -> str:
+def media_name(row: BorisRow) -> str:
     """The file that a row names; where it names none, the only one of its source."""
-    name = next((row.values[column] for column in MEDIA if row.values.get(column, "").lower() not in NO_FILE), "")
+    name = next((row.values[column] for column in MEDIA if row.values.get(column, "").lower() not in NO_MEDIA), "")
     name = re.sub(r"(?i)^\s*player #\d+\s*:", "", name).split(";")[0].strip() or next(iter(media_of(row)), "")
     if not name:
         raise DataError(f"{row.where}: column {MEDIA[0]!r} is missing or empty")
     return name
 
 
-def lengths_of(row: Row) -> list[float]:
+def lengths_of(row: BorisRow) -> list[float]:
     """Seconds of each file of the first player, [] if the table does not tell them all."""
     parts = row.get(LENGTHS).split("|")[0].split(";")
     told = [number(part, f"{row.where}: column {LENGTHS[0]!r}") for part in parts if re.search(r"\d", part)]
     return told if len(told) == len(media_of(row)) else []
 
 
-def in_files(row: Row, start: float, end: float | None) -> Iterator[tuple[str, float, float]]:
+def in_files(row: BorisRow, start: float, end: float | None) -> Iterator[tuple[str, float, float]]:
     """The files that an event lies in, with its start and end in each, without the observation's offset; a point has no end."""
-    offset = number(row.get(OFFSET) or 0, f"{row.where}: column {OFFSET[0]!r}", least=-LONGEST)
+    offset = number(row.get(OFFSET) or 0, f"{row.where}: column {OFFSET[0]!r}", least=-LONGEST_SECONDS)
     start = round(start - offset, 6)
     if start < -SLACK:
         raise DataError(
@@ -142,15 +142,15 @@ def span(start: float, end: float | None) -> tuple[float, float]:
     return round(start, 6), round(end, 6)
 
 
-def aggregated(rows: Sequence[Row]) -> Iterator[tuple[Row, float, float | None]]:
+def aggregated(rows: Sequence[BorisRow]) -> Iterator[tuple[BorisRow, float, float | None]]:
     for row in rows:
         point = row.need(*KIND).upper() == "POINT"
         yield row, row.seconds("Start (s)"), None if point else row.seconds("Stop (s)")
 
 
-def paired(rows: Sequence[Row]) -> Iterator[tuple[Row, float, float | None]]:
+def paired(rows: Sequence[BorisRow]) -> Iterator[tuple[BorisRow, float, float | None]]:
     """States from their START and STOP rows: the same observation, subject, behaviour and modifiers."""
-    started: dict[tuple[str, ...], tuple[Row, float]] = {}
+    started: dict[tuple[str, ...], tuple[BorisRow, float]] = {}
     for row in rows:
         time, kind, name = row.seconds("Time"), row.need(*KIND).upper(), row.need("Behavior")
         modifiers = [text for column, text in row.values.items() if column.startswith("Modifier")]
@@ -173,7 +173,7 @@ def paired(rows: Sequence[Row]) -> Iterator[tuple[Row, float, float | None]]:
         raise DataError(f"{row.where}: {name!r} starts but never stops; close it in BORIS")
 
 
-def several_files(rows: Sequence[Row]) -> None:
+def several_files(rows: Sequence[BorisRow]) -> None:
     """Refuse an observation over several files of which the table does not tell where each begins."""
     first: dict[str, str] = {}
     for row in rows:

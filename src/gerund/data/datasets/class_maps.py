@@ -14,7 +14,7 @@ from gerund.core.progress import note
 from gerund.core.texts import read_json, read_lines
 from gerund.data.datasets.files import files_like
 
-CLASS_MAPS = (
+CLASS_MAP_NAMES = (
     "classind.txt",
     "class*.txt",
     "label*.txt",
@@ -25,12 +25,12 @@ CLASS_MAPS = (
     "labels.json",
 )
 """How a file with the names of the classes may be called, beside the list."""
-HEADERS = frozenset("id index number class_id label_id name class class_name label label_name".split())
+CLASS_MAP_HEADERS = frozenset("id index number class_id label_id name class class_name label label_name".split())
 MOST_DIGITS = 9
 
 
 def is_class_map(file: Path) -> bool:
-    return any(fnmatch(file.name.lower(), pattern) for pattern in CLASS_MAPS)
+    return any(fnmatch(file.name.lower(), pattern) for pattern in CLASS_MAP_NAMES)
 
 
 def class_number(label: str, where: str) -> int | None:
@@ -68,7 +68,7 @@ def shift_of(names: Mapping[int, str], numbered: Sequence[tuple[str, int]], sour
     the list does."""
     first, last, used = min(names), max(names), {number for _, number in numbered}
     other = {0: -1, 1: 1}.get(first, 0)
-    classes = {letters(name): name for name in names.values()}
+    classes = {letters_and_digits(name): name for name in names.values()}
     told = [(number, name) for path, number in numbered if (name := name_in(path, classes))]
     votes = Counter(shift for number, name in told for shift in {0, other} if names.get(number + shift) == name)
     if votes and votes.most_common(1)[0][1] > len(told) / 2:
@@ -91,8 +91,8 @@ def name_in(path: str, classes: Mapping[str, str]) -> str | None:
     """The class that a path names: a folder in it, or the beginning of the file's name (v_Punch_g01_c01, punch3)."""
     *folders, file = path.replace("\\", "/").split("/")
     for folder in reversed(folders):
-        if letters(folder) in classes:
-            return classes[letters(folder)]
+        if letters_and_digits(folder) in classes:
+            return classes[letters_and_digits(folder)]
     words = re.findall(r"[^\W_]+", file.casefold())
     words = words[1:] if words[:1] == ["v"] else words
     for end in range(min(len(words), 12), 0, -1):
@@ -103,7 +103,7 @@ def name_in(path: str, classes: Mapping[str, str]) -> str | None:
     return None
 
 
-def letters(name: str) -> str:
+def letters_and_digits(name: str) -> str:
     return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
@@ -116,7 +116,7 @@ def read_class_map(path: Path, used: Collection[int] = ()) -> dict[int, str]:
     if path.suffix.lower() == ".json":
         return distinct(json_map(path), path)
     lines = [line for _, line in read_lines(path)]
-    header = len(lines) > 1 and len(words := re.split(r"[\s,;:]+", lines[0].lower())) > 1 and HEADERS.issuperset(words)
+    header = len(lines) > 1 and len(words := re.split(r"[\s,;:]+", lines[0].lower())) > 1 and CLASS_MAP_HEADERS.issuperset(words)
     lines = lines[header:]
     for pairs in ([number_first(line) for line in lines], [number_last(line) for line in lines]):
         whole = [pair for pair in pairs if pair]

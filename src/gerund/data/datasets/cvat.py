@@ -29,10 +29,10 @@ def load(path: Path, *, split: int | None = None) -> list[Clip]:
     A stretch is where a track is visible, or where frames in a row have the same tag. The label is the track's, or the value of
     an attribute called action, activity, behaviour ... CVAT counts frames; seconds come from the video's own rate.
     """
-    return [clip for file in annotation_files(path, ".xml") for clip in clips_of(file)]
+    return [clip for file in annotation_files(path, ".xml") for clip in cvat_clips(file)]
 
 
-def clips_of(file: Path) -> list[Clip]:
+def cvat_clips(file: Path) -> list[Clip]:
     document = read_xml(file, "annotations")
     tasks = {task.findtext("id") or "": task for task in document.iter("task")}
     if not tasks:
@@ -45,7 +45,7 @@ def clips_of(file: Path) -> list[Clip]:
         video = find_video(file, [task.findtext("source"), task.findtext("name")])
         (fps, start), step = frame_clock(video, file), frame_step(task)
         for (label, _), numbers in frames.items():
-            for first, last in runs(sorted(numbers), step):
+            for first, last in stretches(sorted(numbers), step):
                 clips.append(labelled(video, label, round(start + first / fps, 3), round(start + (last + step) / fps, 3), file))
     if not clips:
         raise DataError(f"{file}: no track and no tag with a label")
@@ -77,7 +77,7 @@ def action_of(shape: ET.Element) -> str | None:
     return next((text.strip() for text in found if text and text.strip()), None)
 
 
-def runs(numbers: list[int], step: int) -> Iterator[tuple[int, int]]:
+def stretches(numbers: list[int], step: int) -> Iterator[tuple[int, int]]:
     """First and last number of each stretch without a hole wider than `step`."""
     first = previous = numbers[0]
     for frame in numbers[1:]:

@@ -11,13 +11,13 @@ import numpy as np
 
 from gerund.core.errors import DataError
 from gerund.core.progress import note
-from gerund.core.texts import LONGEST, number
+from gerund.core.texts import LONGEST_SECONDS, number
 from gerund.core.types import Clip
 from gerund.data.datasets.files import ACTION_NAMES, annotation_files, attribute, find_video, labelled, read_xml, video_beside
 
 ALIGNED, REFERRING = "ALIGNABLE_ANNOTATION", "REF_ANNOTATION"
 
-Span = tuple[float, float]
+TimeSpan = tuple[float, float]
 
 
 def load(path: Path, *, split: int | None = None) -> list[Clip]:
@@ -27,13 +27,13 @@ def load(path: Path, *, split: int | None = None) -> list[Clip]:
     activity, behaviour, label ... is used alone; otherwise all tiers are. Annotations that refer to others have the times of these,
     several of one shared out evenly; time slots without a time lie evenly between those of their own tier, as ELAN shows them.
     """
-    clips = [clip for file in annotation_files(path, ".eaf") for clip in clips_of(file)]
+    clips = [clip for file in annotation_files(path, ".eaf") for clip in elan_clips(file)]
     if not clips:
         raise DataError(f"{path}: the tiers that hold the classes are empty")
     return clips
 
 
-def clips_of(file: Path) -> list[Clip]:
+def elan_clips(file: Path) -> list[Clip]:
     document = read_xml(file, "ANNOTATION_DOCUMENT")
     units = next((header.get("TIME_UNITS") for header in document.iter("HEADER")), None) or "milliseconds"
     if units != "milliseconds":
@@ -83,14 +83,14 @@ def media(document: ET.Element, file: Path) -> tuple[Path, float]:
     names = [[entry.get(key) for key in ("RELATIVE_MEDIA_URL", "MEDIA_URL")] for entry in entries]
     for entry, each in zip(entries, names, strict=True):
         if found := video_beside(file, each):
-            return found, number(entry.get("TIME_ORIGIN") or 0, f"{file}: TIME_ORIGIN", most=1000 * LONGEST) / 1000
+            return found, number(entry.get("TIME_ORIGIN") or 0, f"{file}: TIME_ORIGIN", most=1000 * LONGEST_SECONDS) / 1000
     return find_video(file, [name for each in names for name in each]), 0.0
 
 
-def spans_of(document: ET.Element, file: Path) -> dict[str, Span]:
+def spans_of(document: ET.Element, file: Path) -> dict[str, TimeSpan]:
     """Start and end of every annotation in seconds, those of a tier after those of the tier that it depends on."""
     order, times = time_slots(document, file)
-    spans: dict[str, Span] = {}
+    spans: dict[str, TimeSpan] = {}
     for tier in parents_first(list(document.iter("TIER")), file):
         aligned = list(tier.iter(ALIGNED))
         ends = [
@@ -128,7 +128,7 @@ def time_slots(document: ET.Element, file: Path) -> tuple[dict[str, int], dict[s
     for slot in slots:
         name, value = attribute(slot, "TIME_SLOT_ID", file), slot.get("TIME_VALUE")
         if value is not None:
-            times[name] = number(value, f"{file}: time slot {name!r}", most=1000 * LONGEST) / 1000
+            times[name] = number(value, f"{file}: time slot {name!r}", most=1000 * LONGEST_SECONDS) / 1000
     return order, times
 
 
@@ -140,7 +140,7 @@ def slot_of(annotation: ET.Element, end: str, order: Mapping[str, int], where: s
 
 
 def between(slots: set[str], order: Mapping[str, int], times: Mapping[str, float], where: str) -> dict[str, float]:
-    """Seconds of a tier's slots without a time: evenly between those of the tier that have one."""
+    """TimeSpan of a tier's slots without a time: evenly between those of the tier that have one."""
     chain = sorted(slots, key=lambda slot: order[slot])
     known = [index for index, slot in enumerate(chain) if slot in times]
     if chain and (not known or known[0] > 0 or known[-1] < len(chain) - 1):
@@ -150,7 +150,7 @@ def between(slots: set[str], order: Mapping[str, int], times: Mapping[str, float
     return {slot: spread[index] for index, slot in enumerate(chain) if slot not in times}
 
 
-def shared_out(tier: ET.Element, spans: Mapping[str, Span], file: Path) -> dict[str, Span]:
+def shared_out(tier: ET.Element, spans: Mapping[str, TimeSpan], file: Path) -> dict[str, TimeSpan]:
     """Spans of a tier's annotations that refer to others: the other's, in equal parts where several refer to the same."""
     groups: dict[str, list[ET.Element]] = defaultdict(list)
     for annotation in tier.iter(REFERRING):

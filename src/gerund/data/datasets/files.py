@@ -25,9 +25,9 @@ NOT_USED = Reason("video that the lists do not use", "videos that the lists do n
 LISTS = frozenset("annotation annotations label labels list lists split splits csv json".split())
 """How a folder with annotation files is called that lies beside the videos."""
 MOST_FRAMES = 1e9
-SLOWEST, FASTEST = 0.001, 100_000
+SLOWEST, FASTEST_RATE = 0.001, 100_000
 
-KINDS = {dict: "an object", list: "a list", str: "a text", str | int: "a text or a number"}
+FIELD_KINDS = {dict: "an object", list: "a list", str: "a text", str | int: "a text or a number"}
 
 
 class PlainTree(ET.TreeBuilder):
@@ -62,7 +62,7 @@ def field(values: Any, name: str, kind: Any, where: object) -> Any:
     if name not in values:
         raise DataError(f"{where}: field {name!r} is missing")
     if not isinstance(values[name], kind) or isinstance(values[name], bool):
-        raise DataError(f"{where}: field {name!r} is {str(values[name])[:40]!r}, not {KINDS[kind]}")
+        raise DataError(f"{where}: field {name!r} is {str(values[name])[:40]!r}, not {FIELD_KINDS[kind]}")
     return values[name]
 
 
@@ -83,8 +83,8 @@ def frame_number(value: Any, where: object) -> int:
 
 def rate(value: Any, where: object) -> float:
     """Frames per second that a video can have."""
-    if not SLOWEST <= (found := number(value, where)) <= FASTEST:
-        raise DataError(f"{where}: a framerate of {value}; frames per second lie between {SLOWEST:g} and {FASTEST:,}")
+    if not SLOWEST <= (found := number(value, where)) <= FASTEST_RATE:
+        raise DataError(f"{where}: a framerate of {value}; frames per second lie between {SLOWEST:g} and {FASTEST_RATE:,}")
     return found
 
 

@@ -24,7 +24,7 @@ LOOSE = Reason(
     "class folder whose images lie in no folder of their own", "class folders whose images lie in no folder of their own"
 )
 EMPTY = Reason("class folder without a video", "class folders without a video")
-FILES = Reason("video that is a file", "videos that are files")
+PLAIN_VIDEOS = Reason("video that is a file", "videos that are files")
 
 
 def load(path: Path, *, split: int | None = None) -> list[Clip]:
@@ -41,7 +41,7 @@ def clips_below(path: Path, *, images_only: bool = False) -> list[Clip]:
         raise DataError(f"{path}: not a folder; give a folder with one sub-folder per class, or a .csv")
     listing = list_videos(path)
     if images_only:
-        listing.keep(listing.image_folders, FILES)
+        listing.keep(listing.image_folders, PLAIN_VIDEOS)
     depth = 2 if outer_splits(listing) else 1
     parts = {video: video.relative_to(path).parts for video in listing.videos}
     listing.keep((video for video in parts if len(parts[video]) != depth or video not in listing.image_folders), LOOSE)

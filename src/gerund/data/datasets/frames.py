@@ -10,7 +10,7 @@ from gerund.core.texts import exists, named_file
 from gerund.core.types import Clip
 from gerund.data.datasets import folder
 from gerund.data.datasets.files import there
-from gerund.data.datasets.text_list import Row, lists_in, load_lists
+from gerund.data.datasets.text_list import ListRow, lists_in, load_lists
 from gerund.video.formats import FRAME_FOLDER_FPS, frame_images
 
 
@@ -30,7 +30,7 @@ def in_a_root(folders: Sequence[Path], text: str) -> bool:
     return any(exists(place) and place.is_dir() for place in places)
 
 
-def frame_clip(path: Path, row: Row, where: str) -> Clip | None:
+def frame_clip(path: Path, row: ListRow, where: str) -> Clip | None:
     """The listed images of a folder; None when there is no such folder."""
     if not there(path) or not path.is_dir():
         return None

@@ -14,8 +14,8 @@ from gerund.data.datasets.files import by_stem, files_like, first_folder, last_p
 from gerund.data.listing import list_videos
 from gerund.data.manifest import leaking_groups
 
-SPLITS = (1, 2, 3)
-SIDES = {"0": None, "1": "train", "2": "test"}
+HMDB_SPLITS = (1, 2, 3)
+HMDB_SIDES = {"0": None, "1": "train", "2": "test"}
 TAIL = re.compile(r"_[fhlu]_(cm|nm)_np\d+_(ba|fr|le|ri)_(bad|goo|med)_\d+$")
 """What a name says after source video and class: body part, camera motion, people, view, quality, number."""
 
@@ -25,7 +25,7 @@ def load(path: Path, *, split: int | None = None) -> list[Clip]:
 
     The split files (CLASS_test_split1.txt ...) and the videos may lie anywhere below `path`. A group is one source video of a class.
     """
-    if (split := 1 if split is None else split) not in SPLITS:
+    if (split := 1 if split is None else split) not in HMDB_SPLITS:
         raise UsageError(f"--split {split}: HMDB51 has the official splits 1, 2 and 3")
     lists = first_folder(path, f"*_test_split{split}.txt")
     if lists is None:
@@ -35,10 +35,10 @@ def load(path: Path, *, split: int | None = None) -> list[Clip]:
     clips, missing = [], []
     for file in files_like(lists, f"*_test_split{split}.txt"):
         label = file.name.removesuffix(f"_test_split{split}.txt")
-        for name, side in listed(file):
+        for name, side in hmdb_listed(file):
             stem = Path(last_part(name)).stem
             if stem in videos and side:
-                clips.append(Clip(path=videos[stem], label=label, split=side, group=group_of(stem, label)))
+                clips.append(Clip(path=videos[stem], label=label, split=side, group=hmdb_group(stem, label)))
             elif side:
                 missing.append(name)
     report_missing(missing, len(clips) + len(missing), path)
@@ -46,18 +46,18 @@ def load(path: Path, *, split: int | None = None) -> list[Clip]:
     return kept_apart(clips, split)
 
 
-def listed(file: Path) -> list[tuple[str, str | None]]:
+def hmdb_listed(file: Path) -> list[tuple[str, str | None]]:
     """File names of a split file with their sides: train, test, or None for unused."""
     found = []
     for number, line in read_lines(file):
         parts = line.rsplit(None, 1)
-        if len(parts) != 2 or parts[1] not in SIDES:
+        if len(parts) != 2 or parts[1] not in HMDB_SIDES:
             raise DataError(f"{file}:{number}: {line[:80]!r} is not a file name and 0, 1 or 2")
-        found.append((parts[0].strip(), SIDES[parts[1]]))
+        found.append((parts[0].strip(), HMDB_SIDES[parts[1]]))
     return found
 
 
-def group_of(stem: str, label: str) -> str:
+def hmdb_group(stem: str, label: str) -> str:
     """The source video, within the class: the official splits keep those apart class by class."""
     return TAIL.sub("", stem).removesuffix(f"_{label}") + f" ({label})"
 

@@ -14,14 +14,14 @@ from gerund.data.datasets.files import by_stem, files_like, folder_of_lists, hom
 from gerund.data.listing import list_videos
 from gerund.video import probe
 
-COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
-SIDES = {"train": "train", "val": "val", "validate": "val", "validation": "val", "test": "test"}
+KINETICS_COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
+KINETICS_SIDES = {"train": "train", "val": "val", "validate": "val", "validation": "val", "test": "test"}
 LONGER = 1.5
 """Seconds by which a file called ID.mp4 may be longer than its segment before it is taken for the whole video."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class KineticsRow:
     """One line of an official CSV."""
 
     label: str
@@ -40,8 +40,8 @@ def load(path: Path, *, split: int | None = None) -> list[Clip]:
     folder = (folder_of_lists(path, "*.csv") or path) if path.is_dir() else path.parent
     files = files_like(folder, "*.csv") if path.is_dir() else [path]
     if not files:
-        raise DataError(f"{path}: no official CSV file ({','.join(COLUMNS)}) in this folder")
-    rows = list(dict.fromkeys(row for file in files for row in rows_of(file)))
+        raise DataError(f"{path}: no official CSV file ({','.join(KINETICS_COLUMNS)}) in this folder")
+    rows = list(dict.fromkeys(row for file in files for row in official_rows(file)))
     listing = list_videos(home_of(path if path.is_dir() else folder))
     videos = by_stem(listing)
     clips, missing = [], []
@@ -51,37 +51,39 @@ def load(path: Path, *, split: int | None = None) -> list[Clip]:
         if found is None:
             missing.append(trimmed)
         else:
-            clips.append(clip_of(row, found))
+            clips.append(clip_in_file(row, found))
     report_missing(missing, len(rows), path)
     tell_used(listing, clips)
     return clips
 
 
-def rows_of(file: Path) -> Iterator[Row]:
-    table = read_table(file, COLUMNS)
-    absent = [column for column in COLUMNS if column not in table.columns]
+def official_rows(file: Path) -> Iterator[KineticsRow]:
+    table = read_table(file, KINETICS_COLUMNS)
+    absent = [column for column in KINETICS_COLUMNS if column not in table.columns]
     if absent == ["label"]:
         note(f"{file}: has no labels (a withheld test set); left out.")
         return
     if absent:
         raise DataError(
-            f"{file}:1: no column {absent[0]!r} (found: {', '.join(table.columns) or 'nothing'}); expected {','.join(COLUMNS)}"
+            f"{file}:1: no column {absent[0]!r} (found: {', '.join(table.columns) or 'nothing'}); expected {','.join(KINETICS_COLUMNS)}"
         )
     for line, values in table.rows:
         where = f"{file}:{line}"
-        empty = next((column for column in COLUMNS if not values.get(column)), None)
+        empty = next((column for column in KINETICS_COLUMNS if not values.get(column)), None)
         if empty:
             raise DataError(f"{where}: column {empty!r} is empty")
         side = values["split"].lower()
-        if side not in SIDES:
-            raise DataError(f"{where}: column 'split': {values['split']!r} is not one of {', '.join(SIDES)}")
+        if side not in KINETICS_SIDES:
+            raise DataError(f"{where}: column 'split': {values['split']!r} is not one of {', '.join(KINETICS_SIDES)}")
         start, end = (number(values[column], f"{where}: column {column!r}") for column in ("time_start", "time_end"))
         if end <= start:
             raise DataError(f"{where}: column 'time_end': {end:g} is not after time_start, {start:g}")
-        yield Row(label=values["label"], youtube_id=values["youtube_id"], start=start, end=end, split=SIDES[side])
+        yield KineticsRow(
+            label=values["label"], youtube_id=values["youtube_id"], start=start, end=end, split=KINETICS_SIDES[side]
+        )
 
 
-def clip_of(row: Row, path: Path) -> Clip:
+def clip_in_file(row: KineticsRow, path: Path) -> Clip:
     """The whole file, unless it is ID.mp4 and clearly longer than the segment."""
     whole = Clip(path=path, label=row.label, split=row.split, group=row.youtube_id)
     if path.stem != row.youtube_id:

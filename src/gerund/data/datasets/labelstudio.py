@@ -16,7 +16,7 @@ from gerund.data.datasets.files import MOST_FRAMES, annotation_files, field, fin
 from gerund.video.formats import MOVING_SUFFIXES
 
 CONFIG = "config.xml"
-RATES = ("fps", "framerate", "frame_rate")
+RATE_FIELDS = ("fps", "framerate", "frame_rate")
 UPLOAD = re.compile(r"^[0-9a-f]{8}-")
 """Label Studio puts this before the name of a file uploaded to it."""
 
@@ -27,10 +27,10 @@ def load(path: Path, *, split: int | None = None) -> list[Clip]:
     Timeline labels count frames from 1, at the `framerate` of the labelling config: it is read from the task's data (fps), from
     a copy of that config, config.xml, beside the export, or taken to be the video's own.
     """
-    return [clip for file in annotation_files(path, ".json") for clip in clips_of(file)]
+    return [clip for file in annotation_files(path, ".json") for clip in labelstudio_clips(file)]
 
 
-def clips_of(file: Path) -> list[Clip]:
+def labelstudio_clips(file: Path) -> list[Clip]:
     tasks = read_json(file)
     if not isinstance(tasks, list):
         raise DataError(f"{file}: expected a list of tasks; export as JSON")
@@ -66,7 +66,7 @@ def task_clips(task: dict[str, Any], results: list[dict[str, Any]], file: Path, 
     for value in results:
         spans: list[tuple[float, float | None]] = []
         if "ranges" in value:
-            fps = fps or rate_of(data, video, file, where)
+            fps = fps or label_rate(data, video, file, where)
             for each in field(value, "ranges", list, where):
                 first, last = (
                     number(each.get(k) if isinstance(each, dict) else None, f"{where}: 'ranges'", most=MOST_FRAMES)
@@ -91,9 +91,9 @@ def video_names(data: dict[str, Any]) -> list[str]:
     return named + [UPLOAD.sub("", last_part(text)) for text in named]
 
 
-def rate_of(data: dict[str, Any], video: Path, file: Path, where: str) -> float:
+def label_rate(data: dict[str, Any], video: Path, file: Path, where: str) -> float:
     """Frames per second that the labels of a task count in."""
-    for key in RATES:
+    for key in RATE_FIELDS:
         if data.get(key):
             return rate(data[key], f"{where}: field {key!r}")
     config = file.with_name(CONFIG)

@@ -10,7 +10,7 @@ from gerund.core.types import Clip
 from gerund.data.datasets.files import by_stem, field, files_like, home_of, report_missing, tell_used
 from gerund.data.listing import list_videos
 
-FILES = {"train": ("*train.json", "train"), "validation": ("*validation.json", "val")}
+SSV2_FILES = {"train": ("*train.json", "train"), "validation": ("*validation.json", "val")}
 
 
 def load(path: Path, *, split: int | None = None) -> list[Clip]:
@@ -22,7 +22,7 @@ def load(path: Path, *, split: int | None = None) -> list[Clip]:
     listing = list_videos(home_of(path))
     videos = by_stem(listing)
     clips, missing = [], []
-    for pattern, side in FILES.values():
+    for pattern, side in SSV2_FILES.values():
         file = only(path, pattern)
         entries = read_json(file)
         if not isinstance(entries, list):

@@ -15,16 +15,16 @@ from gerund.data.datasets.class_maps import class_number, is_class_map, names_fo
 from gerund.data.datasets.files import files_like, report_missing, there
 from gerund.video.formats import MOVING_SUFFIXES
 
-SIDE = re.compile(r"(?<![a-z])(train|val|test)(?:ing|idation|idate|id)?(?=list|_|-|\.|\d|$)", re.I)
-HEADERS = frozenset("path file filename video video_path video_name".split())
+SIDE_IN_NAME = re.compile(r"(?<![a-z])(train|val|test)(?:ing|idation|idate|id)?(?=list|_|-|\.|\d|$)", re.I)
+LIST_HEADERS = frozenset("path file filename video video_path video_name".split())
 MOST_COUNTS = 2
-SAMPLE = 50
+JUDGED_LINES = 50
 """Lines that the separator and the root folder are judged by."""
 ROOTS = re.compile(r"^(videos?|clips?|data|rawframes|frames|images)", re.I)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class ListRow:
     """One line of a list, whose path counts from `root`; `counts` are numbers between path and label (rawframes lists have them)."""
 
     file: Path
@@ -48,7 +48,7 @@ def load(path: Path, *, split: int | None = None, classes: Path | None = None) -
     return load_lists(path, classes, lambda folders, text: Path(text).suffix.lower() in MOVING_SUFFIXES, video_clip)
 
 
-def video_clip(path: Path, row: Row, where: str) -> Clip | None:
+def video_clip(path: Path, row: ListRow, where: str) -> Clip | None:
     if path.suffix.lower() not in MOVING_SUFFIXES:
         raise DataError(
             f"{where}: {row.path!r} is not the name of a video file; expected 'path label' (for folders of images: frames:)"
@@ -58,14 +58,14 @@ def video_clip(path: Path, row: Row, where: str) -> Clip | None:
     return Clip(path=path, label=row.label) if there(path) else None
 
 
-def load_lists(path: Path, classes: Path | None, fits: Fits, make: Callable[[Path, Row, str], Clip | None]) -> list[Clip]:
+def load_lists(path: Path, classes: Path | None, fits: Fits, make: Callable[[Path, ListRow, str], Clip | None]) -> list[Clip]:
     """Clips of one list or of a folder of lists; `fits` tells a path of a list, `make` builds a clip, or None for a missing one."""
     lists = {path: None} if path.is_file() else lists_in(path)
     if not lists:
         raise DataError(
             f"{path}: no list in this folder; expected train.txt, val.txt, test.txt or the like, of 'path label' lines"
         )
-    rows = named([row for file in lists for row in rows_of(file, fits)], classes)
+    rows = named([row for file in lists for row in list_rows(file, fits)], classes)
     clips, missing = [], []
     for row in rows:
         video = named_file(row.root, row.path)
@@ -79,7 +79,7 @@ def load_lists(path: Path, classes: Path | None, fits: Fits, make: Callable[[Pat
 
 
 def side_of(file: Path) -> str | None:
-    found = SIDE.findall(file.stem)
+    found = SIDE_IN_NAME.findall(file.stem)
     return found[-1].lower() if found else None
 
 
@@ -89,7 +89,7 @@ def lists_in(folder: Path) -> dict[Path, str | None]:
     return {file: side_of(file) for file in files if side_of(file) and not is_class_map(file)}
 
 
-def rows_of(file: Path, fits: Fits) -> list[Row]:
+def list_rows(file: Path, fits: Fits) -> list[ListRow]:
     """The lines of a list, cut by the separator that suits most of the first SAMPLE; a header and comments are left out.
 
     A line that begins with # is a comment, unless it names a file that is there.
@@ -98,21 +98,21 @@ def rows_of(file: Path, fits: Fits) -> list[Row]:
     if lines and re.fullmatch(r"\"?sep=.?\"?", lines[0][1], re.IGNORECASE):
         lines = lines[1:]
     places = roots(file)
-    sample = [line for line in lines if not line[1].startswith("#")][:SAMPLE] or lines[:SAMPLE]
+    sample = [line for line in lines if not line[1].startswith("#")][:JUDGED_LINES] or lines[:JUDGED_LINES]
     if not sample:
         raise DataError(f"{file}: the list is empty")
 
     def suits(separator: str | None) -> list[bool]:
-        cut = [row_of(file, *line, separator, places, fits) for line in sample]
+        cut = [list_row(file, *line, separator, places, fits) for line in sample]
         return [row is not None and fits(places, row.path) for row in cut]
 
     separator = max(("\t", ";", ",", None), key=lambda each: sum(suits(each)))
-    if suits(separator)[:2] == [False, True] and unquoted(re.split(r"[\s,;]", sample[0][1])[0]).lower() in HEADERS:
+    if suits(separator)[:2] == [False, True] and unquoted(re.split(r"[\s,;]", sample[0][1])[0]).lower() in LIST_HEADERS:
         lines.remove(sample[0])
-    root = root_of(places, [row.path for line in sample if (row := row_of(file, *line, separator, places, fits))])
+    root = root_of(places, [row.path for line in sample if (row := list_row(file, *line, separator, places, fits))])
     rows, comments = [], 0
     for number, line in lines:
-        row = row_of(file, number, line, separator, [root], fits)
+        row = list_row(file, number, line, separator, [root], fits)
         if line.startswith("#") and not (row and exists(named_file(root, row.path))):
             comments += row is not None and fits([root], row.path)
         elif row is None:
@@ -124,7 +124,7 @@ def rows_of(file: Path, fits: Fits) -> list[Row]:
     return rows
 
 
-def row_of(file: Path, number: int, line: str, separator: str | None, places: Sequence[Path], fits: Fits) -> Row | None:
+def list_row(file: Path, number: int, line: str, separator: str | None, places: Sequence[Path], fits: Fits) -> ListRow | None:
     """Path, counts (two at most) and label of a line; None when it has fewer than two values.
 
     Numbers before the label belong to the path if it fits with them (a folder called `clip 1`), and are counts if not.
@@ -134,7 +134,7 @@ def row_of(file: Path, number: int, line: str, separator: str | None, places: Se
     counts: list[int] = []
     readings = []
     while label and (text := unquoted(path)):
-        readings.append(Row(file=file, root=places[0], line=number, path=text, counts=tuple(counts), label=label))
+        readings.append(ListRow(file=file, root=places[0], line=number, path=text, counts=tuple(counts), label=label))
         path, *last = path.rsplit(separator, 1)
         if not last or not re.fullmatch(r"[0-9]{1,9}", last[0].strip()) or len(counts) == MOST_COUNTS:
             break
@@ -157,7 +157,7 @@ def root_of(places: Sequence[Path], paths: Sequence[str]) -> Path:
     return max(places, key=lambda root: sum(exists(named_file(root, path)) for path in paths))
 
 
-def named(rows: list[Row], classes: Path | None) -> list[Row]:
+def named(rows: list[ListRow], classes: Path | None) -> list[ListRow]:
     """Rows with names as labels. Raises DataError for a number that no class map names."""
     numbers = [class_number(row.label, f"{row.file}:{row.line}") for row in rows]
     numbered = [

@@ -14,9 +14,9 @@ from gerund.core.types import Clip
 from gerund.data.datasets.files import tell_used
 from gerund.data.listing import list_videos
 
-SPLITS = (1, 2, 3)
+UCF_SPLITS = (1, 2, 3)
 TOP5 = frozenset("CricketShot PlayingCello Punch ShavingBeard TennisSwing".split())
-NAME = re.compile(r"(v_.+_g\d+)_c\d+$")
+UCF_NAME = re.compile(r"(v_.+_g\d+)_c\d+$")
 
 
 def load(path: Path, *, split: int | None = None) -> list[Clip]:
@@ -36,7 +36,7 @@ def told(folder: Path, clips: list[Clip]) -> list[Clip]:
 
 
 def listed_clips(path: Path, split: int | None) -> list[Clip]:
-    if (split := 1 if split is None else split) not in SPLITS:
+    if (split := 1 if split is None else split) not in UCF_SPLITS:
         raise UsageError(f"--split {split}: UCF-101 has the official splits 1, 2 and 3")
     videos, lists = path / "UCF-101", path / "ucfTrainTestlist"
     for folder in (videos, lists):
@@ -45,7 +45,7 @@ def listed_clips(path: Path, split: int | None) -> list[Clip]:
     return [
         Clip(path=videos / name, label=name.parent.name, split=side, group=group)
         for side in ("train", "test")
-        for name, group in listed(lists / f"{side}list{split:02d}.txt")
+        for name, group in ucf_listed(lists / f"{side}list{split:02d}.txt")
     ]
 
 
@@ -61,7 +61,10 @@ def load_top5(path: Path, *, split: int | None = None) -> list[Clip]:
         raise UsageError(f"--split {split}: the sample {sample} is split 1; the others need the whole UCF-101")
     clips = [
         Clip(
-            path=named_file(sample / side, name), label=label, split=side, group=group_of(Path(name), str(sample / f"{side}.csv"))
+            path=named_file(sample / side, name),
+            label=label,
+            split=side,
+            group=ucf_group(Path(name), str(sample / f"{side}.csv")),
         )
         for side in ("train", "test")
         for name, label in sample_rows(sample / f"{side}.csv")
@@ -84,18 +87,18 @@ def sample_rows(path: Path) -> list[tuple[str, str]]:
     return rows
 
 
-def listed(path: Path) -> list[tuple[Path, str]]:
+def ucf_listed(path: Path) -> list[tuple[Path, str]]:
     """The files that a list names, with their groups; train lists have a class number behind each, test lists do not."""
     if not path.is_file():
         raise DataError(f"{path}: missing; it is part of the published ucfTrainTestlist")
     names = [(line, Path(PurePosixPath(text.split()[0].replace("\\", "/")))) for line, text in read_lines(path)]
     if not names:
         raise DataError(f"{path}: the list is empty")
-    return [(name, group_of(name, f"{path}:{line}")) for line, name in names]
+    return [(name, ucf_group(name, f"{path}:{line}")) for line, name in names]
 
 
-def group_of(name: Path, where: str) -> str:
-    match = NAME.match(name.stem)
+def ucf_group(name: Path, where: str) -> str:
+    match = UCF_NAME.match(name.stem)
     if not match:
         raise DataError(f"{where}: {name} is not a UCF-101 name (v_Class_gNN_cNN.avi), so its group is unknown")
     return match[1]

@@ -18,10 +18,10 @@ def load(path: Path, *, split: int | None = None) -> list[Clip]:
     The class is the value of one attribute: the one called action, activity, label ..., or else the first that entries have.
     Boxes in single frames are left out.
     """
-    return [clip for file in annotation_files(path, ".json") for clip in clips_of(file)]
+    return [clip for file in annotation_files(path, ".json") for clip in via_clips(file)]
 
 
-def clips_of(file: Path) -> list[Clip]:
+def via_clips(file: Path) -> list[Clip]:
     project = read_json(file)
     entries = field(project, "metadata", dict, file)
     attributes = field(project, "attribute", dict, file)
