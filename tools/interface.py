@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from enum import Enum
-from typing import Any
+from typing import Any, get_args
 
 from cyclopts import App
 
@@ -50,6 +50,10 @@ def arguments(function: Any) -> str:
         return "..."
     shown, keywords = [], False
     for parameter in parameters:
+        if str(parameter.annotation).startswith("Unpack["):  # keywords that are listed one by one, each None if not given
+            (settings,) = get_args(inspect.get_annotations(function, eval_str=True)[parameter.name])
+            shown += [f"{name}=None" for name in settings.__annotations__]
+            continue
         if parameter.kind is parameter.KEYWORD_ONLY and not keywords:
             keywords = True
             shown.append("*")

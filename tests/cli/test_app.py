@@ -1,22 +1,29 @@
 """The command line: the same names and defaults as the Python API, one clear line for each error, the right exit code."""
 
 import csv
+import dataclasses
 import inspect
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
 import time
 import zipfile
+from collections import Counter
 from pathlib import Path
+from typing import Annotated, get_origin
 
 import numpy as np
 import pytest
+from cyclopts import Group
 
 import gerund
 from gerund import video
 from gerund.cli import app as cli
+from gerund.core import options, settings
+from gerund.core.recipes import Recipe
 from support.command import one_line, run
 from support.reading import read_csv
 
@@ -72,6 +79,9 @@ API_NAMES = {
 }
 
 
+GROUPS = {value.name for value in vars(options).values() if isinstance(value, Group)}
+
+
 def api(command):
     return getattr(gerund, API_NAMES.get(command, command))
 
@@ -81,16 +91,12 @@ def test_every_command_is_the_api_function_of_that_name(command):
     function = api(command)
     target, _ = cli.COMMANDS[command]
     assert target == f"{function.__module__}:{function.__name__}"
-    arguments = {
-        argument.name: argument
-        for argument in cli.app[command].assemble_argument_collection(parse_docstring=True)
-        if argument.field_info
-    }
-    names = {name for argument in arguments.values() for name in argument.names}
+    names = {name for argument in cli.app[command].assemble_argument_collection() for name in argument.names}
     for parameter in inspect.signature(function).parameters.values():
         name = cli.flag_name(parameter.name)
         flag = name.upper() if parameter.kind is parameter.VAR_POSITIONAL else f"--{name}"
-        assert flag in names or parameter.name == "head_options", f"{command} has no {flag}"  # that one is --head.KEY
+        known = parameter.name in ("head_options", "settings")  # --head.KEY, and settings that are listed one by one
+        assert flag in names or known, f"{command} has no {flag}"
 
 
 @pytest.mark.parametrize("command", sorted(cli.COMMANDS))
@@ -104,10 +110,45 @@ def test_every_api_function_has_a_command(command):
 
 
 @pytest.mark.parametrize("command", sorted(cli.COMMANDS))
-def test_every_argument_is_explained(command):
-    function = api(command)
-    for name in inspect.signature(function).parameters:
-        assert f"\n    {name}\n        " in (function.__doc__ or ""), f"{command}: {name} is not in the docstring"
+def test_every_argument_is_explained_and_stands_in_a_group(command):
+    for argument in cli.app[command].assemble_argument_collection():
+        if argument.show:
+            assert argument.parameter.help, f"{command}: {argument.name} is not explained"
+            assert {group.name for group in argument.parameter.group} <= GROUPS, f"{command}: {argument.name}"
+    assert f"`gerund {command} --help`" in (api(command).__doc__ or ""), "who reads the docstring is told where to look"
+
+
+def test_an_option_is_explained_once():
+    explained = [alias.__metadata__[0].help for alias in vars(options).values() if get_origin(alias) is Annotated]
+    assert len(explained) > 100
+    assert not [text for text, count in Counter(explained).items() if count > 1]
+
+
+@pytest.mark.parametrize("verb", ["train", "train_all", "compare", "benchmark"])
+def test_a_setting_that_a_verb_does_not_have_is_refused(verb):
+    with pytest.raises(TypeError, match=r"got an unexpected keyword argument 'epoch'"):
+        getattr(gerund, verb)("nowhere", epoch=3)
+
+
+def test_the_settings_of_a_training_are_those_of_a_recipe():
+    assert {*settings.TrainSettings.__annotations__, "data"} == {each.name for each in dataclasses.fields(Recipe)}
+    assert settings.CompareSettings.__annotations__.keys() <= settings.TrainSettings.__annotations__.keys()
+    assert settings.BenchmarkSettings.__annotations__.keys() <= settings.TrainSettings.__annotations__.keys()
+
+
+def test_help_of_train_shows_groups_and_what_holds_when_nothing_is_said(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    _, out, _ = run("train", "--help")
+    titles = re.findall(r"─ ([A-Z][\w -]+?) ─", out)
+    assert titles[:7] == ["Input", "Recipe", "Backbone", "Time steps", "Head", "Learning over epochs", "Fine-tuning"]
+    for flag, default in (
+        ("--epochs", "60"),
+        ("--lr ", "0.001"),
+        ("--head ", "prototype"),
+        ("--fps", "8.0"),
+        ("--motion", "True"),
+    ):
+        assert any(flag in line and f"[default: {default}]" in line for line in out.splitlines()), flag
 
 
 def test_help_needs_no_torch_and_is_quick():

@@ -95,11 +95,9 @@ def test_without_splits_and_seeds_it_is_one_run_of_train(ucf: Path, tmp_path: Pa
 
 
 def test_the_settings_are_those_of_train() -> None:
-    train, both = inspect.signature(gerund.train, eval_str=True), inspect.signature(gerund.train_all)
-    assert list(both.parameters) == [*train.parameters, "splits", "seeds"]
-    assert both.parameters["epochs"].annotation == train.parameters["epochs"].annotation
-    with pytest.raises(TypeError, match="epoch"):
-        gerund.train_all("data", epoch=3)
+    train, both = inspect.signature(gerund.train), inspect.signature(gerund.train_all)
+    assert both.parameters.keys() - train.parameters.keys() == {"splits", "seeds"}
+    assert all(both.parameters[name] == parameter for name, parameter in train.parameters.items())
 
 
 @pytest.mark.parametrize(

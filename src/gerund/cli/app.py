@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import traceback
 from collections.abc import Sequence
 from typing import Annotated
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Group, Parameter
 
 from gerund.cli.show import Style, show
 from gerund.core import progress
@@ -16,7 +15,7 @@ from gerund.core.errors import GerundError
 from gerund.core.printing import prepare, say
 
 INTERRUPTED = 130
-OUTPUT = Parameter(group="Output", negative="")
+TERMINAL = Parameter(group=Group.create_ordered("On the terminal", sort_key=1), negative="")
 
 COMMANDS = {
     "train": ("gerund.training.repeat:train_all", "Turn labelled clips into a recogniser."),
@@ -60,12 +59,6 @@ def flag_name(argument: str) -> str:
     return FLAG_NAMES.get(argument, argument).replace("_", "-").strip("-")
 
 
-def finite(_: object, value: object) -> None:
-    """No option of any command can be nan or inf. Raises ValueError, which is shown with the option's name."""
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{value} is not a finite number")
-
-
 ALIASES = {
     "--num-epochs": "--epochs",
     "--sequence-length": "--num-frames",
@@ -99,7 +92,7 @@ app = App(
     name="gerund",
     help="Names the action in a video: from a folder of labelled clips to a recogniser in minutes.",
     version_flags=["--version"],
-    default_parameter=Parameter(name_transform=flag_name, negative_iterable=(), validator=finite),
+    default_parameter=Parameter(name_transform=flag_name, negative_iterable=()),
     result_action="return_value",
     exit_on_error=False,
     suppress_keyboard_interrupt=False,
@@ -112,10 +105,10 @@ for command, (target, summary) in COMMANDS.items():
 @app.meta.default
 def launch(
     *words: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
-    json: Annotated[bool, OUTPUT] = False,
-    csv: Annotated[bool, OUTPUT] = False,
-    quiet: Annotated[bool, OUTPUT] = False,
-    debug: Annotated[bool, OUTPUT] = False,
+    json: Annotated[bool, TERMINAL] = False,
+    csv: Annotated[bool, TERMINAL] = False,
+    quiet: Annotated[bool, TERMINAL] = False,
+    debug: Annotated[bool, TERMINAL] = False,
 ) -> int:
     """Name the action in a video.
 

@@ -5,22 +5,19 @@ from __future__ import annotations
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from gerund.backbones import best_device, resolve_precision
+from gerund.core import options
 from gerund.core.places import default_cache
 
 SHOWN_PACKAGES = ("gerund", "torch", "lightning", "timm", "openvino", "av", "numpy", "safetensors", "huggingface-hub")
 
 
-def info(*, cache: Path | None = None) -> dict[str, Any]:
+def info(*, cache: options.CacheFolder | None = None) -> dict[str, Any]:
     """Versions, devices, decoder, engines and the size of the cache.
 
-    Parameters
-    ----------
-    cache
-        Folder for features.
+    Each argument is explained in `gerund.core.options`, and by `gerund info --help`.
     """
     folder = cache or default_cache()
     files = [file for file in folder.rglob("*") if file.is_file()]

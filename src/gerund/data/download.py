@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gerund.core import options
 from gerund.core.errors import DataError, UsageError
 from gerund.core.progress import note, progress
 from gerund.data.unpack import NoProgramError, unpack
@@ -90,20 +91,13 @@ class CutError(Exception):
     """A connection that broke or was refused for now; the next try goes on from there."""
 
 
-def download(name: str, folder: Path, *, from_: list[Path] | None = None) -> Download:
+def download(name: options.PublishedName, folder: options.DownloadFolder, *, from_: options.Archives | None = None) -> Download:
     """Fetch a published data set and unpack it; what is there already is left alone, a broken download goes on.
 
     Raises UsageError for an unknown name, DataError when an archive cannot be fetched, is not what was published, or does
     not unpack.
 
-    Parameters
-    ----------
-    name
-        ucf101 (7 GB), ucf101-top5 or hmdb51 (2 GB).
-    folder
-        Where it goes; made if needed.
-    from_
-        Archive that is at hand already, under its published name; may be given several times.
+    Each argument is explained in `gerund.core.options`, and by `gerund download --help`.
     """
     if name not in SOURCES:
         raise UsageError(f"unknown data set {name!r}; these can be downloaded: {', '.join(SOURCES)}")

@@ -10,8 +10,9 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from gerund.core import options
 from gerund.core.errors import DataError, UsageError
 from gerund.core.files import write_json
 from gerund.core.progress import note, progress
@@ -36,14 +37,14 @@ class FrameFolders:
 
 
 def frames(
-    data: str | Path | Sequence[Clip],
+    data: options.Data,
     *,
-    out: Path,
-    fps: float | Literal["native"] = "native",
-    size: int | None = None,
-    split: int | None = None,
-    group_pattern: str | None = None,
-    workers: int | None = None,
+    out: options.FramesFolder,
+    fps: options.FramesRate = "native",
+    size: options.ShortSide | None = None,
+    split: options.OfficialSplit | None = None,
+    group_pattern: options.GroupPattern | None = None,
+    workers: options.WritingWorkers | None = None,
 ) -> FrameFolders:
     """Write the frames of every clip as JPEG images: OUT/LABEL/CLIP/000001.jpg, below train, val and test if clips have splits.
 
@@ -52,22 +53,7 @@ def frames(
 
     Raises UsageError when OUT was written with other settings.
 
-    Parameters
-    ----------
-    data
-        A folder with one sub-folder per class, a CSV, or name:path.
-    out
-        Folder for the images.
-    fps
-        Frames per second that are written, or native for all.
-    size
-        Short side of the images in pixels; the video's own if not given.
-    split
-        Number of the official split.
-    group_pattern
-        Regular expression for the group in a file's name.
-    workers
-        Writing processes.
+    Each argument is explained in `gerund.core.options`, and by `gerund frames --help`.
     """
     rate = None if fps == "native" else float(fps)
     if rate is not None and not 0 < rate < math.inf:

@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
+from gerund.core import options
 from gerund.core.errors import DataError, UsageError
 from gerund.core.progress import note
 from gerund.core.types import Clip
@@ -44,17 +44,17 @@ class Splitting:
 
 
 def split(
-    data: str | Path | Sequence[Clip],
+    data: options.Data,
     *,
-    by: Literal["group", "clip"] = "group",
-    folds: int | None = None,
-    val: float | None = None,
-    test: float | None = None,
-    anew: bool = False,
-    group_pattern: str | None = None,
-    background: bool = False,
-    seed: int = 0,
-    out: Path | None = None,
+    by: options.Together = "group",
+    folds: options.SplitFolds | None = None,
+    val: options.SplitVal | None = None,
+    test: options.SplitTest | None = None,
+    anew: options.Anew = False,
+    group_pattern: options.GroupPattern | None = None,
+    background: options.Background = options.USUAL.background,
+    seed: options.Seed = options.USUAL.seed,
+    out: options.SplitFile | None = None,
 ) -> Splitting:
     """Give every clip a split: clips of one group on one side, every class shared out alike, as far as groups allow.
 
@@ -63,28 +63,7 @@ def split(
 
     Raises UsageError for shares that cannot be, DataError when there is nothing to split or too little for the folds.
 
-    Parameters
-    ----------
-    data
-        A CSV, a folder with one sub-folder per class, or name:path.
-    by
-        What stays together: group, or clip for a random split, whose scores are too good.
-    folds
-        Number of folds: each part is the test side of one manifest and in train of all others.
-    val
-        Share of all clips for validation; 0.15 if not given. Training carves it itself out of a fold.
-    test
-        Share of all clips for testing; 0.2 if not given.
-    anew
-        Forget the splits that clips have.
-    group_pattern
-        Regular expression for the group in a file's name.
-    background
-        Add clips of unlabelled time as the class background.
-    seed
-        Seed of the split.
-    out
-        CSV manifest to write; with folds, the number is added to its name.
+    Each argument is explained in `gerund.core.options`, and by `gerund split --help`.
     """
     asked = shares_asked(folds, val, test)
     clips = load_dataset(data, group_pattern=group_pattern, allow_leak=anew or by == "clip", background=background)

@@ -8,14 +8,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gerund.core import options
 from gerund.core.errors import ModelError, UsageError
 from gerund.core.files import encoded, write_bytes
 from gerund.core.progress import note, progress
-from gerund.core.recipes import RECIPES
 from gerund.core.types import Clip
 from gerund.data.checks import Finding, check_clips, class_table, siblings_in_train
 from gerund.data.datasets import is_published, load_dataset
@@ -68,63 +68,28 @@ class Diagnosis:
 
 
 def doctor(
-    data: str | Path | Sequence[Clip],
+    data: options.Data,
     *,
-    split: int | None = None,
-    group_pattern: str | None = None,
-    html: Path | None = None,
-    fix_manifest: Path | None = None,
-    measure_leak: bool = False,
-    backbone: str = RECIPES["default"].backbone,
-    weights: Path | None = None,
-    pretrained: bool = True,
-    image_size: int | None = None,
-    fit: Literal["crop", "squeeze", "letterbox"] | None = None,
-    fps: float | Literal["native"] = 8.0,
-    seed: int = 0,
-    device: str = "auto",
-    precision: Literal["auto", "bf16", "f32"] = "auto",
-    workers: int | None = None,
-    cache: Path | None = None,
+    split: options.OfficialSplit | None = None,
+    group_pattern: options.GroupPattern | None = None,
+    html: options.HtmlReport | None = None,
+    fix_manifest: options.FixedManifest | None = None,
+    measure_leak: options.MeasureLeak = False,
+    backbone: options.BackboneName = options.USUAL.backbone,
+    weights: options.Weights | None = None,
+    pretrained: options.Pretrained = options.USUAL.pretrained,
+    image_size: options.ImageSize | None = None,
+    fit: options.FrameFit | None = None,
+    fps: options.FrameRate = options.FPS,
+    seed: options.Seed = options.USUAL.seed,
+    device: options.Device = options.USUAL.device,
+    precision: options.FloatPrecision = "auto",
+    workers: options.WritingWorkers | None = None,
+    cache: options.CacheFolder | None = None,
 ) -> Diagnosis:
     """Find what is wrong with a data set: broken files, copies, doubtful labels, splits that leak.
 
-    Parameters
-    ----------
-    data
-        A folder with one sub-folder per class, a CSV, or name:path.
-    split
-        Number of the official split.
-    group_pattern
-        Regular expression for the group in a file's name.
-    html
-        File for a report that opens in any browser.
-    fix_manifest
-        CSV for the clips whose files have no problem; of several copies the first is kept.
-    measure_leak
-        Train a quick head on random clips and on whole groups, and tell both accuracies.
-    backbone
-        For --measure-leak: fast, balanced, best, pixels, pixels:SIZE, or any image model of timm.
-    weights
-        File with the backbone's weights.
-    pretrained
-        Fetch the backbone's published weights; without, it is randomly initialised.
-    image_size
-        Side of the backbone's input in pixels.
-    fit
-        How a frame becomes square: crop, squeeze or letterbox.
-    fps
-        Frames per second that the backbone looks at, or native.
-    seed
-        Seed of the folds of --measure-leak.
-    device
-        cpu, cuda, mps or auto; for the backbone.
-    precision
-        Of the backbone: bf16, f32 or auto.
-    workers
-        Decoding processes; one per core if not given.
-    cache
-        Folder for features.
+    Each argument is explained in `gerund.core.options`, and by `gerund doctor --help`.
     """
     if workers is not None and workers < 1:
         raise UsageError(f"--workers {workers}: at least 1 is needed")

@@ -16,13 +16,13 @@ import time
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
 from safetensors.numpy import save
 
-from gerund.core import storage
+from gerund.core import options, storage
 from gerund.core.errors import CacheError, UsageError, at_least
 from gerund.core.files import LENIENT, check_name, remove, write_bytes
 from gerund.core.places import default_cache
@@ -303,19 +303,11 @@ class BlockWriter:
 
 
 def manage_cache(
-    action: Literal["ls", "verify", "prune"] = "ls", *, older_than: float | None = None, cache: Path | None = None
+    action: options.CacheAction = "ls", *, older_than: options.OlderThan | None = None, cache: options.CacheFolder | None = None
 ) -> dict[str, Any]:
     """List, check or tidy the feature cache.
 
-    Parameters
-    ----------
-    action
-        ls: what is there, by spec; verify: check every block's checksum and remove damaged ones (made again when needed);
-        prune: remove leftovers of killed runs, features of other extractor versions, and with older_than what is old.
-    older_than
-        Days since a feature file was last written, for prune.
-    cache
-        Folder for features.
+    Each argument is explained in `gerund.core.options`, and by `gerund cache --help`.
     """
     if older_than is not None and action != "prune":
         raise UsageError("--older-than: only prune removes what is old")

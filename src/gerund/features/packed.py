@@ -17,6 +17,7 @@ from tokenize import TokenError
 
 import numpy as np
 
+from gerund.core import options
 from gerund.core.errors import CacheError, DataError, UsageError
 from gerund.core.fields import Fields, read_json
 from gerund.core.files import tidy, whole_folder, write_bytes
@@ -42,18 +43,13 @@ class Packed:
     failed: tuple[str, ...] = ()
 
 
-def pack(cache: Path, out: Path) -> Packed:
+def pack(cache: options.PackedFrom, out: options.PackedFolder) -> Packed:
     """Pack the features of a cache into large shards, to train from with --packed.
 
     Videos that are not complete are left out with a note; what was packed before is left as it is. Raises DataError for a folder
     without features, UsageError when `out` has all of them already, CacheError when it cannot be written.
 
-    Parameters
-    ----------
-    cache
-        Cache folder that holds the features.
-    out
-        Folder for the shards, one sub-folder for each setting of extraction.
+    Each argument is explained in `gerund.core.options`, and by `gerund pack --help`.
     """
     store = FeatureCache(cache)
     folders = [folder for folder in sorted(store.folder.glob("*")) if blocks_in(folder)]

@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -21,10 +20,11 @@ from torch.nn import functional
 
 from gerund import heads
 from gerund.backbones import load_backbone
+from gerund.core import options
 from gerund.core.errors import DataError, TrainingError, UsageError, at_least
 from gerund.core.files import append_row
 from gerund.core.progress import note, progress
-from gerund.core.recipes import RECIPES, underscored
+from gerund.core.recipes import underscored
 from gerund.core.types import Clip
 from gerund.data.datasets import DATASETS, load_dataset
 from gerund.data.manifest import group_hash, group_of, relative_name
@@ -37,7 +37,6 @@ from gerund.learning.fit import GRADIENT_CLIP, TOKEN_MEMORY, Batches, TokenSet, 
 from gerund.recognition.predict import expand
 from gerund.recognition.runs import check_free, make_run_folder
 
-DEFAULT = RECIPES["default"]
 DRAWS = 4
 """Jittered versions made of each clip; an epoch takes one of them, or the plain one."""
 WARMUP = 0.1
@@ -88,87 +87,38 @@ class Pretraining:
 
 
 def pretrain(
-    inputs: Sequence[str | Path],
+    inputs: options.Inputs,
     *,
-    split: int | None = None,
-    backbone: str = DEFAULT.backbone,
-    weights: Path | None = None,
-    pretrained: bool = True,
-    image_size: int | None = None,
-    fit: Literal["crop", "squeeze", "letterbox"] | None = None,
-    fps: float | Literal["native"] = 8.0,
-    num_frames: int = DEFAULT.num_frames,
-    take: Literal["mean", "middle", "first"] = DEFAULT.take,
-    motion: bool = DEFAULT.motion,
-    head_options: dict[str, str | float] | None = None,
-    hidden: float = 0.5,
-    span: float = 10.0,
-    epochs: int = 60,
-    batch_size: int = DEFAULT.batch_size,
-    lr: float = DEFAULT.lr,
-    weight_decay: float = DEFAULT.weight_decay,
-    seed: int = 0,
-    device: str = "auto",
-    precision: Literal["auto", "bf16", "f32"] = "auto",
-    workers: int | None = None,
-    cache: Path | None = None,
-    out: Path | None = None,
+    split: options.OfficialSplit | None = None,
+    backbone: options.BackboneName = options.USUAL.backbone,
+    weights: options.Weights | None = None,
+    pretrained: options.Pretrained = options.USUAL.pretrained,
+    image_size: options.ImageSize | None = None,
+    fit: options.FrameFit | None = None,
+    fps: options.FrameRate = options.FPS,
+    num_frames: options.NumFrames = options.USUAL.num_frames,
+    take: options.TakeFrom = options.USUAL.take,
+    motion: options.JoinMotion = options.USUAL.motion,
+    head_options: options.HeadOptions | None = None,
+    hidden: options.HiddenShare = 0.5,
+    span: options.SpanSeconds = 10.0,
+    epochs: options.Epochs = options.USUAL.epochs,
+    batch_size: options.BatchSize = options.USUAL.batch_size,
+    lr: options.LearningRate = options.USUAL.lr,
+    weight_decay: options.WeightDecay = options.USUAL.weight_decay,
+    seed: options.Seed = options.USUAL.seed,
+    device: options.Device = options.USUAL.device,
+    precision: options.FloatPrecision = "auto",
+    workers: options.Workers | None = None,
+    cache: options.CacheFolder | None = None,
+    out: options.EncoderFolder | None = None,
 ) -> Pretraining:
     """Train the encoder of the transformer head on videos without labels, for `train --init`.
 
     Some time steps of each clip are hidden, and their features predicted from the others. Clips marked test are left out.
     Raises UsageError for settings that cannot be, DataError for too few videos, TrainingError when training fails.
 
-    Parameters
-    ----------
-    inputs
-        Videos, folders (all videos in them), patterns, lists and CSVs as for predict; or name:path as for train.
-    split
-        Number of the official split, for data sets that have several; its training clips are used.
-    backbone
-        As for train; training must use the same.
-    weights
-        File with the backbone's weights.
-    pretrained
-        Fetch the backbone's published weights; without, it is randomly initialised.
-    image_size
-        Side of the backbone's input in pixels.
-    fit
-        How a frame becomes square: crop, squeeze or letterbox.
-    fps
-        Frames per second that are looked at, or native.
-    num_frames
-        Time steps of a clip.
-    take
-        What a time step is made of: the mean of its part of the clip, its middle frame; or the first frames of the clip.
-    motion
-        Join how much the features change within each step.
-    head_options
-        Options of the transformer head, as --head.width 256.
-    hidden
-        Share of a clip's steps that are hidden.
-    span
-        Seconds: videos of more than twice this are cut into clips of this length.
-    epochs
-        Passes over the clips.
-    batch_size
-        Clips per training step.
-    lr
-        Peak learning rate.
-    weight_decay
-        Weight decay.
-    seed
-        Seed of initialisation, order and hiding.
-    device
-        cpu, cuda, mps or auto.
-    precision
-        Of the backbone: bf16, f32 or auto.
-    workers
-        Decoding processes.
-    cache
-        Folder for features.
-    out
-        Folder for the encoder; the next free runs/pretrain, runs/pretrain-2 ... if not given.
+    Each argument is explained in `gerund.core.options`, and by `gerund pretrain --help`.
     """
     settings = Settings(hidden=hidden, epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay, seed=seed)
     if not 0 < span < math.inf:

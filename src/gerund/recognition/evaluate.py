@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from gerund.core import options
 from gerund.core.errors import DataError, ModelError, UsageError
 from gerund.core.types import Clip
 from gerund.data.datasets import load_dataset
@@ -222,32 +223,18 @@ def evaluate_clips(recognizer: Recognizer, clips: Sequence[Clip]) -> Evaluation:
 
 
 def evaluate(
-    model: str | Path,
-    *more: str | Path,
-    split: int | None = None,
-    group_pattern: str | None = None,
-    device: str = "auto",
-    cache: Path | None = None,
+    model: options.ModelPath,
+    *more: options.MoreRuns,
+    split: options.OfficialSplit | None = None,
+    group_pattern: options.GroupPattern | None = None,
+    device: options.Device = options.USUAL.device,
+    cache: options.CacheFolder | None = None,
 ) -> Evaluation:
     """Evaluate a model, or several runs together, on labelled clips.
 
     Raises DataError for runs of different labels, and for clips whose label is none of theirs.
 
-    Parameters
-    ----------
-    model
-        A run folder, or a model folder.
-    more
-        More runs; and what is no run is the data: a folder, a CSV or name:path (of data with splits, the test part).
-        Without data: the test clips recorded in each run.
-    split
-        Number of the official split.
-    group_pattern
-        Regular expression for the group in a file's name.
-    device
-        cpu, cuda, mps or auto.
-    cache
-        Folder for features.
+    Each argument is explained in `gerund.core.options`, and by `gerund evaluate --help`.
     """
     runs = list(dict.fromkeys([str(model), *(str(each) for each in more if is_model(each))]))
     data = [each for each in more if not is_model(each)]

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from gerund import video
 from gerund.backbones import Backbone
 from gerund.backbones.quantize import check_nncf, full_batches, quantized_graph
+from gerund.core import options
 from gerund.core.errors import DataError, GerundError, ModelError, UsageError
 from gerund.core.files import remove, whole_folder
 from gerund.core.progress import note, progress
@@ -94,13 +95,13 @@ class Export:
 
 
 def export(
-    model: str | Path,
-    out: Path,
+    model: options.ModelPath,
+    out: options.ExportFolder,
     *,
-    format_: Literal["onnx", "openvino", "torch"] = "onnx",
-    int8: bool = False,
-    check: list[Path] | None = None,
-    cache: Path | None = None,
+    format_: options.ExportFormat = "onnx",
+    int8: options.Int8 = False,
+    check: options.CheckClips | None = None,
+    cache: options.CacheFolder | None = None,
 ) -> Export:
     """Write a model as graphs for other runtimes, checked to give its answers in f32 on real clips.
 
@@ -108,20 +109,7 @@ def export(
     B are free, T is free up to the model's num_frames. Raises ModelError, and leaves nothing behind, when a probability is off by
     more than 0.001; int8 is not held to that, its accuracy is measured.
 
-    Parameters
-    ----------
-    model
-        A run folder, or a model folder.
-    out
-        Folder to write; new or empty.
-    format_
-        onnx or openvino for gerund.recognition.runtime, or torch (torch.export).
-    int8
-        Make an int8 backbone (openvino only), calibrated on the clips, and measure what it costs in accuracy.
-    check
-        Clips to compare answers on: videos, folders, patterns or a CSV; given several times for several. Without it: clips recorded in the run.
-    cache
-        Folder for features.
+    Each argument is explained in `gerund.core.options`, and by `gerund export --help`.
     """
     if format_ not in FILES:
         raise UsageError(f"--format {format_}: choose one of {', '.join(FILES)}")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from gerund.core import options
 from gerund.core.errors import UsageError, VideoError, at_least
 from gerund.core.types import Clip, Prediction
 from gerund.data.inputs import expand
@@ -19,36 +20,19 @@ AT_ONCE = 64
 
 
 def predict(
-    model: str | Path,
-    inputs: Sequence[str | Path],
+    model: options.ModelPath,
+    inputs: options.Inputs,
     *,
-    top_k: int = 5,
-    unknown_threshold: float | None = None,
-    save_video: Path | None = None,
-    explain: Path | None = None,
-    device: str = "auto",
-    cache: Path | None = None,
+    top_k: options.TopK = 5,
+    unknown_threshold: options.Familiar | None = None,
+    save_video: options.SaveVideo | None = None,
+    explain: options.ExplainPicture | None = None,
+    device: options.Device = options.USUAL.device,
+    cache: options.CacheFolder | None = None,
 ) -> Iterator[Prediction]:
     """Name the action in files: one prediction per clip, with its `top_k` likeliest labels.
 
-    Parameters
-    ----------
-    model
-        A run folder, or a model folder.
-    inputs
-        Videos, folders (all videos in them), patterns like '*.avi', text files with one path per line, or CSV manifests.
-    top_k
-        How many labels to give for each.
-    unknown_threshold
-        Answer unknown where fewer clips of known classes look as unfamiliar, 0..1; 0.05 if not given, 0 is never.
-    save_video
-        Write the video (one clip) with its answer drawn in, as .mp4, .gif or .webp.
-    explain
-        Write a picture (one clip) of what the answer rests on: the weight of each time step, and where in the frame.
-    device
-        cpu, cuda, mps or auto.
-    cache
-        Folder for features.
+    Each argument is explained in `gerund.core.options`, and by `gerund predict --help`.
     """
     at_least(1, top_k=top_k)
     clips = expand([inputs] if isinstance(inputs, str | Path) else inputs)

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from gerund.backbones import weights_licence
-from gerund.core import hub
+from gerund.core import hub, options
 from gerund.core.errors import ModelError
 from gerund.core.progress import note
 from gerund.recognition.recognizer import Recognizer, find_model
 
 
-def push(model: str | Path, repo: str, *, private: bool = False) -> dict[str, str]:
+def push(model: options.ModelPath, repo: options.Repository, *, private: options.Private = False) -> dict[str, str]:
     """Put a model on a Hugging Face hub, for others to use as hf:USER/MODEL; $HF_TOKEN says who you are, $HF_ENDPOINT which hub.
 
     What is sent is opened first, so that nothing damaged is published: weights, config.json and the model card. Raises ModelError when the
     model is damaged or the hub refuses it, UsageError without a token.
 
-    Parameters
-    ----------
-    model
-        A run folder, or a model folder.
-    repo
-        USER/MODEL; made if it is not there.
-    private
-        Make it visible to you only.
+    Each argument is explained in `gerund.core.options`, and by `gerund push --help`.
     """
     folder = find_model(model)
     recognizer = Recognizer.load(folder, device="cpu")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gerund.core import options
 from gerund.core.units import seconds
 from gerund.live.source import Source
 from gerund.live.spotter import Watch, WatchSettings
@@ -11,48 +12,23 @@ from gerund.recognition.recognizer import Recognizer
 
 
 def watch(
-    model: str | Path,
-    source: str | Path,
+    model: options.ModelPath,
+    source: options.StreamSource,
     *,
-    window: float | None = None,
-    threshold: float = 0.5,
-    min_duration: float = 0.5,
-    realtime: bool = False,
-    timeout: float = 10.0,
-    reconnect: float = 60.0,
-    duration: str | float | None = None,
-    record: Path | None = None,
-    show: bool = False,
-    device: str = "auto",
+    window: options.LiveWindow | None = None,
+    threshold: options.LiveThreshold = 0.5,
+    min_duration: options.LiveMinDuration = 0.5,
+    realtime: options.Realtime = False,
+    timeout: options.SourceTimeout = 10.0,
+    reconnect: options.Reconnect = 60.0,
+    duration: options.WatchFor | None = None,
+    record: options.RecordFile | None = None,
+    show: options.ShowWindow = False,
+    device: options.Device = options.USUAL.device,
 ) -> Watch:
     """Watch a camera or a stream: iterate over the answer for events, actions that start and end.
 
-    Parameters
-    ----------
-    model
-        A run folder, or a model folder.
-    source
-        A camera's number, a URL (rtsp, http, udp, tcp ...), a file, a named pipe, or - for standard input.
-    window
-        Seconds that a label is based on; the usual length of the training clips if the model knows it, else 4.
-    threshold
-        Probability that an action must reach to start.
-    min_duration
-        Seconds that a change must last before it counts.
-    realtime
-        Read a file or pipe at the pace of its time stamps.
-    timeout
-        Seconds without a picture after which a source counts as lost.
-    reconnect
-        Seconds for which a lost network source is tried again; with 0 its end is the end.
-    duration
-        Seconds of stream after which watching ends, or a time such as 10m.
-    record
-        Write what was seen, with the answers drawn in, as .mp4, .mov or .mkv.
-    show
-        Open a window with the picture.
-    device
-        cpu, cuda, mps or auto.
+    Each argument is explained in `gerund.core.options`, and by `gerund watch --help`.
     """
     settings = WatchSettings(
         window=window,

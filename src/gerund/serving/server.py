@@ -9,6 +9,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from gerund.core import options
 from gerund.core.errors import UsageError
 from gerund.core.progress import note
 
@@ -16,42 +17,21 @@ TOKEN_VARIABLE = "GERUND_TOKEN"
 
 
 def serve(
-    model: str | Path,
+    model: options.ModelPath,
     *,
-    host: str = "127.0.0.1",
-    port: int = 8000,
-    token: str | None = None,
-    max_upload: str = "512MB",
-    max_duration: str = "2h",
-    queue: int = 32,
-    keep: str = "15min",
-    workers: int | None = None,
-    device: str = "auto",
+    host: options.Host = "127.0.0.1",
+    port: options.Port = 8000,
+    token: options.Token | None = None,
+    max_upload: options.MaxUpload = "512MB",
+    max_duration: options.MaxDuration = "2h",
+    queue: options.QueueLength = 32,
+    keep: options.Keep = "15min",
+    workers: options.Workers | None = None,
+    device: options.Device = options.USUAL.device,
 ) -> None:
     """Serve a model as a web page and an HTTP API, until interrupted.
 
-    Parameters
-    ----------
-    model
-        A run folder, or a model folder.
-    host
-        Address to listen on; any other than this machine's own (127.0.0.1) needs a token.
-    port
-        Port to listen on; 0 takes a free one.
-    token
-        What visitors must present, 16 characters or more; better given as $GERUND_TOKEN, which other users of the machine cannot see.
-    max_upload
-        Largest file that is taken, like 512MB or 2GB.
-    max_duration
-        Longest video that is taken, like 90s, 15min or 2h.
-    queue
-        Requests and jobs that may wait; others are told to come back later.
-    keep
-        How long finished jobs, with their videos, are kept.
-    workers
-        Decoding processes; half the processor's cores, at least 2, if not given.
-    device
-        cpu, cuda, mps or auto.
+    Each argument is explained in `gerund.core.options`, and by `gerund serve --help`.
     """
     from gerund.serving.limits import Limits, duration, size
     from gerund.serving.security import is_loopback

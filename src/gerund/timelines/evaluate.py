@@ -7,10 +7,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from gerund.core import options
 from gerund.core.errors import DataError
 from gerund.core.types import Clip, Segment, Timeline
 from gerund.data.datasets import load_dataset
@@ -69,42 +70,21 @@ class TimelineEvaluation:
 
 
 def evaluate_timeline(
-    model: str | Path,
-    data: str | Path,
+    model: options.ModelPath,
+    data: options.SpansData,
     *,
-    split: int | None = None,
-    window: float | Literal["auto"] = "auto",
-    hop: float | None = None,
-    min_duration: float | None = None,
-    threshold: float = 0.3,
-    unknown_threshold: float = 0.0,
-    device: str = "auto",
-    cache: Path | None = None,
+    split: options.OfficialSplit | None = None,
+    window: options.WindowSeconds = options.AUTO_WINDOW,
+    hop: options.Hop | None = None,
+    min_duration: options.MinDuration | None = None,
+    threshold: options.Threshold = options.THRESHOLD,
+    unknown_threshold: options.FamiliarWindows = options.FAMILIAR_WINDOWS,
+    device: options.Device = options.USUAL.device,
+    cache: options.CacheFolder | None = None,
 ) -> TimelineEvaluation:
     """Evaluate a model's timelines on videos whose actions are labelled with start and end; unlabelled time is background.
 
-    Parameters
-    ----------
-    model
-        A run folder, or a model folder.
-    data
-        A CSV with start and end, or name:path; of data with splits, the test part.
-    split
-        Number of the official split.
-    window
-        Seconds that are judged at once; auto is the median length of the clips the model was trained on.
-    hop
-        Seconds from one window to the next; an eighth of the window if not given.
-    min_duration
-        Seconds that a segment lasts at least; half the window if not given.
-    threshold
-        Probability, 0 to 1, that a segment must reach.
-    unknown_threshold
-        Leave out windows that look as unknown as fewer than this share of known clips, 0 to 1; 0 leaves out none.
-    device
-        cpu, cuda, mps or auto.
-    cache
-        Folder for features.
+    Each argument is explained in `gerund.core.options`, and by `gerund evaluate-timeline --help`.
     """
     clips = load_dataset(data, split=split, allow_leak=True)
     clips = of_split(clips, "test") or clips

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
+from gerund.core import options
 from gerund.core.errors import UsageError, VideoError
 from gerund.core.progress import progress
 from gerund.core.types import Timeline
@@ -14,45 +14,24 @@ from gerund.video.annotate import annotate_timeline, check_format
 
 
 def render(
-    model: str | Path,
-    video: str | Path,
-    out: str | Path,
+    model: options.ModelPath,
+    video: options.VideoPath,
+    out: options.RenderedFile,
     *,
-    window: float | Literal["auto"] = "auto",
-    hop: float | None = None,
-    min_duration: float | None = None,
-    threshold: float = 0.3,
-    unknown_threshold: float = 0.0,
-    device: str = "auto",
-    cache: Path | None = None,
+    window: options.WindowSeconds = options.AUTO_WINDOW,
+    hop: options.Hop | None = None,
+    min_duration: options.MinDuration | None = None,
+    threshold: options.Threshold = options.THRESHOLD,
+    unknown_threshold: options.FamiliarWindows = options.FAMILIAR_WINDOWS,
+    device: options.Device = options.USUAL.device,
+    cache: options.CacheFolder | None = None,
 ) -> Timeline:
     """Write a video with its timeline drawn in: label, confidence bar, the three likeliest and a strip that moves along.
 
     Every frame keeps its time, and .mp4, .mov and .mkv the sound; .gif and .webp are made smaller. Returns the timeline.
     Raises VideoError when the video cannot be read, or `out` not written.
 
-    Parameters
-    ----------
-    model
-        A run folder, or a model folder.
-    video
-        The video.
-    out
-        File to write: .mp4, .mov, .mkv, .gif or .webp.
-    window
-        Seconds that are judged at once; auto is the median length of the clips the model was trained on.
-    hop
-        Seconds from one window to the next; an eighth of the window if not given.
-    min_duration
-        Seconds that a segment lasts at least; half the window if not given.
-    threshold
-        Probability, 0 to 1, that a segment must reach.
-    unknown_threshold
-        Leave out windows that look as unknown as fewer than this share of known clips, 0 to 1; 0 leaves out none.
-    device
-        cpu, cuda, mps or auto.
-    cache
-        Folder for features.
+    Each argument is explained in `gerund.core.options`, and by `gerund render --help`.
     """
     source, target = Path(video), Path(out)
     check_format(target)

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from gerund.core import options
 from gerund.core.errors import DataError, GerundError, UsageError, VideoError
 from gerund.core.files import write_text
 from gerund.core.progress import note
@@ -77,59 +78,28 @@ class Windows:
 
 
 def timeline(
-    model: str | Path,
-    inputs: Sequence[str | Path],
+    model: options.ModelPath,
+    inputs: options.Inputs,
     *,
-    window: float | Literal["auto"] = "auto",
-    hop: float | None = None,
-    min_duration: float | None = None,
-    threshold: float = 0.3,
-    unknown_threshold: float = 0.0,
-    srt: Path | None = None,
-    vtt: Path | None = None,
-    activitynet: Path | None = None,
-    elan: Path | None = None,
-    boris: Path | None = None,
-    plot: Path | None = None,
-    device: str = "auto",
-    cache: Path | None = None,
+    window: options.WindowSeconds = options.AUTO_WINDOW,
+    hop: options.Hop | None = None,
+    min_duration: options.MinDuration | None = None,
+    threshold: options.Threshold = options.THRESHOLD,
+    unknown_threshold: options.FamiliarWindows = options.FAMILIAR_WINDOWS,
+    srt: options.Srt | None = None,
+    vtt: options.Vtt | None = None,
+    activitynet: options.ActivityNet | None = None,
+    elan: options.Elan | None = None,
+    boris: options.Boris | None = None,
+    plot: options.Plot | None = None,
+    device: options.Device = options.USUAL.device,
+    cache: options.CacheFolder | None = None,
 ) -> Iterator[Timeline]:
     """Say which action happens when in whole videos: one timeline per video, a video that cannot be read with its `error`.
 
     A file to write is named for one video; for several, a folder is, in which each gets a file.
 
-    Parameters
-    ----------
-    model
-        A run folder, or a model folder.
-    inputs
-        Videos, folders (all videos in them), patterns like '*.avi', text files with one path per line, or CSV manifests.
-    window
-        Seconds that are judged at once; auto is the median length of the clips the model was trained on.
-    hop
-        Seconds from one window to the next; an eighth of the window if not given.
-    min_duration
-        Seconds that a segment lasts at least; half the window if not given. Shorter gaps are closed.
-    threshold
-        Probability, 0 to 1, that a segment must reach.
-    unknown_threshold
-        Leave out windows that look as unknown as fewer than this share of known clips, 0 to 1; 0 leaves out none.
-    srt
-        Write SubRip subtitles (.srt).
-    vtt
-        Write WebVTT subtitles (.vtt).
-    activitynet
-        Write an ActivityNet database (.json).
-    elan
-        Write an ELAN document (.eaf).
-    boris
-        Write a table of events for BORIS (.tsv or .csv).
-    plot
-        Draw thumbnails, segments and probabilities (.png, .jpg, .svg or .pdf).
-    device
-        cpu, cuda, mps or auto.
-    cache
-        Folder for features.
+    Each argument is explained in `gerund.core.options`, and by `gerund timeline --help`.
     """
     paths = list(dict.fromkeys(clip.path for clip in expand([inputs] if isinstance(inputs, str | Path) else inputs)))
     wanted = {"srt": srt, "vtt": vtt, "activitynet": activitynet, "elan": elan, "boris": boris, "plot": plot}

@@ -7,12 +7,14 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Unpack
 
 from gerund.backbones import load_backbone
+from gerund.core import options
 from gerund.core.errors import BackboneError, UsageError
 from gerund.core.progress import note
-from gerund.core.recipes import RECIPES, Recipe, resolve, split_words
+from gerund.core.recipes import Recipe, resolve, split_words
+from gerund.core.settings import BenchmarkSettings, checked
 from gerund.core.types import Clip
 from gerund.data.datasets import SPLIT_NUMBERS, load_dataset
 from gerund.data.manifest import group_of, of_split
@@ -65,65 +67,21 @@ class Benchmark:
 
 
 def benchmark(
-    data: str,
+    data: options.OfficialData,
     *,
-    recipes: str = ",".join(RECIPES),
-    seeds: int = 1,
-    backbone: str | None = None,
-    weights: Path | None = None,
-    pretrained: bool | None = None,
-    image_size: int | None = None,
-    fps: float | Literal["native"] | None = None,
-    head: str | None = None,
-    epochs: int | None = None,
-    time: str | None = None,
-    device: str | None = None,
-    precision: Literal["auto", "bf16", "f32", "int8"] | None = None,
-    workers: int | None = None,
-    cache: Path | None = None,
-    out: Path | None = None,
+    recipes: options.RecipeNames = options.RECIPE_NAMES,
+    seeds: options.SeedCount = 1,
+    cache: options.CacheFolder | None = None,
+    out: options.RunsFolder | None = None,
+    **settings: Unpack[BenchmarkSettings],
 ) -> Benchmark:
     """Train recipes on the three official splits of a data set, and on as many random splits of its clips, which leak.
 
     A recipe whose backbone has no weights here is left out, with the reason.
 
-    Parameters
-    ----------
-    data
-        Data with official splits: ucf101:DIR, ucf101-top5:DIR or hmdb51:DIR.
-    recipes
-        Recipes, with commas: default, hybrid-transformer, convlstm.
-    seeds
-        Trainings of each recipe on each split, with the seeds 0, 1 ...
-    backbone
-        Backbone in place of the recipes' own.
-    weights
-        File with the backbone's weights.
-    pretrained
-        Fetch the backbone's published weights; without, it is randomly initialised.
-    image_size
-        Side of the backbone's input in pixels.
-    fps
-        Frames per second that are looked at, or native.
-    head
-        Head in place of the recipes' own.
-    epochs
-        Passes over the training clips, at most.
-    time
-        Budget of one training, such as 90s or 10m.
-    device
-        cpu, cuda, mps or auto.
-    precision
-        Of the backbone: bf16, f32, int8 or auto.
-    workers
-        Decoding processes.
-    cache
-        Folder for features.
-    out
-        Folder that keeps the run folders; without, they are thrown away.
+    Each argument and setting is explained in `gerund.core.options`, and by `gerund benchmark --help`.
     """
-    names = list(Recipe.__dataclass_fields__)
-    flags = {name: value for name, value in locals().items() if name in names and name != "data" and value is not None}
+    flags = checked(settings, BenchmarkSettings, "benchmark")
     if data.partition(":")[0] not in SPLIT_NUMBERS:
         raise UsageError(
             f"{data}: no official splits are known for it (they are for {', '.join(f'{name}:DIR' for name in SPLIT_NUMBERS)}); "
@@ -131,10 +89,10 @@ def benchmark(
         )
     if seeds < 1:
         raise UsageError(f"--seeds {seeds}: at least 1 is needed")
-    settings = {name: resolve(name, None, flags) for name in split_words("recipes", recipes)}
+    resolved = {name: resolve(name, None, flags) for name in split_words("recipes", recipes)}
     official = {split: load_dataset(data, split=split) for split in SPLITS}
     leaking = {split: shuffled(clips, split) for split, clips in official.items()}
-    failed = {name: reason for name, each in settings.items() if (reason := missing_backbone(each))}
+    failed = {name: reason for name, each in resolved.items() if (reason := missing_backbone(each))}
     for name, reason in failed.items():
         note(f"Not run: {name}: {reason}")
     rows = []
@@ -153,10 +111,10 @@ def benchmark(
                 left_out.update(training.failed)
             return statistics.mean(found)
 
-        for name in (each for each in settings if each not in failed):
+        for name in (each for each in resolved if each not in failed):
             by_split = [top1(name, split, clips, "official") for split, clips in official.items()]
             random = statistics.mean(top1(name, split, clips, "random") for split, clips in leaking.items())
-            rows.append(Row(recipe=name, backbone=settings[name].backbone, by_split=by_split, leaking=random))
+            rows.append(Row(recipe=name, backbone=resolved[name].backbone, by_split=by_split, leaking=random))
     return Benchmark(
         splits=SPLITS,
         seeds=seeds,

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Unpack
 
 import numpy as np
 
+from gerund.core import options
 from gerund.core.errors import DataError, UsageError
 from gerund.core.files import write_json
 from gerund.core.progress import note
 from gerund.core.recipes import Recipe, resolve, split_words
+from gerund.core.settings import CompareSettings, checked
 from gerund.core.types import Clip
 from gerund.data.datasets import load_dataset
 from gerund.data.manifest import assign_splits, of_split
@@ -21,6 +23,8 @@ from gerund.learning.fit import token_set
 from gerund.recognition.runs import check_free
 from gerund.training.leaderboard import FOLDS, HEADS, Leaderboard, cross_validate, processes_on, with_head
 from gerund.training.train import Training, extract_views, train_on, untrained
+
+COMPARED = ",".join(HEADS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,31 +37,17 @@ class Comparison:
 
 
 def compare(
-    data: str | Path | Sequence[Clip],
+    data: options.Data,
     *,
-    heads: str = ",".join(HEADS),
-    backbones: str | None = None,
-    folds: int = FOLDS,
-    split: int | None = None,
-    group_pattern: str | None = None,
-    allow_leak: bool | None = None,
-    background: bool | None = None,
-    recipe: str | None = None,
-    config: Path | None = None,
-    weights: Path | None = None,
-    pretrained: bool | None = None,
-    image_size: int | None = None,
-    fit: Literal["crop", "squeeze", "letterbox"] | None = None,
-    fps: float | Literal["native"] | None = None,
-    num_frames: int | None = None,
-    motion: bool | None = None,
-    epochs: int | None = None,
-    seed: int | None = None,
-    device: str | None = None,
-    precision: Literal["auto", "bf16", "f32", "int8"] | None = None,
-    workers: int | None = None,
-    cache: Path | None = None,
-    best: Path | None = None,
+    heads: options.HeadNames = COMPARED,
+    backbones: options.BackboneNames | None = None,
+    folds: options.Folds = FOLDS,
+    recipe: options.RecipeName | None = None,
+    config: options.ConfigFile | None = None,
+    workers: options.CompareWorkers | None = None,
+    cache: options.CacheFolder | None = None,
+    best: options.BestRun | None = None,
+    **settings: Unpack[CompareSettings],
 ) -> Comparison:
     """Compare heads by cross-validation: groups whole, features extracted once, every head trained as `train` does.
 
@@ -66,66 +56,17 @@ def compare(
 
     Raises UsageError for settings that cannot be, DataError for data with too few groups, TrainingError when no head can be trained.
 
-    Parameters
-    ----------
-    data
-        A folder with one sub-folder per class, a CSV, or name:path.
-    heads
-        Heads to compare, with commas: transformer, bilstm, mean, frame, prototype.
-    backbones
-        Backbones to compare, with commas; one with weights of its own is NAME=FILE.
-    folds
-        Parts that the groups are dealt into; each is tested once.
-    split
-        Number of the official split, whose test clips are left out.
-    group_pattern
-        Regular expression for the group in a file's name.
-    allow_leak
-        Accept a given split that has a group on two sides.
-    background
-        Add clips of unlabelled time as the class background.
-    recipe
-        Named set of constants: default, hybrid-transformer or convlstm.
-    config
-        A run's config.json, to take all other settings from.
-    weights
-        File with the backbone's weights, for one backbone.
-    pretrained
-        Fetch the backbones' published weights; without, they are randomly initialised.
-    image_size
-        Side of the backbone's input in pixels.
-    fit
-        How a frame becomes square: crop, squeeze or letterbox.
-    fps
-        Frames per second that are looked at, or native.
-    num_frames
-        Time steps that the head sees of a clip.
-    motion
-        Join how much the features change within each step.
-    epochs
-        Passes over the training clips, at most.
-    seed
-        Seed of folds, initialisation and order.
-    device
-        cpu, cuda, mps or auto.
-    precision
-        Of the backbone: bf16, f32, int8 or auto.
-    workers
-        Processes: as many decode, or on a CPU train heads side by side.
-    cache
-        Folder for features.
-    best
-        Run folder for the winner, trained on all clips but given test clips.
+    Each argument and setting is explained in `gerund.core.options`, and by `gerund compare --help`.
     """
-    given = {name: value for name, value in locals().items() if name in Recipe.__dataclass_fields__}
-    settings = resolve(recipe, config, given | {"data": data if isinstance(data, str | Path) else None})
-    names, bases = split_words("heads", heads), with_backbones(settings, backbones)
+    given = checked(settings, CompareSettings, "compare")
+    chosen = resolve(recipe, config, given | {"workers": workers, "data": data if isinstance(data, str | Path) else None})
+    names, bases = split_words("heads", heads), with_backbones(chosen, backbones)
     for name in names:
-        with_head(settings, name)  # what cannot be is told before any work is done
+        with_head(chosen, name)  # what cannot be is told before any work is done
     if folds < 2:
         raise UsageError(f"--folds {folds}: at least 2 are needed")
     check_free(best)
-    clips, test = clips_to_compare(data, settings)
+    clips, test = clips_to_compare(data, chosen)
     recognizers = [untrained(clips, base, FeatureCache(cache)) for base in bases]
     views = [extract_views(recognizer, base, clips) for recognizer, base in zip(recognizers, bases, strict=True)]
     failed = {name: reason for each in views for name, reason in each[0].left_out.items()}
@@ -140,7 +81,7 @@ def compare(
         candidates,
         usable,
         folds=folds,
-        seed=settings.seed,
+        seed=chosen.seed,
         processes=processes_on(recognizers[0].device, workers),
         device=recognizers[0].device,
     )

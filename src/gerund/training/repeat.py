@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
+from gerund.core import options
 from gerund.core.errors import UsageError
 from gerund.core.files import write_json
 from gerund.core.progress import note
 from gerund.core.recipes import read_config, resolve
-from gerund.core.types import Clip
+from gerund.core.settings import TrainSettings, checked
 from gerund.recognition.evaluate import Evaluation, pooled
 from gerund.recognition.runs import make_run_folder
 from gerund.training.train import Training, train
@@ -54,12 +55,20 @@ class Trainings:
 
 
 def train_all(
-    data: str | Path | Sequence[Clip] | None = None,
+    data: options.Data | None = None,
     *,
-    splits: str | Sequence[int] | None = None,
-    seeds: int | None = None,
-    out: Path | None = None,
-    **settings: Any,
+    splits: options.OfficialSplits | None = None,
+    seeds: options.SeedCount | None = None,
+    recipe: options.RecipeName | None = None,
+    config: options.ConfigFile | None = None,
+    resume: options.Resume | None = None,
+    auto: options.AutoHead = False,
+    devices: options.Devices | None = None,
+    nodes: options.Nodes | None = None,
+    cache: options.CacheFolder | None = None,
+    packed: options.PackedFirst | None = None,
+    out: options.RunFolder | None = None,
+    **settings: Unpack[TrainSettings],
 ) -> Trainings:
     """Turn labelled clips into a recogniser; with splits or seeds, train once for each and say how much the result depends on them.
 
@@ -68,25 +77,33 @@ def train_all(
 
     Raises what `train` raises, and UsageError for splits that are no numbers.
 
-    Parameters
-    ----------
-    splits
-        Numbers of several official splits, as 1,2,3: one training for each.
-    seeds
-        How many seeds to train each split with, counted from --seed.
+    Each argument and setting is explained in `gerund.core.options`, and by `gerund train --help`.
     """
+    once = partial(
+        train,
+        data,
+        recipe=recipe,
+        config=config,
+        resume=resume,
+        auto=auto,
+        devices=devices,
+        nodes=nodes,
+        cache=cache,
+        packed=packed,
+    )
     if splits is None and seeds is None:
-        training = train(data, out=out, **settings)
+        training = once(out=out, **settings)
         used = read_config(training.run)
         return Trainings(run=training.run, runs={(used.split, used.seed): training})
-    pairs = wanted_runs(splits, seeds, settings)
+    given = checked(settings, TrainSettings, "train_all")
+    pairs = wanted_runs(splits, seeds, given | {"recipe": recipe, "config": config, "resume": resume})
     folder = make_run_folder(out)
     runs: dict[tuple[int | None, int], Training] = {}
     try:
         for split, seed in pairs:
             name = f"seed{seed}" if split is None else f"split{split}-seed{seed}"
             note(f"Training {len(runs) + 1} of {len(pairs)}: {name}")
-            runs[split, seed] = train(data, out=folder / name, **settings | {"split": split, "seed": seed})
+            runs[split, seed] = once(out=folder / name, **given | {"split": split, "seed": seed})
     finally:
         if not any(folder.iterdir()):
             folder.rmdir()
@@ -121,15 +138,3 @@ def split_numbers(splits: str | Sequence[int]) -> list[int | None]:
     if not numbers:
         raise UsageError("--splits: no number; write for example 1,2,3")
     return list(dict.fromkeys(numbers))
-
-
-def add_settings_of_train() -> None:
-    """Show the settings of `train` in the signature and docstring of `train_all`, for help() and the command line."""
-    own, others = inspect.signature(train_all), inspect.signature(train, eval_str=True)
-    named = {name: each for name, each in own.parameters.items() if each.kind is not each.VAR_KEYWORD}
-    train_all.__signature__ = own.replace(parameters=[*(others.parameters | named).values()])  # type: ignore[attr-defined]
-    arguments = (train.__doc__ or "").partition("    ----------\n")[2]
-    train_all.__doc__ = f"{(train_all.__doc__ or '').rstrip()}\n{arguments}"
-
-
-add_settings_of_train()

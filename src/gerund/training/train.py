@@ -6,17 +6,19 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Unpack
 
 import numpy as np
 import torch
 
 from gerund import heads
 from gerund.backbones import Backbone, load_backbone
+from gerund.core import options
 from gerund.core.errors import DataError, GerundError, ModelError, TrainingError, UsageError
 from gerund.core.files import append_row, find, readable, write_json, write_rows
 from gerund.core.progress import note, progress
 from gerund.core.recipes import Recipe, as_config, resolve
+from gerund.core.settings import TrainSettings, checked
 from gerund.core.types import Clip, Features
 from gerund.data.checks import check_clips
 from gerund.data.datasets import is_published, load_dataset
@@ -62,57 +64,18 @@ class Training:
 
 
 def train(
-    data: str | Path | Sequence[Clip] | None = None,
+    data: options.Data | None = None,
     *,
-    split: int | None = None,
-    val: float | None = None,
-    group_pattern: str | None = None,
-    allow_leak: bool | None = None,
-    background: bool | None = None,
-    recipe: str | None = None,
-    config: Path | None = None,
-    resume: Path | None = None,
-    backbone: str | None = None,
-    weights: Path | None = None,
-    pretrained: bool | None = None,
-    image_size: int | None = None,
-    fit: Literal["crop", "squeeze", "letterbox"] | None = None,
-    fps: float | Literal["native"] | None = None,
-    num_frames: int | None = None,
-    take: Literal["mean", "middle", "first"] | None = None,
-    motion: bool | None = None,
-    views: Literal[1, 2] | None = None,
-    auto: bool = False,
-    head: str | None = None,
-    head_options: dict[str, str | float] | None = None,
-    init: Path | None = None,
-    finetune: Literal["last-stage", "all"] | None = None,
-    finetune_epochs: int | None = None,
-    lr_backbone: float | None = None,
-    epochs: int | None = None,
-    batch_size: int | None = None,
-    optimizer: Literal["adamw", "adam"] | None = None,
-    lr: float | None = None,
-    weight_decay: float | None = None,
-    schedule: Literal["cosine", "constant"] | None = None,
-    warmup: float | None = None,
-    label_smoothing: float | None = None,
-    class_weights: bool | None = None,
-    draws: int | None = None,
-    patience: int | None = None,
-    save_every: int | None = None,
-    time: str | None = None,
-    seed: int | None = None,
-    device: str | None = None,
-    devices: int | None = None,
-    nodes: int | None = None,
-    precision: Literal["auto", "bf16", "f32", "int8"] | None = None,
-    workers: int | None = None,
-    bundle: bool | None = None,
-    loggers: Literal["tensorboard"] | None = None,
-    cache: Path | None = None,
-    packed: Path | None = None,
-    out: Path | None = None,
+    recipe: options.RecipeName | None = None,
+    config: options.ConfigFile | None = None,
+    resume: options.Resume | None = None,
+    auto: options.AutoHead = False,
+    devices: options.Devices | None = None,
+    nodes: options.Nodes | None = None,
+    cache: options.CacheFolder | None = None,
+    packed: options.PackedFirst | None = None,
+    out: options.RunFolder | None = None,
+    **settings: Unpack[TrainSettings],
 ) -> Training:
     """Turn labelled clips into a recogniser: index, split by group, extract features once, train a head, evaluate.
 
@@ -120,145 +83,43 @@ def train(
 
     Raises UsageError for settings that cannot be, DataError for data that cannot be used, TrainingError when training fails.
 
-    Parameters
-    ----------
-    data
-        A folder with one sub-folder per class, a CSV, or name:path (ucf101:DIR, toy).
-    split
-        Number of the official split, for data sets that have several.
-    val
-        Share of the training groups used for validation.
-    group_pattern
-        Regular expression whose first bracket, in a file's name, is its group: clips of one group stay on one side.
-    allow_leak
-        Train although the given split has a group on two sides.
-    background
-        Add clips of unlabelled time as the class background.
-    recipe
-        Named set of constants: default, hybrid-transformer or convlstm.
-    config
-        A run's config.json, to train with the same settings; flags given beside it win.
-    resume
-        A run folder or checkpoint to go on from, to the same weights as if never stopped; `last` is the newest run.
-    backbone
-        fast, balanced, best, pixels, pixels:SIZE, any image model of timm, or a video model as hf:FOLDER.
-    weights
-        File with the backbone's weights (safetensors, or a state dict).
-    pretrained
-        Fetch the backbone's published weights; without, it is randomly initialised.
-    image_size
-        Side of the backbone's input in pixels.
-    fit
-        How a frame becomes square: crop, squeeze or letterbox.
-    fps
-        Frames per second that are looked at, or native.
-    num_frames
-        Time steps that the head sees of a clip.
-    take
-        What a time step is made of: the mean of its part of the clip, its middle frame; or the first frames of the clip.
-    motion
-        Join how much the features change within each step.
-    views
-        1, or 2 to train on mirrored frames too.
-    auto
-        Choose the head by cross-validation on the training clips.
-    head
-        Network over time: prototype, transformer, bilstm, mean or frame. Its options are --head.width 256 and so on.
-    head_options
-        Options of the head, as --head.width 256.
-    init
-        Folder made by pretrain, whose encoder the transformer head starts from.
-    finetune
-        Train the backbone first, its last-stage or all of it, on augmented frames; for those who have a GPU.
-    finetune_epochs
-        Passes over the training clips in fine-tuning, at most.
-    lr_backbone
-        Peak learning rate of the backbone in fine-tuning.
-    epochs
-        Passes over the training clips, at most.
-    batch_size
-        Clips per training step.
-    optimizer
-        adamw or adam.
-    lr
-        Peak learning rate.
-    weight_decay
-        Weight decay.
-    schedule
-        Of the learning rate: cosine or constant.
-    warmup
-        Share of all steps until the peak learning rate is reached.
-    label_smoothing
-        Share of the target spread over all classes.
-    class_weights
-        Weigh rare classes more.
-    draws
-        Jittered versions made of each training clip.
-    patience
-        Epochs without a better validation loss before training stops; 0 never stops.
-    save_every
-        Keep a checkpoint every so many epochs; 0 keeps the last one only.
-    time
-        Budget such as 90s, 10m or 1.5h; training stops after the epoch in which it is used up.
-    seed
-        Seed of splits, initialisation and order.
-    device
-        cpu, cuda, mps or auto.
-    devices
-        Processes per machine that train together, each on its own GPU; started by torchrun, which says how many, or srun.
-    nodes
-        Machines that train together.
-    precision
-        Of the backbone: bf16, f32, int8 (calibrated on the clips) or auto.
-    workers
-        Decoding processes on a machine.
-    bundle
-        Put the backbone's weights into the model folder.
-    loggers
-        tensorboard: write curves for TensorBoard into the run folder.
-    cache
-        Folder for features.
-    packed
-        Folder of packed features to look into first (gerund pack).
-    out
-        Run folder; the next free runs/train, runs/train-2 ... if not given.
+    Each argument and setting is explained in `gerund.core.options`, and by `gerund train --help`.
     """
-    given = {name: value for name, value in locals().items() if name in Recipe.__dataclass_fields__}
-    if init is not None and head is None:
+    given = checked(settings, TrainSettings, "train")
+    if "init" in given and "head" not in given:
         given["head"] = "transformer"  # the only one that can start from an encoder
-    if auto and (resume is not None or head is not None or head_options):
+    if auto and (resume is not None or "head" in given or given.get("head_options")):
         raise UsageError("--auto chooses the head; leave out --head, its options and --resume")
     store = FeatureCache(cache) if packed is None else PackedCache(packed, cache)
     if resume is not None:
         return resume_training(find_checkpoint(resume), recipe, config, given, store, out, devices, nodes)
-    settings = resolve(recipe, config, given | {"data": data if isinstance(data, str | Path) else None})
-    settings = with_tuning_checked(settings, auto, given)
-    heads.head_options(settings.head, settings.head_options)  # what cannot be is told before any work is done
+    chosen = resolve(recipe, config, given | {"data": data if isinstance(data, str | Path) else None})
+    chosen = with_tuning_checked(chosen, auto, given)
+    heads.head_options(chosen.head, chosen.head_options)  # what cannot be is told before any work is done
     check_free(out)
-    team = assembled(settings, devices, nodes, auto)  # nothing has been written before all are there
-    tell_of_idle_settings(settings, given)
-    if data is None and settings.data is None:
+    team = assembled(chosen, devices, nodes, auto)  # nothing has been written before all are there
+    tell_of_idle_settings(chosen, given)
+    source = data if data is not None else chosen.data
+    if source is None:
         raise UsageError("no data; give a folder with one sub-folder per class, a CSV, or name:path")
-    source = data if data is not None else settings.data
-    assert source is not None
     clips = load_dataset(
         source,
-        split=settings.split,
-        group_pattern=settings.group_pattern,
-        allow_leak=settings.allow_leak,
-        background=settings.background,
+        split=chosen.split,
+        group_pattern=chosen.group_pattern,
+        allow_leak=chosen.allow_leak,
+        background=chosen.background,
     )
-    clips, notes = assign_splits(clips, val=settings.val, seed=settings.seed)
+    clips, notes = assign_splits(clips, val=chosen.val, seed=chosen.seed)
     for line in (*notes, *(f"Check: {finding.message}" for finding in check_clips(clips, published=is_published(source)))):
         note(line)
-    return train_on(clips, settings, store, out, auto=auto, team=team)
+    return train_on(clips, chosen, store, out, auto=auto, team=team)
 
 
 def with_tuning_checked(settings: Recipe, auto: bool, given: dict[str, Any]) -> Recipe:
     """The settings, with a head that learns over epochs when the backbone shall learn. Raises UsageError for what does not go together."""
     if settings.finetune is None:
         for name in ("finetune_epochs", "lr_backbone"):
-            if given[name] is not None:
+            if name in given:
                 raise UsageError(f"--{name.replace('_', '-')} {given[name]:g}: only for --finetune last-stage or all")
         return settings
     if auto or settings.precision == "int8" or not settings.bundle:
@@ -268,7 +129,7 @@ def with_tuning_checked(settings: Recipe, auto: bool, given: dict[str, Any]) -> 
         raise UsageError(f"--finetune {settings.finetune}: backbone {settings.backbone} has no weights to train; choose another")
     if not heads.head_class(settings.head).in_closed_form:
         return settings
-    if given["head"] is not None:
+    if "head" in given:
         raise UsageError(
             f"--finetune {settings.finetune}: head {settings.head} has no epochs; choose --head transformer or another"
         )
@@ -290,7 +151,7 @@ def assembled(settings: Recipe, devices: int | None, nodes: int | None, auto: bo
 
 def tell_of_idle_settings(settings: Recipe, given: dict[str, Any]) -> None:
     """Say which of the given settings a head in closed form has no use for."""
-    idle = [f"--{name.replace('_', '-')}" for name in OF_EPOCHS if given[name] is not None]
+    idle = [f"--{name.replace('_', '-')}" for name in OF_EPOCHS if name in given]
     if idle and heads.head_class(settings.head).in_closed_form:
         note(
             f"{', '.join(idle)}: not used by head {settings.head}, which is solved at once; --head transformer trains over epochs."
