@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from gerund import video
+from gerund.core.types import Clip
 
 CRLF, BOM = "\r\n", "\ufeff"
 LONG = "lange Aufnahme é.mp4"
@@ -353,3 +354,8 @@ MAKERS = {
     "labelstudio": (make_labelstudio,),
 }
 """Every data set but `toy`, which makes its own videos and has its own tests."""
+
+
+def spans(clips: list[Clip]) -> list[tuple[str, str | None, float, float | None]]:
+    """What a test compares of clips: name of the file, label, start, end."""
+    return [(clip.path.name, clip.label, clip.start, clip.end) for clip in clips]
