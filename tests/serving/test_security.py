@@ -25,14 +25,14 @@ from PIL import Image
 from gerund import video
 from gerund.cli.app import app as command_line
 from gerund.core.errors import UsageError, VideoError
-from gerund.core.types import Resize
+from gerund.core.types import Resize, Timeline
 from gerund.video import pool as decoding
 from gerund.video import stream
 
 pytest.importorskip("fastapi")
 
 from gerund.serving import app as app_module
-from gerund.serving import connections, scratch, security
+from gerund.serving import connections, drawing, scratch, security
 from gerund.serving import server as server_module
 from gerund.serving import service as service_module
 from gerund.serving.decoder import DecodePool
@@ -659,6 +659,19 @@ def test_a_stream_that_grows_after_its_header_is_refused(started, tmp_path):
     assert server.client.post("/v1/predict", content=(tmp_path / "small.ts").read_bytes()).status_code == 200
 
 
+def test_both_processes_open_plain_containers_only_and_no_picture_that_is_too_large(started, clip, tmp_path):
+    rare = tmp_path / "a.wtv"
+    video.write(rare, (np.full((32, 48, 3), 20 * index, np.uint8) for index in range(9)), fps=25, codec="mpeg2video")
+    assert video.probe(rare).width == 48  # whoever sits at the machine may open it
+    answer = started().client.post("/v1/predict", content=rare.read_bytes())
+    assert (answer.status_code, "of a kind that is not taken" in answer.json()["error"]) == (422, True)
+    empty = Timeline(path=rare, labels=["a"], pts=np.zeros(1), scores=np.ones((1, 1), np.float32), segments=[], duration=0.4)
+    for path, limits, words in ((rare, Limits(), "of a kind that is not taken"), (clip, Limits(pixels=1000), "64 x 48 pixels")):
+        for kind in ("preview", "annotated"):
+            with pytest.raises(VideoError, match=words):
+                asyncio.run(drawing.make(kind, path, tmp_path / "out.mp4", empty, limits))
+
+
 def test_a_video_without_a_length_is_stopped_where_the_limit_is(started, tmp_path):
     raw = tmp_path / "raw.h264"
     video.write(raw, (np.full((32, 32, 3), index % 200, np.uint8) for index in range(200)), fps=25)
@@ -771,9 +784,9 @@ def test_the_decoder_opens_the_upload_and_nothing_else(clip, tmp_path):
     path.write_text(disguised(tmp_path, clip)["concat"].replace(f"{tmp_path}/", ""))
     code = (
         "import sys; from pathlib import Path; from gerund import video\n"
-        "from gerund.core.errors import VideoError\nfrom gerund.video.container import trust_no_file\n"
-        "trust_no_file(); print('now', flush=True)\n"
-        "try: video.probe(Path(sys.argv[1]))\nexcept VideoError as error: print(error)"
+        "from gerund.core.errors import VideoError\nfrom gerund.video.container import strangers_file\n"
+        "print('now', flush=True)\n"
+        "try: video.probe(Path(sys.argv[1]), trust=strangers_file())\nexcept VideoError as error: print(error)"
     )
     done = subprocess.run(
         ["strace", "-f", "-e", "trace=openat,open,connect,socket", "-o", tmp_path / "trace.txt", sys.executable, "-c", code, path],

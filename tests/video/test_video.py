@@ -25,7 +25,7 @@ from gerund.core.workers import Finished, Job
 from gerund.data.listing import list_videos
 from gerund.diagnosis.inspection import inspect
 from gerund.video import reader
-from gerund.video.container import bounds, complaints
+from gerund.video.container import Trust, complaints
 from gerund.video.decoder import Record
 from gerund.video.formats import frame_images, is_frame_folder, is_video, webp_durations
 from gerund.video.header import picture_span
@@ -1092,7 +1092,7 @@ def test_a_video_that_has_the_size_already_is_read_whole(tmp_path, side):
 
 @pytest.mark.parametrize(("codec", "suffix", "fps"), [("mpeg4", ".m4v", None), ("libx264", ".ts", None), ("libx264", ".ts", 4)])
 def test_a_stream_that_grows_beyond_the_limit_of_pixels_is_refused(
-    ramp_video: RampVideo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str, suffix: str, fps: float | None
+    ramp_video: RampVideo, tmp_path: Path, codec: str, suffix: str, fps: float | None
 ) -> None:
     def raw(path: Path) -> bytes:
         with av.open(str(path)) as source, av.open(str(tmp_path / "raw"), "w", format="m4v") as out:
@@ -1107,10 +1107,10 @@ def test_a_stream_that_grows_beyond_the_limit_of_pixels_is_refused(
     path = tmp_path / f"grows{suffix}"
     path.write_bytes(b"".join(raw(each) if suffix == ".m4v" else each.read_bytes() for each in (small, large)))
     assert {frame.width for _, frame in video.wanted_frames(path, fps=fps)} == {48, 160}
-    monkeypatch.setitem(bounds, "pixels", 5000)
-    assert len(list(video.decode(small))) == 30
+    small_only = Trust(pixels=5000)
+    assert len(list(video.decode(small, trust=small_only))) == 30
     with pytest.raises(VideoError, match="160 x 96 pixels; at most 5,000 are taken"):
-        list(video.wanted_frames(path, fps=fps))
+        list(video.wanted_frames(path, fps=fps, trust=small_only))
 
 
 def animated(path: Path, milliseconds: list[int], **options: Any) -> Path:
@@ -1161,13 +1161,13 @@ def test_an_animated_png_among_frames_gives_its_first_picture(tmp_path: Path) ->
     np.testing.assert_allclose(times, [0.0, 0.04, 0.08])
 
 
-def test_a_webp_that_is_damaged_or_beyond_the_limits_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_webp_that_is_damaged_or_beyond_the_limits_is_refused(tmp_path: Path) -> None:
     path = animated(tmp_path / "a.webp", [100, 100, 100])
     cut = tmp_path / "cut.webp"
     cut.write_bytes(path.read_bytes()[:60])
     with pytest.raises(VideoError, match=r"cut\.webp: not readable as video"):
         list(video.decode(cut))
-    monkeypatch.setitem(bounds, "pixels", 1000)
-    for look in (video.probe, lambda path: list(video.decode(path))):
+    small = Trust(pixels=1000)
+    for look in (lambda path: video.probe(path, trust=small), lambda path: list(video.decode(path, trust=small))):
         with pytest.raises(VideoError, match="48 x 32 pixels; at most 1,000 are taken"):
             look(path)

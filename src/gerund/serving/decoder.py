@@ -15,7 +15,7 @@ from gerund.core.errors import VideoError
 from gerund.core.workers import Job
 from gerund.serving.limits import Limits, more_processor_time, shut_in
 from gerund.video import pool as decoding
-from gerund.video.container import allowed, trust_no_file
+from gerund.video.container import strangers_file
 from gerund.video.pool import Reading
 
 NOBODY: Any = object()
@@ -90,7 +90,7 @@ class WorkerSide(decoding.WorkerSide):
         super().__init__(orders, reports)
         self.limits = Limits(**self.setup["limits"])
         self.packets = 0
-        trust_no_file(pixels=self.limits.pixels)
+        self.trust = strangers_file(pixels=self.limits.pixels)
 
     def prepare(self) -> None:
         shut_in(cpu_seconds=self.limits.seconds_job)
@@ -104,8 +104,8 @@ class WorkerSide(decoding.WorkerSide):
     def frames(self, job: Job) -> Iterator[tuple[float, np.ndarray]]:
         more_processor_time(self.limits.seconds_job)
         self.packets = 0
-        info = video.probe(job.path)
-        allowed(info.width, info.height)
+        info = video.probe(job.path, trust=self.trust)
+        self.trust.check_size(info.width, info.height)
         self.check_length(info.duration or 0.0)
         self.report({"kind": "probed", "index": job.index, "duration": info.duration})
         for pts, picture in super().frames(job):

@@ -24,7 +24,7 @@ from gerund.core.types import Resize, Segment, Timeline
 from gerund.core.workers import UNREADABLE, reason
 from gerund.serving.limits import Limits, NoRoomError, shut_in
 from gerund.video.annotate import LARGEST_SIDE, annotate_timeline
-from gerund.video.container import trust_no_file
+from gerund.video.container import Trust, strangers_file
 
 Kind = Literal["preview", "annotated"]
 PREVIEW_HEIGHT = 360
@@ -90,14 +90,14 @@ def main(order: dict[str, Any]) -> int:
     """What runs in the process of its own."""
     threading.Thread(target=end_with_parent, daemon=True).start()
     limits = Limits(**order["limits"])
-    trust_no_file(pixels=limits.pixels)
+    trust = strangers_file(pixels=limits.pixels)
     shut_in(cpu_seconds=limits.seconds_job, writes=LARGEST_OUTPUT, processes=True)
     source, out = Path(order["source"]), Path(order["out"])
     try:
         if order["kind"] == "preview":
-            preview(source, out)
+            preview(source, out, trust)
         else:
-            annotate_timeline(from_values(order["timeline"], source), out)
+            annotate_timeline(from_values(order["timeline"], source), out, trust=trust)
     except UNREADABLE as failure:
         print(reason(source, failure), end="")
         return BROKEN
@@ -121,14 +121,14 @@ def from_values(values: dict[str, Any], path: Path) -> Timeline:
     )
 
 
-def preview(source: Path, out: Path) -> None:
+def preview(source: Path, out: Path, trust: Trust) -> None:
     """The pictures alone, small, in what every browser plays."""
-    height, width = next(video.read(source, block=1)).data.shape[1:3]
+    height, width = next(video.read(source, block=1, trust=trust)).data.shape[1:3]
     factor = min(1.0, PREVIEW_HEIGHT / height, LARGEST_SIDE / width)
     size = Resize(height=max(2, round(height * factor)), width=max(2, round(width * factor)), fit="squeeze")
     ends: list[float] = []
     with video.Writer(out) as writer:
-        for block in video.read(source, fps=PREVIEW_FPS, resize=size, ended=ends.append):
+        for block in video.read(source, fps=PREVIEW_FPS, resize=size, ended=ends.append, trust=trust):
             for picture, seconds in zip(block.data, block.pts, strict=True):
                 writer.add(picture, float(seconds))
         writer.end = ends[0]

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 
 from gerund.core.errors import UsageError
 from gerund.core.types import Clip, Resize, Timeline
+from gerund.video.container import OWN_FILE, Trust
 from gerund.video.converter import FrameConverter
 from gerund.video.draw import fitting_text, font, ink_on, label_colours
 from gerund.video.rate import TIME_SLACK
@@ -49,7 +50,9 @@ def annotate(clip: Clip, scores: Sequence[tuple[str, float]], out: Path) -> None
     draw_below(clip, lambda width, seconds: panel(width), out)
 
 
-def annotate_timeline(timeline: Timeline, out: Path, *, tick: Callable[[float], None] = lambda seconds: None) -> None:
+def annotate_timeline(
+    timeline: Timeline, out: Path, *, tick: Callable[[float], None] = lambda seconds: None, trust: Trust = OWN_FILE
+) -> None:
     """Write a video with what is seen at each moment below it: ranked labels, and a strip of segments that moves along.
 
     `tick` is told the seconds that are done. Raises VideoError when the video cannot be read or `out` not written, UsageError for
@@ -67,22 +70,22 @@ def annotate_timeline(timeline: Timeline, out: Path, *, tick: Callable[[float], 
         tick(seconds)
         return np.concatenate([panel(width, step), strip(width, timeline, seconds, colours)])
 
-    draw_below(Clip(path=timeline.path), below, out)
+    draw_below(Clip(path=timeline.path), below, out, trust)
 
 
-def draw_below(clip: Clip, panel: Callable[[int, float], np.ndarray], out: Path) -> None:
+def draw_below(clip: Clip, panel: Callable[[int, float], np.ndarray], out: Path, trust: Trust = OWN_FILE) -> None:
     """Write a clip frame by frame, each with `panel(width, seconds)` (H, width, 3) below it; sound goes along where the format has it.
 
     Small videos are enlarged; animations are at most ANIMATION_WIDTH wide and ANIMATION_FPS fast.
     """
     check_format(out)
     animation = out.suffix.lower() in ANIMATIONS
-    height, width = shown_size(next(read(clip.path, block=1)).data.shape[1:3], animation=animation)
+    height, width = shown_size(next(read(clip.path, block=1, trust=trust)).data.shape[1:3], animation=animation)
     convert = FrameConverter(Resize(height=height, width=width, fit="squeeze"))
     width = max(width, LEAST_WIDTH)
 
     def pictures(fps: float | None) -> Iterator[tuple[float, np.ndarray]]:
-        for seconds, frame in in_span(wanted_frames(clip.path, fps=fps, ended=ends.append), clip):
+        for seconds, frame in in_span(wanted_frames(clip.path, fps=fps, ended=ends.append, trust=trust), clip):
             yield seconds - clip.start, np.concatenate([widened(convert(frame), width), panel(width, seconds)])
 
     ends = [math.inf if clip.end is None else clip.end]
@@ -91,7 +94,7 @@ def draw_below(clip: Clip, panel: Callable[[int, float], np.ndarray], out: Path)
     )
     colours = None if palette is None else np.resize(np.array(palette.getpalette(), np.uint8), (256, 3))
     sound = clip.path if clip.start == 0 and clip.end is None else None
-    with Writer(out, palette=colours, sound=sound) as writer:
+    with Writer(out, palette=colours, sound=sound, trust=trust) as writer:
         for seconds, picture in pictures(ANIMATION_FPS if animation else None):
             writer.add(picture if palette is None else indexed(picture, palette), seconds)
         writer.end = min(ends) - clip.start if math.isfinite(min(ends)) else None

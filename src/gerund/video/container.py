@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,26 +36,32 @@ FOLLOWING = frozenset(
 )
 """Formats that name other files or addresses, or are programs: a file of one of them is never opened, whatever it is called."""
 
-open_options = {
-    "protocol_whitelist": "file",
-    "format_whitelist": ",".join(sorted({name for names in av.formats_available for name in names.split(",")} - FOLLOWING)),
-}
-"""What FFmpeg is told whenever this process opens a file to read, so that no file leads to another or to a connection."""
 
-bounds: dict[str, float] = {"pixels": math.inf}
-"""The most pixels that a picture read by this process may have, whatever the header says; see `trust_no_file`."""
+@dataclass(frozen=True, kw_only=True)
+class Trust:
+    """How far a file is trusted: the formats that are opened, and the most pixels that a picture may have, whatever its header says."""
+
+    formats: Sequence[str] = tuple(sorted({name for names in av.formats_available for name in names.split(",")} - FOLLOWING))
+    pixels: float = math.inf
+
+    @property
+    def options(self) -> dict[str, str]:
+        """What FFmpeg is told when it opens the file, so that it leads to no other file and to no connection."""
+        return {"protocol_whitelist": "file", "format_whitelist": ",".join(self.formats)}
+
+    def check_size(self, width: int, height: int) -> None:
+        """Raises VideoError for a picture of more pixels than may be read."""
+        if width * height > self.pixels:
+            raise VideoError(f"{width} x {height} pixels; at most {self.pixels:,} are taken, send a smaller one")
 
 
-def trust_no_file(*, pixels: float = math.inf) -> None:
-    """From now on this process reads plain containers only, and a picture of more than `pixels` pixels ends its video with a VideoError."""
-    open_options["format_whitelist"] = ",".join(PLAIN_CONTAINERS)
-    bounds["pixels"] = pixels
+OWN_FILE = Trust()
+"""A file that the person at the machine chose: any format that holds its pictures itself."""
 
 
-def allowed(width: int, height: int) -> None:
-    """Raises VideoError for a picture of more pixels than this process may read."""
-    if width * height > bounds["pixels"]:
-        raise VideoError(f"{width} x {height} pixels; at most {bounds['pixels']:,} are taken, send a smaller one")
+def strangers_file(*, pixels: float = math.inf) -> Trust:
+    """A file that came from elsewhere: plain containers only, and no picture of more than `pixels` pixels."""
+    return Trust(formats=PLAIN_CONTAINERS, pixels=pixels)
 
 
 def use_threads(context: Any, threads: int) -> Any:
@@ -64,13 +71,13 @@ def use_threads(context: Any, threads: int) -> Any:
 
 
 @contextmanager
-def opened_webp(path: Path) -> Iterator[Any]:
+def opened_webp(path: Path, trust: Trust = OWN_FILE) -> Iterator[Any]:
     """A WebP as Pillow opens it; every error leaves as a VideoError with the path and the reason."""
     from PIL import Image
 
     try:
         with Image.open(path, formats=["WEBP"]) as image:
-            allowed(*image.size)
+            trust.check_size(*image.size)
             yield image
     except (OSError, EOFError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise VideoError(f"{path}: not readable as video ({error})") from None
@@ -94,7 +101,7 @@ def complaints(level: int = av.logging.ERROR) -> Iterator[list[tuple[int, str, s
 
 
 @contextmanager
-def opened_video(path: Path) -> Iterator[tuple[Any, Any]]:
+def opened_video(path: Path, trust: Trust = OWN_FILE) -> Iterator[tuple[Any, Any]]:
     """A container and its best video stream; every decoder error leaves as a VideoError with the path and the reason."""
     try:
         if not path.exists():
@@ -104,7 +111,7 @@ def opened_video(path: Path) -> Iterator[tuple[Any, Any]]:
         if path.stat().st_size == 0:
             raise VideoError(f"{path}: the file is empty")
         where = os.fspath(path.absolute())  # FFmpeg takes 12:30.mp4 for a URL
-        with opened_plainly(where, path) as container:
+        with opened_plainly(where, path, trust) as container:
             yield container, best_stream(container, path)
     except (av.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
@@ -114,10 +121,10 @@ def opened_video(path: Path) -> Iterator[tuple[Any, Any]]:
 NOT_TAKEN = "not readable as video (damaged, or of a kind that is not taken, like playlists; MP4, WebM, MKV, MOV and AVI are)"
 
 
-def opened_plainly(source: str | Readable, name: object, **options: Any) -> Any:
+def opened_plainly(source: str | Readable, name: object, trust: Trust = OWN_FILE, **options: Any) -> Any:
     """A file's container, or that of what can be read from. Raises VideoError for one that leads elsewhere, as playlists do."""
     try:
-        return av.open(source, container_options=open_options, metadata_errors="replace", **options)
+        return av.open(source, container_options=trust.options, metadata_errors="replace", **options)
     except av.error.ArgumentError:  # what FFmpeg says of a format that is not on the list
         raise VideoError(f"{name}: {NOT_TAKEN}") from None
 
@@ -149,7 +156,8 @@ def codec_tag(container: Any, stream: Any) -> str:
     """The four letters by which a container calls a codec that is not known, or "". FFmpeg says it in its log only, on opening."""
     if not Path(container.name).is_file():
         return ""
-    with complaints(av.logging.WARNING) as said, av.open(container.name, container_options=open_options):
+    as_before = Trust(formats=[container.format.name])
+    with complaints(av.logging.WARNING) as said, av.open(container.name, container_options=as_before.options):
         messages = "".join(message for _, _, message in said)
     found = re.search(rf"stream {stream.index} \(Video: \w+ \((\S{{4}}) /", messages)
     return found[1] if found else ""

@@ -14,13 +14,13 @@ import numpy as np
 
 from gerund.core.errors import VideoError
 from gerund.video.clock import DECODING_TIMES, Clock, ShownTimes
-from gerund.video.container import allowed, opened_video, opened_webp, packets_of, use_threads
+from gerund.video.container import OWN_FILE, Trust, opened_video, opened_webp, packets_of, use_threads
 from gerund.video.converter import PixelAspect, pixel_aspect
 from gerund.video.formats import FRAME_FOLDER_FPS, frame_images, webp_durations
 
 
-def marked(frame: av.VideoFrame, aspect: float) -> av.VideoFrame:
-    allowed(frame.width, frame.height)  # a stream may change its size
+def marked(frame: av.VideoFrame, aspect: float, trust: Trust) -> av.VideoFrame:
+    trust.check_size(frame.width, frame.height)  # a stream may change its size
     if aspect != 1:
         frame.opaque = PixelAspect(aspect)  # a new one for each frame: PyAV drops a shared one with the first frame that goes
     return frame
@@ -55,8 +55,10 @@ class Record:
 
     def __post_init__(self) -> None:
         self.order: ShownTimes | None = None
+        self.trust = OWN_FILE
 
-    def open(self, container: Any, stream: Any) -> None:
+    def open(self, container: Any, stream: Any, trust: Trust = OWN_FILE) -> None:
+        self.trust = trust
         context = stream.codec_context
         if container.format.name in DECODING_TIMES:
             step = round(1 / ((stream.guessed_rate or 25) * stream.time_base))
@@ -84,7 +86,7 @@ class Record:
             self.rotation = frame.rotation
             if self.order is not None:
                 self.order.take(frame)
-            marked(frame, self.pixel_aspect)
+            marked(frame, self.pixel_aspect, self.trust)
         if self.damaged_packets or self.damaged_frames:
             self.damaged_from = min(self.damaged_from, self.packets)
         return frames
@@ -114,7 +116,12 @@ ZEROS = bytes(64)
 
 
 def decode(
-    path: Path, *, threads: int = 1, record: Record | None = None, tick: Callable[[], None] = lambda: None
+    path: Path,
+    *,
+    threads: int = 1,
+    record: Record | None = None,
+    tick: Callable[[], None] = lambda: None,
+    trust: Trust = OWN_FILE,
 ) -> Iterator[tuple[float, av.VideoFrame]]:
     """Every frame of a video with its time in seconds from the start of the file, strictly rising; `tick` is called for every packet.
 
@@ -124,13 +131,13 @@ def decode(
     recording = record is not None
     record = Record() if record is None else record
     if path.is_dir():
-        yield from decode_images(path, record)
+        yield from decode_images(path, record, trust)
         return
     if durations := webp_durations(path):
-        yield from decode_webp(path, durations, record, tick)
+        yield from decode_webp(path, durations, record, tick, trust)
         return
-    with opened_video(path) as (container, stream):
-        record.open(container, stream)
+    with opened_video(path, trust) as (container, stream):
+        record.open(container, stream, trust)
         use_threads(stream.codec_context, threads)
         clock = Clock(container, stream)
         for packet in packets_of(container, stream):
@@ -144,27 +151,27 @@ def decode(
             raise VideoError(f"{path}: no frame could be decoded from its {record.packets} packets; is the file complete?")
 
 
-def decode_images(folder: Path, record: Record) -> Iterator[tuple[float, av.VideoFrame]]:
+def decode_images(folder: Path, record: Record, trust: Trust) -> Iterator[tuple[float, av.VideoFrame]]:
     for index, image in enumerate(frame_images(folder)):
-        with opened_video(image) as (container, stream):
+        with opened_video(image, trust) as (container, stream):
             if index == 0:
-                record.open(container, stream)
+                record.open(container, stream, trust)
                 record.container, record.promised_frames = "images", None
             for frame in container.decode(stream):
                 record.packets += 1
                 record.frames += 1
                 record.damaged_frames += frame.is_corrupt
                 frame.time_base, frame.duration = 1 / Fraction(FRAME_FOLDER_FPS), 1
-                yield index / FRAME_FOLDER_FPS, marked(frame, 1.0)
+                yield index / FRAME_FOLDER_FPS, marked(frame, 1.0, trust)
                 break  # one picture for each image, even if it moves
 
 
 def decode_webp(
-    path: Path, durations: list[float], record: Record, tick: Callable[[], None]
+    path: Path, durations: list[float], record: Record, tick: Callable[[], None], trust: Trust
 ) -> Iterator[tuple[float, av.VideoFrame]]:
     """The pictures of an animated WebP, which FFmpeg does not decode and Pillow does."""
     seconds = 0.0
-    with opened_webp(path) as image:
+    with opened_webp(path, trust) as image:
         record.container = record.codec = "webp"
         record.width, record.height, record.promised_frames = image.width, image.height, len(durations)
         for number, duration in enumerate(durations):

@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 
 from gerund.video.clock import frame_rate, start_of, steps_to_next_decoded
-from gerund.video.container import opened_video, opened_webp, packets_of
+from gerund.video.container import OWN_FILE, Trust, opened_video, opened_webp, packets_of
 from gerund.video.formats import FRAME_FOLDER_FPS, frame_images, webp_durations
 
 
@@ -35,10 +35,10 @@ COUNT_SLACK = 0.02
 """By how much of itself a header's number of frames may differ from its duration times its rate."""
 
 
-def probe(path: Path) -> VideoInfo:
+def probe(path: Path, *, trust: Trust = OWN_FILE) -> VideoInfo:
     """Read the header of a video. Raises VideoError when it is no video."""
     if durations := webp_durations(path):
-        return probe_webp(path, durations)
+        return probe_webp(path, durations, trust)
     if path.is_dir():
         images = frame_images(path)
         duration, rate, count = len(images) / FRAME_FOLDER_FPS, Fraction(FRAME_FOLDER_FPS), len(images)
@@ -46,7 +46,7 @@ def probe(path: Path) -> VideoInfo:
     else:
         duration, rate, count = None, None, None
         path_to_open = path
-    with opened_video(path_to_open) as (container, stream):
+    with opened_video(path_to_open, trust) as (container, stream):
         start = 0.0
         if duration is None:
             if stream.start_time is not None:
@@ -73,9 +73,9 @@ def probe(path: Path) -> VideoInfo:
         )
 
 
-def probe_webp(path: Path, durations: list[float]) -> VideoInfo:
+def probe_webp(path: Path, durations: list[float], trust: Trust) -> VideoInfo:
     seconds, count = sum(durations), len(durations)
-    with opened_webp(path) as image:
+    with opened_webp(path, trust) as image:
         return VideoInfo(
             path=path,
             width=image.width,

@@ -24,6 +24,7 @@ from gerund.core.errors import CacheError
 from gerund.core.files import beside, tidy
 from gerund.core.types import Resize
 from gerund.core.workers import UNREADABLE, Finished, Job, reason
+from gerund.video.container import OWN_FILE, Trust
 from gerund.video.converter import FrameConverter
 from gerund.video.reader import wanted_frames
 
@@ -65,10 +66,11 @@ def frames_of(
     threads: int = 1,
     tick: Callable[[], None] = lambda: None,
     ended: Callable[[float], None] = lambda end: None,
+    trust: Trust = OWN_FILE,
 ) -> Iterator[tuple[float, np.ndarray]]:
     """The wanted frames of a video with their pts, from number `job.skip` on; `tick` and `ended` as for `wanted_frames`."""
     convert = FrameConverter(reading.resize)
-    frames = wanted_frames(job.path, fps=reading.fps, threads=threads, tick=tick, ended=ended)
+    frames = wanted_frames(job.path, fps=reading.fps, threads=threads, tick=tick, ended=ended, trust=trust)
     for number, (pts, frame) in enumerate(frames):
         if number >= job.skip:
             picture = convert(frame)
@@ -166,6 +168,8 @@ class DecodePool(workers.Pool):
 class WorkerSide(workers.WorkerSide):
     """What runs in the worker process."""
 
+    trust = OWN_FILE
+
     def __init__(self, orders: IO[bytes], reports: IO[bytes]) -> None:
         super().__init__(orders, reports)
         self.slots = np.memmap(self.setup["memory"], np.uint8, "r+", shape=tuple(self.setup["shape"]))
@@ -200,7 +204,7 @@ class WorkerSide(workers.WorkerSide):
         return len(pts) == self.slots.shape[1]
 
     def frames(self, job: Job) -> Iterator[tuple[float, np.ndarray]]:
-        return frames_of(job, self.reading, tick=self.tick, ended=lambda end: self.ended(job, end))
+        return frames_of(job, self.reading, tick=self.tick, ended=lambda end: self.ended(job, end), trust=self.trust)
 
     def ended(self, job: Job, end: float) -> None:
         self.end = end

@@ -12,7 +12,7 @@ import numpy as np
 
 from gerund.core.types import Frames, Resize
 from gerund.video.clock import DECODING_TIMES, LEAD, shown_for, start_of
-from gerund.video.container import opened_video, packets_of
+from gerund.video.container import OWN_FILE, Trust, opened_video, packets_of
 from gerund.video.converter import FrameConverter
 from gerund.video.decoder import Record, decode
 from gerund.video.rate import TIME_SLACK, at_rate
@@ -27,6 +27,7 @@ def read(
     block: int = 64,
     threads: int = 1,
     ended: Callable[[float], None] = lambda end: None,
+    trust: Trust = OWN_FILE,
 ) -> Iterator[Frames]:
     """Decode a video once, in blocks of at most `block` frames, so that any length fits in memory.
 
@@ -38,7 +39,7 @@ def read(
     convert = FrameConverter(resize)
     data: list[np.ndarray] = []
     pts: list[float] = []
-    for time, frame in wanted_frames(path, fps=fps, threads=threads, ended=ended):
+    for time, frame in wanted_frames(path, fps=fps, threads=threads, ended=ended, trust=trust):
         picture = convert(frame)
         if data and (len(data) == block or picture.shape != data[0].shape):
             yield Frames(np.stack(data), np.array(pts))
@@ -56,16 +57,17 @@ def wanted_frames(
     threads: int = 1,
     tick: Callable[[], None] = lambda: None,
     ended: Callable[[float], None] = lambda end: None,
+    trust: Trust = OWN_FILE,
 ) -> Iterator[tuple[float, av.VideoFrame]]:
     """The frames that are wanted at a rate, with their times: those of `at_rate(decode(path), fps)`, but without decoding the rest
     where the codec allows it. `tick` is called for every packet, so that somebody may know that all is well; `ended` is told the
     second at which the video ends, that is when the time of its last picture is over (`shown_for`), be it wanted or not.
     """
-    plan = plan_of(path, fps) if fps is not None and path.is_file() else None
+    plan = plan_of(path, fps, trust) if fps is not None and path.is_file() else None
     last = -math.inf
     if plan is not None:
         try:
-            for last, frame in decode_planned(path, plan, threads=threads, tick=tick):
+            for last, frame in decode_planned(path, plan, threads=threads, tick=tick, trust=trust):
                 yield last, frame
         except FieldsError:
             pass
@@ -73,7 +75,7 @@ def wanted_frames(
             if last > -math.inf:
                 ended(plan.end)
                 return
-    everything = decode(path, threads=threads, tick=tick)
+    everything = decode(path, threads=threads, tick=tick, trust=trust)
     yield from (item for item in at_rate(everything, fps, lasts=shown_for, ended=ended) if item[0] > last)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from gerund.core.errors import VideoError
 from gerund.video.clock import DECODING_TIMES, believed, frame_rate, start_of, steps_to_next_decoded
-from gerund.video.container import opened_video, packets_of, use_threads
+from gerund.video.container import OWN_FILE, Trust, opened_video, packets_of, use_threads
 from gerund.video.converter import pixel_aspect
 from gerund.video.decoder import marked
 from gerund.video.rate import PACKET_REFERENCE, PACKET_UNUSED, at_rate, packet_needs
@@ -38,10 +38,10 @@ class SkipPlan:
     end: float
 
 
-def plan_of(path: Path, fps: float) -> SkipPlan | None:
+def plan_of(path: Path, fps: float, trust: Trust = OWN_FILE) -> SkipPlan | None:
     """Read the packets' headers of a video (no decoding) and plan what to skip; None where skipping is not safe or does not pay."""
     try:
-        with opened_video(path) as (container, stream):
+        with opened_video(path, trust) as (container, stream):
             rate = frame_rate(container, stream)
             if stream.codec_context.name not in SKIPPABLE or not rate or fps * LEAST_SKIPPED > rate:
                 return None
@@ -74,13 +74,13 @@ def plan_of(path: Path, fps: float) -> SkipPlan | None:
 
 
 def decode_planned(
-    path: Path, plan: SkipPlan, *, threads: int, tick: Callable[[], None]
+    path: Path, plan: SkipPlan, *, threads: int, tick: Callable[[], None], trust: Trust
 ) -> Iterator[tuple[float, av.VideoFrame]]:
     """Decode what a plan needs. Frames are the same, pixel by pixel, as when everything is decoded.
 
     Raises FieldsError before the first picture that is made of two fields.
     """
-    with opened_video(path) as (container, stream):
+    with opened_video(path, trust) as (container, stream):
         context, aspect = use_threads(stream.codec_context, threads), pixel_aspect(stream)
         gap = False
 
@@ -91,7 +91,7 @@ def decode_planned(
                 return
             if any(frame.interlaced_frame for frame in decoded):
                 raise FieldsError
-            shown = [marked(frame, aspect) for frame in decoded]
+            shown = [marked(frame, aspect, trust) for frame in decoded]
             yield from ((plan.times[frame.pts], frame) for frame in shown if frame.pts in plan.times)
 
         for packet, need in zip((packet for packet in packets_of(container, stream) if packet.size), plan.needs, strict=False):

@@ -13,16 +13,16 @@ import av
 
 from gerund.core.progress import note
 from gerund.video.clock import start_of
-from gerund.video.container import opened_video, packets_of
+from gerund.video.container import Trust, opened_video, packets_of
 
 
-def sound_packets(path: Path, container: Any) -> Iterator[tuple[float, Any]]:
+def sound_packets(path: Path, container: Any, trust: Trust) -> Iterator[tuple[float, Any]]:
     """Packets of a video's sound for another container, with their times in seconds from the start of the file.
 
     They are copied as they are where the container takes the codec and players know it, else encoded as AAC; damaged ones are left out.
     The stream is added to the container when the first packet is asked for, and then only if there is sound that can be decoded.
     """
-    with opened_video(path) as (source, _):
+    with opened_video(path, trust) as (source, _):
         given = source.streams.best("audio")
         if given is None or given.codec_context is None:  # no sound, or in a codec that is not known
             return
