@@ -7,7 +7,6 @@ import pytest
 
 import gerund
 from gerund.data.datasets import toy
-from gerund.data.manifest import group_of, of_split
 
 
 @pytest.fixture(scope="module")
@@ -17,8 +16,8 @@ def toy_set(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def small_toy_set(tmp_path_factory):
-    """A third of the clips, of as many performers."""
-    return toy.make(tmp_path_factory.mktemp("toy") / "small", clips_per_action=1)
+    """A third of the clips, of as many performers, at half the size."""
+    return toy.make(tmp_path_factory.mktemp("toy") / "small", clips_per_action=1, size=(60, 80))
 
 
 def inside_pairs(evaluation):
@@ -30,11 +29,6 @@ def inside_pairs(evaluation):
             if clip.label in (one, other):
                 right.append(evaluation.labels[pair[int(scores[pair].argmax())]] == clip.label)
     return float(np.mean(right))
-
-
-def test_performers_are_disjoint_between_train_and_test(small_toy_set):
-    train, test = ({group_of(clip) for clip in of_split(small_toy_set, side)} for side in ("train", "test"))
-    assert train and test and not train & test
 
 
 def test_the_default_head_learns_a_third_of_the_toy_set(small_toy_set, tmp_path):
