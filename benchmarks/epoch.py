@@ -10,7 +10,8 @@ import torch
 
 from gerund.core.recipes import RECIPES
 from gerund.heads import build_head
-from gerund.learning.fit import TokenSet, fit
+from gerund.learning.fit import fit
+from gerund.learning.tokens import TokenSet
 
 CLIPS, STEPS, WIDTH, CLASSES = 10_000, 20, 1024, 101
 

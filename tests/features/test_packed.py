@@ -13,7 +13,7 @@ from gerund.core.types import FeatureSpec
 from gerund.features import packed as packing
 from gerund.features.cache import BLOCK_ROWS, BlockWriter, FeatureCache
 from gerund.features.packed import INDEX, Pack, PackedCache, pack
-from gerund.learning import fit as fitting
+from gerund.learning import tokens
 
 SPEC = FeatureSpec(backbone="pixels-0", fps=8.0)
 WIDTH = 6
@@ -137,8 +137,8 @@ def test_a_damaged_pack_is_told(tmp_path: Path, harm: str) -> None:
 
 
 def test_tokens_beyond_memory_lie_in_a_mapped_file_that_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fitting, "TOKEN_MEMORY", 1000)
-    data = fitting.room((1, 50, 4, 8), tmp_path / "features")
+    monkeypatch.setattr(tokens, "TOKEN_MEMORY", 1000)
+    data = tokens.room((1, 50, 4, 8), tmp_path / "features")
     data[0, 7] = torch.arange(32).view(4, 8)
     assert data.shape == (1, 50, 4, 8)
     assert data[:, torch.tensor([7])].float().flatten().tolist() == list(range(32))

@@ -10,7 +10,8 @@ from gerund.core.errors import UsageError
 from gerund.core.recipes import RECIPES
 from gerund.heads import build_head
 from gerund.heads.ridge import class_means, fitted_scale, ridge, statistics
-from gerund.learning.fit import TokenSet, fit
+from gerund.learning.fit import fit
+from gerund.learning.tokens import TokenSet
 from support.reading import read_csv
 from support.squares import write_squares
 

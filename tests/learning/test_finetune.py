@@ -15,9 +15,10 @@ from gerund.core.errors import ClipError, UsageError
 from gerund.core.recipes import Recipe
 from gerund.core.types import Clip, Resize
 from gerund.heads import build_head
-from gerund.learning import finetune as finetuning
+from gerund.learning import fit as fitting
 from gerund.learning.finetune import FrameBatches, Tuned, sampled_frames
-from gerund.learning.fit import NO_CLIP, Team
+from gerund.learning.team import Team
+from gerund.learning.tokens import NO_CLIP
 from support.clocks import standing
 from support.reading import read_csv
 
@@ -93,15 +94,15 @@ def test_fine_tuning_leaves_its_losses_and_they_fall(tuned):
 def test_an_interrupted_fine_tuning_goes_on_to_the_same_weights(clips, tuned, tmp_path, monkeypatch, capsys):
     run = tmp_path / "run"
     whole = gerund.train(clips, **TUNE | {"finetune_epochs": 3}, finetune="all", out=tmp_path / "whole")
-    original = finetuning.Journal.on_train_epoch_end
+    original = fitting.save_state
 
-    def interrupted(self, trainer, module):
-        original(self, trainer, module)
-        if trainer.current_epoch == 1:
+    def interrupted(folder, head, loop, journal):
+        original(folder, head, loop, journal)
+        if len(journal.history) == 2:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(finetuning.Journal, "on_train_epoch_end", interrupted)
+        patch.setattr(fitting, "save_state", interrupted)
         with pytest.raises(KeyboardInterrupt):
             gerund.train(clips, **TUNE | {"finetune_epochs": 3}, finetune="all", out=run)
     assert f"go on with: gerund train --resume {run}" in capsys.readouterr().err

@@ -17,7 +17,9 @@ from gerund.cli import show as showing
 from gerund.core.errors import UsageError
 from gerund.core.recipes import Recipe
 from gerund.heads import build_head
-from gerund.learning import fit as fitting
+from gerund.learning.fit import Lesson
+from gerund.learning.team import Team, join, team_shape
+from gerund.learning.tokens import NO_CLIP, Batches, TokenSet
 from support.reading import read_csv
 
 TRAIN = "--backbone pixels:8 --num-frames 4 --head transformer --head.width 16 --head.dense-width 16 --epochs 3 --batch-size 5".split()
@@ -156,17 +158,18 @@ def test_slurm_tasks_make_a_team(alone, clips, tmp_path):
 def some_tokens(count):
     generator = torch.Generator().manual_seed(0)
     data = torch.randn(2, count, 4, 6, generator=generator).half()
-    return fitting.TokenSet(data, torch.ones(data.shape[:3], dtype=torch.bool), torch.arange(count) % 3, torch.arange(count))
+    return TokenSet(data, torch.ones(data.shape[:3], dtype=torch.bool), torch.arange(count) % 3, torch.arange(count))
 
 
 def gradients(tokens, batch_size, team, rank, class_weights):
     """Of the first batch, summed up over the head's parameters' values as one vector, in one process of a team."""
     torch.manual_seed(0)
     head = build_head("transformer", token_dim=6, num_classes=3, num_frames=4, options={"width": 8, "heads": 2})
-    module = fitting.HeadModule(head.eval(), Recipe(), 1, class_weights)
-    batches = fitting.Batches(tokens, batch_size, 0, fitting.Team(devices=team, rank=rank))
+    lesson = Lesson(Recipe(), class_weights, processes=team)
+    head.eval()
+    batches = Batches(tokens, batch_size, 0, Team(devices=team, rank=rank))
     x, valid, targets, everyone = next(iter(batches))
-    (module.loss(head(x, valid), targets, everyone) * team).backward()
+    lesson(head, x, valid, targets, everyone).backward()
     return torch.cat([parameter.grad.flatten() for parameter in head.parameters()])
 
 
@@ -181,11 +184,11 @@ def test_gradients_of_a_team_average_to_those_of_one_process(count, batch_size, 
 
 def test_a_batch_is_dealt_out_without_remainder():
     tokens = some_tokens(11)
-    whole = [targets.tolist() for _, _, targets, _ in fitting.Batches(tokens, 4, 0)]
+    whole = [targets.tolist() for _, _, targets, _ in Batches(tokens, 4, 0)]
     dealt = [[] for _ in whole]
     for rank in range(3):
-        for number, (_, _, targets, everyone) in enumerate(fitting.Batches(tokens, 4, 0, fitting.Team(devices=3, rank=rank))):
-            dealt[number] += targets[targets != fitting.NO_CLIP].tolist()
+        for number, (_, _, targets, everyone) in enumerate(Batches(tokens, 4, 0, Team(devices=3, rank=rank))):
+            dealt[number] += targets[targets != NO_CLIP].tolist()
             assert everyone.tolist() == whole[number]
     assert [sorted(each) for each in dealt] == [sorted(each) for each in whole]
 
@@ -211,9 +214,9 @@ def test_what_cannot_be_a_team_is_told_first(clips, tmp_path, change, words):
 def test_numbers_that_contradict_torchrun_are_told(monkeypatch):
     for name, value in (("TORCHELASTIC_RUN_ID", "1"), ("WORLD_SIZE", "8"), ("LOCAL_WORLD_SIZE", "4")):
         monkeypatch.setenv(name, value)
-    assert fitting.team_shape(None, None) == fitting.team_shape(4, 2) == (4, 2)
+    assert team_shape(None, None) == team_shape(4, 2) == (4, 2)
     with pytest.raises(UsageError, match="torchrun has started 4 processes on each of 2 machines"):
-        fitting.team_shape(8, None)
+        team_shape(8, None)
 
 
 def test_a_job_script_without_srun_does_not_wait_for_others(monkeypatch):
@@ -225,6 +228,6 @@ def test_a_job_script_without_srun_does_not_wait_for_others(monkeypatch):
         ("SLURM_PROCID", "0"),
     ):
         monkeypatch.setenv(name, value)
-    assert fitting.team_shape(None, None) == (1, 1)
+    assert team_shape(None, None) == (1, 1)
     with pytest.raises(UsageError, match="srun --nodes 1 --ntasks-per-node 3"):
-        fitting.join(3, 1, "cpu")
+        join(3, 1, "cpu")

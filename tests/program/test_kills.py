@@ -5,6 +5,7 @@ import os
 import shutil
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from gerund.features.cache import FeatureCache
 from gerund.features.packed import Pack, pack
 from gerund.features.tokens import Sampling
 from gerund.heads import build_head
-from gerund.learning import fit as fitting
+from gerund.learning.checkpoint import write_checkpoint
 from gerund.learning.encoder import load_encoder, save_encoder
 from gerund.recognition.recognizer import Recognizer, find_model
 from gerund.video import pool as decoding
@@ -182,20 +183,16 @@ def test_a_pack_of_before_without_its_digests_is_given_them(tmp_path):
     assert (tmp_path / "out" / "digests.txt").is_file()
 
 
-class Trainer:
-    """As much of Lightning's as writing a checkpoint takes."""
-
-    is_global_zero = True
-
-    def save_checkpoint(self, path: Path) -> None:
+def test_a_disk_that_fills_while_a_checkpoint_is_written_leaves_the_old_one_and_nothing_else(tmp_path, monkeypatch):
+    def full(_: object, path: Path) -> None:
         path.write_bytes(b"half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-
-def test_a_disk_that_fills_while_a_checkpoint_is_written_leaves_the_old_one_and_nothing_else(tmp_path):
+    monkeypatch.setattr(torch, "save", full)
     (tmp_path / "last.ckpt").write_bytes(b"old")
+    loop = SimpleNamespace(optimizer=torch.optim.Adam([torch.zeros(1)]), schedule=None)
     with pytest.raises(OSError, match="No space left"):
-        fitting.Journal.save(None, Trainer(), tmp_path / "last.ckpt")
+        write_checkpoint(tmp_path / "last.ckpt", torch.nn.Linear(1, 1), loop, [])
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("last.ckpt", b"old")]
 
 

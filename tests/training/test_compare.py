@@ -18,7 +18,7 @@ from gerund.core.errors import DataError, TrainingError
 from gerund.core.recipes import RECIPES
 from gerund.core.types import Clip
 from gerund.data.manifest import group_of, read_manifest
-from gerund.learning.fit import TokenSet
+from gerund.learning.tokens import TokenSet
 from gerund.recognition.metrics import lead_error
 from gerund.training import trials
 from gerund.training.benchmark import shuffled, siblings

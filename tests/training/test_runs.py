@@ -20,6 +20,7 @@ from gerund.cli import app as cli
 from gerund.core import files
 from gerund.core.errors import ModelError, TrainingError, UsageError
 from gerund.learning import fit as fitting
+from gerund.learning.tokens import TokenSet
 from gerund.recognition.runs import find_checkpoint, make_run_folder
 from support.reading import read_csv, read_picture
 
@@ -130,15 +131,16 @@ def test_killed_and_resumed_equals_uninterrupted(clips, whole, tmp_path):
     assert resumed.metrics == whole.metrics
 
 
-def test_ctrl_c_keeps_the_best_and_says_how_to_go_on(clips, whole, tmp_path, monkeypatch, capsys):
-    def interrupt(self, trainer, module):
-        original(self, trainer, module)
-        if trainer.current_epoch == 2:
-            os.kill(os.getpid(), signal.SIGINT)
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_keeps_the_best_and_says_how_to_go_on(clips, whole, tmp_path, monkeypatch, capsys, asked):
+    def interrupt(folder, head, loop, journal):
+        original(folder, head, loop, journal)
+        if len(journal.history) == 3:
+            os.kill(os.getpid(), asked)
             time.sleep(0)  # the handler runs here
 
-    original = fitting.Journal.on_train_epoch_end
-    monkeypatch.setattr(fitting.Journal, "on_train_epoch_end", interrupt)
+    original = fitting.save_state
+    monkeypatch.setattr(fitting, "save_state", interrupt)
     run = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         gerund.train(clips, **OPTIONS, save_every=2, out=run)
@@ -197,20 +199,20 @@ def test_patience_ends_training(clips, tmp_path):
 
 
 def test_a_head_is_in_training_mode_in_every_epoch_whatever_mode_it_comes_in(clips, tmp_path, monkeypatch):
-    def watched(self, batch, number):
-        modes.append(self.training and all(module.training for module in self.head.modules()))
-        return original(self, batch, number)
+    def watched(self, head, *batch):
+        modes.append(all(module.training for module in head.modules()))
+        return original(self, head, *batch)
 
     modes = []
-    original = fitting.HeadModule.training_step
-    monkeypatch.setattr(fitting.HeadModule, "training_step", watched)
+    original = fitting.Lesson.__call__
+    monkeypatch.setattr(fitting.Lesson, "__call__", watched)
     gerund.train(clips, **OPTIONS, out=tmp_path / "run")
     assert len(modes) >= 6
     assert all(modes)
 
 
 def test_class_weights_make_rare_classes_heavier():
-    tokens = fitting.TokenSet(torch.zeros(1, 4, 1, 1), torch.ones(1, 4, 1), torch.tensor([0, 0, 0, 1]), torch.arange(4))
+    tokens = TokenSet(torch.zeros(1, 4, 1, 1), torch.ones(1, 4, 1), torch.tensor([0, 0, 0, 1]), torch.arange(4))
     weights = fitting.balanced_weights(tokens.targets)
     assert weights.tolist() == pytest.approx([2 / 3, 2])
     assert weights[tokens.targets].mean() == pytest.approx(1)
@@ -272,21 +274,19 @@ def test_training_state_holds_no_pickled_code(whole):
 
 
 def test_a_loss_that_is_not_finite_ends_training_with_one_line(clips, tmp_path, monkeypatch):
-    monkeypatch.setattr(fitting.HeadModule, "loss", lambda self, logits, *_: logits.sum() * float("nan"))
+    monkeypatch.setattr(fitting.Lesson, "loss", lambda self, logits, *_: logits.sum() * float("nan"))
     with pytest.raises(TrainingError, match="the loss is not finite in epoch 1; try a lower --lr"):
         gerund.train(clips, **OPTIONS, out=tmp_path / "run")
 
 
 def test_a_full_disk_ends_training_with_one_line_and_keeps_what_was_there(clips, tmp_path, monkeypatch):
-    def full(self, path, *_, **__):
-        if self.current_epoch >= 2:
+    def full(state, path):
+        if state["epoch"] >= 2:
             raise OSError(28, "No space left on device")
-        original(self, path)
+        original(state, path)
 
-    import lightning
-
-    original = lightning.Trainer.save_checkpoint
-    monkeypatch.setattr(lightning.Trainer, "save_checkpoint", full)
+    original = torch.save
+    monkeypatch.setattr(torch, "save", full)
     with pytest.raises(ModelError, match="cannot be written \\(No space left on device\\)"):
         gerund.train(clips, **OPTIONS, out=tmp_path / "run")
     assert gerund.Recognizer.load(tmp_path / "run").labels
@@ -294,14 +294,14 @@ def test_a_full_disk_ends_training_with_one_line_and_keeps_what_was_there(clips,
 
 
 def test_a_run_folder_removed_in_mid_training_is_one_clear_line(clips, tmp_path, monkeypatch):
-    def remove(self, trainer, module):
-        if trainer.current_epoch == 1:
-            shutil.rmtree(self.folder)
-            self.folder.write_text("in the way")
-        original(self, trainer, module)
+    def remove(self, epoch):
+        if epoch.epoch == 2:
+            shutil.rmtree(tmp_path / "run")
+            (tmp_path / "run").write_text("in the way")
+        return original(self, epoch)
 
-    original = fitting.Journal.on_train_epoch_end
-    monkeypatch.setattr(fitting.Journal, "on_train_epoch_end", remove)
+    original = fitting.Journal.enter
+    monkeypatch.setattr(fitting.Journal, "enter", remove)
     with pytest.raises(ModelError, match=r"cannot be (written|saved)"):
         gerund.train(clips, **OPTIONS, out=tmp_path / "run")
 

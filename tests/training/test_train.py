@@ -220,7 +220,7 @@ def test_a_damaged_or_foreign_model_folder_is_refused(training, tmp_path):
 
 
 def test_nan_features_end_training_with_one_line(clips_folder, tmp_path, monkeypatch):
-    from gerund.learning import fit as module
+    from gerund.learning import tokens as module
 
     def poisoned(features, clip, sampling, *, jitter=None):
         data, valid = original(features, clip, sampling, jitter=jitter)

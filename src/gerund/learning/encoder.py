@@ -19,8 +19,8 @@ from gerund.heads import Head
 from gerund.heads.learned.transformer import TransformerHead
 from gerund.recognition.recognizer import read_tensors, sha256
 
-FORMAT, FORMAT_VERSION = "gerund-encoder", 1
-WEIGHTS = "encoder.safetensors"
+ENCODER_FORMAT, ENCODER_VERSION = "gerund-encoder", 1
+ENCODER_WEIGHTS = "encoder.safetensors"
 BEST = "best"
 FREE = ("pooling", "dropout", "attention_dropout", "classifier_dropout", "position_scale")
 """Options of the head that change no weight of the encoder, so that training may choose its own."""
@@ -39,8 +39,13 @@ def save_encoder(head: Head, use: Mapping[str, Any], folder: Path) -> None:
     state = {key: value.detach().cpu().contiguous() for key, value in head.state_dict().items() if not key.startswith(OWN)}
     try:
         with files.whole_folder(folder / BEST) as new:
-            (new / WEIGHTS).write_bytes(save(state, {"format": "pt"}))
-            config = {"format": FORMAT, "format_version": FORMAT_VERSION, "made_for": dict(use), "sha256": sha256(new / WEIGHTS)}
+            (new / ENCODER_WEIGHTS).write_bytes(save(state, {"format": "pt"}))
+            config = {
+                "format": ENCODER_FORMAT,
+                "format_version": ENCODER_VERSION,
+                "made_for": dict(use),
+                "sha256": sha256(new / ENCODER_WEIGHTS),
+            }
             (new / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     except OSError as error:
         raise ModelError(f"{folder}: the encoder cannot be saved ({error.strerror}); choose another place with --out") from None
@@ -63,15 +68,17 @@ def read_encoder(found: Path, folder: Path, head: TransformerHead, use: Mapping[
     """The same from this very folder; `folder` is the one that was asked for."""
     path = found / "config.json"
     config = read_json(path, UsageError) if path.is_file() else None
-    if not isinstance(config, dict) or config.get("format") != FORMAT or not (found / WEIGHTS).is_file():
-        raise UsageError(f"--init {folder}: not a folder made by gerund pretrain (its config.json and {WEIGHTS} are not in it)")
-    if config.get("format_version") != FORMAT_VERSION:
+    if not isinstance(config, dict) or config.get("format") != ENCODER_FORMAT or not (found / ENCODER_WEIGHTS).is_file():
+        raise UsageError(
+            f"--init {folder}: not a folder made by gerund pretrain (its config.json and {ENCODER_WEIGHTS} are not in it)"
+        )
+    if config.get("format_version") != ENCODER_VERSION:
         raise ModelError(f"{path}: format version {config.get('format_version')} is not known here; update gerund")
     there = Fields(config, str(path)).object("made_for").values
     differing = [f"{key} {there.get(key)} there, {value} here" for key, value in use.items() if there.get(key) != value]
     if differing:
         raise UsageError(f"--init {folder}: made for another set-up: {'; '.join(differing)}. Train alike, or pretrain again")
-    load_finite(found / WEIGHTS, head, read_tensors(found / WEIGHTS, Fields(config, str(path)).text("sha256")))
+    load_finite(found / ENCODER_WEIGHTS, head, read_tensors(found / ENCODER_WEIGHTS, Fields(config, str(path)).text("sha256")))
     if head.standardize is not None:
         head.standardize.fitted = True
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +29,10 @@ from gerund.core.workers import UNREADABLE, reason
 from gerund.data.manifest import labels_of, of_split
 from gerund.features.tokens import clip_rows, on_screen, part_edges, picked_rows, stored_rows
 from gerund.heads import Head, build_head
-from gerund.learning.fit import ALONE, NO_CLIP, Epoch, Journal, Team, TuningModule, balanced_weights, run_epochs
+from gerund.learning.fit import Epoch, lesson_on, run_epochs
+from gerund.learning.loop import Batch
+from gerund.learning.team import ALONE, Team
+from gerund.learning.tokens import NO_CLIP
 from gerund.recognition.recognizer import Recognizer
 from gerund.video import FrameConverter, wanted_frames
 
@@ -36,7 +40,7 @@ MARGIN = 1.25
 """How much larger than the backbone's input training frames are decoded, so that a random part of them still has its size."""
 AHEAD = 2
 """Batches that are decoded while one is trained on."""
-WEIGHTS = "backbone.safetensors"
+BACKBONE_WEIGHTS = "backbone.safetensors"
 
 
 class Tuned(Head):
@@ -81,7 +85,7 @@ class Tuned(Head):
 
 
 class FrameBatches:
-    """Batches of clips decoded on the fly, as `fit.Batches` has them of tokens: x (n, T, 3, H, W) uint8, one frame per time step.
+    """Batches of clips decoded on the fly, as `tokens.Batches` has them: x (n, T, 3, H, W) uint8, one frame per time step.
 
     In training (`seed` given) epoch e shuffles the clips and takes a random frame of each T-th of a clip, from (seed, e) alone;
     otherwise the middle one. A clip that cannot be decoded is told once and stands for no clip.
@@ -106,7 +110,7 @@ class FrameBatches:
     def __len__(self) -> int:
         return math.ceil(len(self.clips) / self.settings.batch_size)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[Batch]:
         order = np.arange(len(self.clips))
         if self.seed is not None:
             order = np.random.default_rng([self.seed, self.epoch]).permutation(order)
@@ -189,15 +193,7 @@ def tune(
     train, val = of_split(clips, "train"), of_split(clips, "val")
     if sorted(labels_of(train)) != sorted(labels):
         raise TrainingError("fine-tuning needs training clips of every class")
-    torch.manual_seed(settings.seed)
-    head = build_head(
-        settings.head,
-        token_dim=backbone.feature_dim,
-        num_classes=len(labels),
-        num_frames=settings.num_frames,
-        options=settings.head_options,
-    )
-    net = Tuned(backbone, head, settings.finetune or "all")
+    net = network_of(recognizer, settings)
     larger = replace(backbone.resize, height=round(MARGIN * backbone.resize.height), width=round(MARGIN * backbone.resize.width))
     workers = max(1, recognizer.extractor.workers // team.devices)
 
@@ -205,43 +201,59 @@ def tune(
         targets = torch.tensor([labels.index(clip.label or "") for clip in chosen])
         return FrameBatches(chosen, targets, settings, resize, workers=workers, seed=seed, team=team)
 
-    train_batches = batches(train, larger, settings.seed, team)
-    val_batches = batches(val or train, backbone.resize, None, ALONE)
     measure_tokens(net, batches(train, backbone.resize, settings.seed, ALONE), recognizer.device)
-    weights = balanced_weights(train_batches.targets) if settings.class_weights else None
-    module = TuningModule(net, settings, settings.epochs * len(train_batches), weights)
     learning = sum(each.numel() for each in net.backbone.parameters() if each.requires_grad)
     note(f"Fine-tuning {settings.finetune} of {backbone.name} ({learning:,} parameters) on {len(train)} clips")
 
     def on_epoch(epoch: Epoch, better: bool) -> None:
         if not team.is_first:
             return
-        bar.advance(
-            epoch.epoch - bar.done,
-            said=f"fine-tuning {epoch.epoch}/{settings.epochs}  train loss {epoch.train_loss:.3f}  val loss {epoch.val_loss:.3f}  "
-            f"top-1 {epoch.top1:.3f}  {epoch.time:.1f} s{'  best' if better else ''}",
-        )
+        bar.advance(epoch.epoch - bar.done, said=f"fine-tuning {epoch.line(settings.epochs, better)}")
         if better or not val:
-            save_weights(net.backbone, folder / WEIGHTS)
+            save_weights(net.backbone, folder / BACKBONE_WEIGHTS)
 
     if team.is_first:
         folder.mkdir(exist_ok=True)
-    journal = Journal(settings, folder, train_batches, on_epoch)
+    train_batches = batches(train, larger, settings.seed, team)
     with progress("Fine-tuning", settings.epochs, "epochs") as bar:
-        run_epochs(
-            module,
+        history = run_epochs(
+            net,
             train_batches,
-            val_batches,
-            journal,
+            batches(val or train, backbone.resize, None, ALONE),
+            lesson_on(train_batches.targets, settings, team.size),
+            parameters=parameter_groups(net, settings.lr_backbone),
             device=recognizer.device,
+            folder=folder,
+            on_epoch=on_epoch,
             checkpoint=checkpoint,
             team=team,
             precision="bf16-mixed" if recognizer.device != "cpu" and settings.precision != "f32" else "32-true",
         )
-    rows = [asdict(epoch) for epoch in journal.history]
+    rows = [asdict(epoch) for epoch in history]
     if team.is_first:
         write_rows(folder / "results.csv", list(rows[0]), (row.values() for row in rows))
     team.shared(lambda: None)  # nobody reads the weights before they are there
+
+
+def network_of(recognizer: Recognizer, settings: Recipe) -> Tuned:
+    """A copy of the recogniser's backbone with a new head of the settings' kind."""
+    torch.manual_seed(settings.seed)
+    head = build_head(
+        settings.head,
+        token_dim=recognizer.backbone.feature_dim,
+        num_classes=len(recognizer.labels),
+        num_frames=settings.num_frames,
+        options=settings.head_options,
+    )
+    return Tuned(recognizer.backbone, head, settings.finetune or "all")
+
+
+def parameter_groups(net: Tuned, lr_backbone: float) -> list[dict[str, Any]]:
+    """The parameters that learn: the head's, and those of the backbone with a learning rate of their own."""
+    learning = {name: each for name, each in net.named_parameters() if each.requires_grad}
+    backbone = [each for name, each in learning.items() if name.startswith("backbone.")]
+    rest = [each for name, each in learning.items() if not name.startswith("backbone.")]
+    return [{"params": rest}, {"params": backbone, "lr": lr_backbone}]
 
 
 @torch.inference_mode()
@@ -263,7 +275,7 @@ def save_weights(module: nn.Module, path: Path) -> None:
 
 def tuned(backbone: Backbone, folder: Path, part: str) -> Backbone:
     """The backbone with the weights that `tune` has left; its fingerprint is another, and so are the places of its features."""
-    path = folder / WEIGHTS
+    path = folder / BACKBONE_WEIGHTS
     if not path.is_file():
         raise UsageError(f"{path}: missing; the fine-tuned backbone of this run is lost, train again")
     module = copy.deepcopy(backbone.module)

@@ -1,194 +1,31 @@
-"""Fitting a head to tokens. Lightning stays behind this module; a head stays a plain nn.Module."""
+"""Fitting a head to tokens: over epochs, or at once where it has a closed form."""
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import math
-import os
-import tempfile
 import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal
 
-import lightning
-import numpy as np
 import torch
-from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
-from lightning.fabric.strategies import DDPStrategy
-from lightning.pytorch.callbacks import Callback
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 
-from gerund.backbones import best_device
-from gerund.core import files, progress
-from gerund.core.errors import ModelError, TrainingError, UsageError
+from gerund.core.errors import ModelError, TrainingError
 from gerund.core.progress import note
 from gerund.core.recipes import Recipe
-from gerund.core.types import Clip
-from gerund.data.manifest import group_of
-from gerund.features.extractor import Extraction
-from gerund.features.tokens import tokens
 from gerund.heads import Head
-from gerund.recognition.recognizer import Recognizer
+from gerund.learning.checkpoint import read_checkpoint, write_checkpoint
+from gerund.learning.loop import Loader, Loop, cosine_schedule, sigterm_like_ctrl_c
+from gerund.learning.team import ALONE, Team
+from gerund.learning.tokens import NO_CLIP, Batches, TokenSet
 
-GRADIENT_CLIP = 1.0
-TOKEN_MEMORY = 2**31
-"""Bytes that all versions of the training clips' tokens may take together."""
-PATIENCE_WITH_THE_FIRST = timedelta(days=7)
-"""How long the others wait for what the first process of a team does alone."""
-NO_CLIP = -100
-"""The target of a row that stands for no clip: it has no loss, no gradient, and is not counted."""
-
-Made = TypeVar("Made")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Team:
-    """Processes that train one head together, `devices` on each of `nodes` machines. The one of `rank` 0 speaks and writes."""
-
-    devices: int = 1
-    nodes: int = 1
-    rank: int = 0
-    fabric: Any = None
-
-    @property
-    def size(self) -> int:
-        return self.devices * self.nodes
-
-    @property
-    def is_first(self) -> bool:
-        return self.rank == 0
-
-    def shared(self, make: Callable[[], Made]) -> Made:
-        """What the first process makes, in all of them."""
-        if self.fabric is None:
-            return make()
-        return self.fabric.broadcast(make() if self.is_first else None)
-
-
-ALONE = Team()
-
-
-def team_shape(devices: int | None, nodes: int | None) -> tuple[int, int]:
-    """Processes per machine, and machines: as given, or as torchrun has started them. Raises UsageError when the two differ."""
-    for flag, count in (("--devices", devices), ("--nodes", nodes)):
-        if count is not None and count < 1:
-            raise UsageError(f"{flag} {count}: at least 1 is needed")
-    if not TorchElasticEnvironment.detect():
-        return devices or 1, nodes or 1
-    local = int(os.environ["LOCAL_WORLD_SIZE"])
-    started = local, int(os.environ["WORLD_SIZE"]) // local
-    if (devices or started[0], nodes or started[1]) != started:
-        raise UsageError(
-            f"--devices {devices or started[0]} --nodes {nodes or started[1]}: torchrun has started {started[0]} processes "
-            f"on each of {started[1]} machines; leave the two out, or give torchrun the same numbers"
-        )
-    return started
-
-
-def join(devices: int, nodes: int, device: str) -> Team:
-    """Meet the other processes, which torchrun or SLURM has started. All but the first fall silent.
-
-    Raises UsageError when nobody has started them, or a machine has fewer devices.
-    """
-    if devices * nodes == 1:
-        return ALONE
-    device = best_device() if device == "auto" else device
-    if device not in ("cpu", "cuda"):
-        raise UsageError(f"--devices {devices} --nodes {nodes}: not with --device {device}; give --device cpu or cuda")
-    if not (TorchElasticEnvironment.detect() or started_by_slurm(devices, nodes)):
-        raise UsageError(
-            f"--devices {devices} --nodes {nodes}: one process per device is needed, and they are started from outside: "
-            f"torchrun {f'--nnodes {nodes} ' if nodes > 1 else ''}--nproc-per-node {devices} -m gerund train ..., "
-            f"or under SLURM srun --nodes {nodes} --ntasks-per-node {devices} gerund train ..."
-        )
-    if device == "cuda" and torch.cuda.device_count() < devices:
-        raise UsageError(f"--devices {devices}: this machine has {torch.cuda.device_count()}")
-    quiet_lightning()
-    fabric = lightning.Fabric(
-        accelerator=device,
-        devices=devices,
-        num_nodes=nodes,
-        strategy=DDPStrategy(timeout=PATIENCE_WITH_THE_FIRST),
-    )
-    fabric.launch()
-    progress.quiet = progress.quiet or fabric.global_rank > 0
-    progress.silent = fabric.global_rank > 0
-    return Team(devices=devices, nodes=nodes, rank=fabric.global_rank, fabric=fabric)
-
-
-def started_by_slurm(devices: int, nodes: int) -> bool:
-    """Whether srun has started this process, and just as many others as are wanted."""
-    counts = tuple(int(os.environ.get(name, "0")) for name in ("SLURM_NTASKS_PER_NODE", "SLURM_NNODES"))
-    return counts == (devices, nodes) and SLURMEnvironment.detect()
-
-
-@dataclass(frozen=True)
-class TokenSet:
-    """Tokens of N clips in one array: `data` (V, N, T, D) float16 in V versions, the plain one first, then mirrored and jittered ones.
-
-    `valid` (V, N, T) bool, `targets` (N,) int64, `groups` (N,) int64 with an equal number for clips of one group.
-    """
-
-    data: Tensor
-    valid: Tensor
-    targets: Tensor
-    groups: Tensor
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-
-def token_set(
-    recognizer: Recognizer,
-    views: Sequence[Extraction],
-    clips: Sequence[Clip],
-    *,
-    draws: int = 0,
-    rng: np.random.Generator | None = None,
-) -> TokenSet:
-    """Tokens of clips, plain under each view, then jittered `draws` times; fewer times when they would not fit in memory.
-
-    Plain ones that do not fit lie in a file, memory-mapped.
-    """
-    index = {label: number for number, label in enumerate(recognizer.labels)}
-    steps, width = recognizer.sampling.num_frames, recognizer.sampling.token_dim(recognizer.backbone.feature_dim)
-    fitting = TOKEN_MEMORY // (len(clips) * steps * width * torch.float16.itemsize)
-    versions = max(1, min(len(views) + draws, fitting))
-    data = room((versions, len(clips), steps, width), recognizer.extractor.cache.folder)
-    valid = torch.empty(data.shape[:3], dtype=torch.bool)
-    for number, clip in enumerate(clips):
-        for version in range(versions):
-            features = views[version % len(views)].features[clip.path]
-            part, mask = tokens(features, clip, recognizer.sampling, jitter=None if version < len(views) else rng)
-            data[version, number], valid[version, number] = torch.from_numpy(part), torch.from_numpy(mask)
-        if not bool(torch.isfinite(data[0, number]).all()):
-            raise TrainingError("the features of some clips are not finite; extract them again with --precision f32")
-    numbers = {group: number for number, group in enumerate(dict.fromkeys(map(group_of, clips)))}
-    return TokenSet(
-        data,
-        valid,
-        torch.tensor([index[clip.label or ""] for clip in clips]),
-        torch.tensor([numbers[group_of(clip)] for clip in clips]),
-    )
-
-
-def room(shape: tuple[int, ...], folder: Path) -> Tensor:
-    """An array of float16, not initialised; one of more than TOKEN_MEMORY is a mapped file in `folder` that ends with this process."""
-    if math.prod(shape) * torch.float16.itemsize <= TOKEN_MEMORY:
-        return torch.empty(shape, dtype=torch.float16)
-    folder.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".tokens-", dir=folder)
-    os.close(handle)
-    data = torch.from_file(name, shared=True, size=math.prod(shape), dtype=torch.float16)
-    with contextlib.suppress(OSError):  # Windows keeps the name of an open file
-        Path(name).unlink()
-    return data.view(shape)
+CLIPS_AT_ONCE = 1024
+"""Clips that a head is validated on at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,190 +44,68 @@ class Epoch:
     lr: float
     train_top1: float
 
+    def line(self, epochs: int, better: bool) -> str:
+        """What is said of it while training goes on, out of so many epochs."""
+        losses = f"train loss {self.train_loss:.3f}  val loss {self.val_loss:.3f}"
+        return f"{self.epoch}/{epochs}  {losses}  top-1 {self.top1:.3f}  {self.time:.1f} s{'  best' if better else ''}"
 
-class Batches:
-    """Batches of a token set. In training, epoch e shuffles the clips and takes a random version of each, from (seed, e) alone.
 
-    A batch is `x` (n, T, D), `valid` (n, T), `targets` (n,), and the targets (N,) of `everyone`: a batch of N is dealt out to the
-    processes of a team. Whoever gets nothing is given a row that stands for no clip.
+def balanced_weights(targets: Tensor) -> Tensor:
+    """A weight per class (K,) with mean 1 over the clips (N,): the rarer the class, the heavier each of its clips."""
+    counts = torch.bincount(targets).float()
+    return len(targets) / (len(counts) * counts)
+
+
+class Lesson:
+    """What training on clips makes small: the loss of a batch, as `Loop` wants it, and on the way which clips were named rightly.
+
+    `class_weights` (K,) makes the clips of some classes heavier.
     """
 
-    def __init__(self, tokens: TokenSet, batch_size: int, seed: int | None, team: Team = ALONE) -> None:
-        self.tokens, self.batch_size, self.seed, self.team = tokens, batch_size, seed, team
-        self.epoch = 0
+    def __init__(self, recipe: Recipe, class_weights: Tensor | None, processes: int = 1) -> None:
+        self.recipe, self.class_weights, self.processes = recipe, class_weights, processes
+        self.hits: list[Tensor] = []
 
-    def __len__(self) -> int:
-        return math.ceil(len(self.tokens) / self.batch_size)
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        count = len(self.tokens)
-        order, versions = np.arange(count), np.zeros(count, np.int64)
-        if self.seed is not None:
-            generator = np.random.default_rng([self.seed, self.epoch])
-            order, versions = generator.permutation(count), generator.integers(len(self.tokens.data), size=count)
-        for part in np.array_split(order, len(self)):  # even parts: no batch of one, which batch norms cannot use
-            everyone = self.tokens.targets[torch.from_numpy(part)]
-            own = part[self.team.rank :: self.team.size]
-            chosen = own if len(own) else part[:1]
-            rows, version = torch.from_numpy(chosen), torch.from_numpy(versions[chosen])
-            targets = self.tokens.targets[rows] if len(own) else torch.tensor([NO_CLIP])
-            yield self.tokens.data[version, rows].float(), self.tokens.valid[version, rows], targets, everyone
-
-
-class HeadModule(lightning.LightningModule):
-    """Loss, optimizer and schedule around a head."""
-
-    def __init__(self, head: Head, recipe: Recipe, steps: int, class_weights: Tensor | None) -> None:
-        super().__init__()
-        self.head, self.recipe, self.steps = head, recipe, steps
-        self.class_weights = class_weights
-        self.train_losses: list[Tensor] = []
-        self.train_hits: list[Tensor] = []
-        self.val_outputs: list[tuple[Tensor, Tensor]] = []
+    def __call__(self, head: nn.Module, x: Tensor, valid: Tensor, targets: Tensor, everyone: Tensor) -> Tensor:
+        logits = head(x, valid)
+        self.hits.append((logits.detach().argmax(1) == targets)[targets != NO_CLIP])
+        return self.loss(logits, targets, everyone) * self.processes  # gradients are averaged over the processes
 
     def loss(self, logits: Tensor, targets: Tensor, everyone: Tensor) -> Tensor:
-        """These rows' part in the mean loss over `everyone`; the parts of all processes add up to it."""
+        """These rows' part in the mean loss over `everyone`, smoothed cross-entropy; the parts of all processes add up to it."""
         weights = None if self.class_weights is None else self.class_weights.to(logits.device)
         total = len(everyone) if weights is None else weights[everyone].sum()
         smoothing = self.recipe.label_smoothing
         return functional.cross_entropy(logits, targets, weights, label_smoothing=smoothing, reduction="sum") / total
 
-    def training_step(self, batch: tuple[Tensor, Tensor, Tensor, Tensor], _: int) -> Tensor:
-        x, valid, targets, everyone = batch
-        logits = self.head(x, valid)
-        loss = self.loss(logits, targets, everyone) * self.trainer.world_size  # gradients are averaged over the processes
-        self.train_losses.append(loss.detach())
-        self.train_hits.append((logits.detach().argmax(1) == targets)[targets != NO_CLIP])
-        return loss
 
-    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor, Tensor], _: int) -> None:
-        x, valid, targets = batch[:3]
-        real = targets != NO_CLIP
-        self.val_outputs.append((self.head(x, valid).float()[real], targets[real]))
+class Journal:
+    """The history of a training: which epoch is the best so far, whether it is time to stop."""
 
-    def parameter_groups(self) -> Any:
-        return self.head.parameters()
-
-    def configure_optimizers(self) -> Any:
-        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[self.recipe.optimizer]
-        optimizer = kind(self.parameter_groups(), lr=self.recipe.lr, weight_decay=self.recipe.weight_decay)
-        if self.recipe.schedule == "constant":
-            return optimizer
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: cosine(step / max(self.steps, 1), self.recipe.warmup)
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def measure(self, epoch: int, seconds: float) -> Epoch:
-        """The epoch that has just ended, the training clips of all processes taken together. Each has seen all validation clips.
-
-        Raises TrainingError when its loss is not finite.
-        """
-        logits, targets = (torch.cat(parts) for parts in zip(*self.val_outputs, strict=True))
-        hits = torch.cat(self.train_hits)
-        means = torch.stack(
-            [torch.stack(self.train_losses).mean(), hits.sum(), torch.tensor(float(len(hits)), device=hits.device)]
-        )
-        train_loss, num_hits, num_clips = self.trainer.strategy.reduce(means, reduce_op="mean").tolist()
-        for collected in (self.val_outputs, self.train_losses, self.train_hits):
-            collected.clear()
-        if not math.isfinite(train_loss) or not bool(torch.isfinite(logits).all()):
-            raise TrainingError(f"the loss is not finite in epoch {epoch}; try a lower --lr (now {self.recipe.lr:g})")
-        ranked = logits.argsort(1, descending=True)
-        return Epoch(
-            epoch=epoch,
-            time=seconds,
-            train_loss=train_loss,
-            val_loss=float(self.loss(logits, targets, targets)),
-            top1=float((ranked[:, 0] == targets).float().mean()),
-            top5=float((ranked[:, :5] == targets[:, None]).any(1).float().mean()),
-            lr=float(self.trainer.optimizers[0].param_groups[0]["lr"]),
-            train_top1=num_hits / num_clips,
-        )
-
-
-class TuningModule(HeadModule):
-    """The same around a head on top of a backbone, whose parameters learn at a rate of their own."""
-
-    def parameter_groups(self) -> Any:
-        learning = {name: each for name, each in self.head.named_parameters() if each.requires_grad}
-        backbone = [each for name, each in learning.items() if name.startswith("backbone.")]
-        rest = [each for name, each in learning.items() if not name.startswith("backbone.")]
-        return [{"params": rest}, {"params": backbone, "lr": self.recipe.lr_backbone}]
-
-
-def cosine(progress: float, warmup: float) -> float:
-    """Linear warm-up, then half a cosine down to 0, as a share of the peak learning rate."""
-    if progress < warmup:
-        return (progress + 1e-3) / (warmup + 1e-3)
-    return 0.5 * (1 + math.cos(math.pi * min((progress - warmup) / max(1 - warmup, 1e-9), 1.0)))
-
-
-class Loader(Protocol):
-    """What training goes through in an epoch: batches as `Batches` has them, dealt out from the seed and the epoch's number."""
-
-    epoch: int
-
-    def __len__(self) -> int: ...
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]: ...
-
-
-class Journal(Callback):
-    """After each epoch: measure it, tell the caller, write the checkpoints, and stop when patience or time is over.
-
-    All randomness of an epoch comes from the seed and the epoch's number, so that a resumed run goes on exactly as if never stopped.
-    In a team all processes decide alike, since they hear of each epoch from the first.
-    """
-
-    def __init__(self, recipe: Recipe, folder: Path | None, batches: Loader, on_epoch: Callable[[Epoch, bool], None]) -> None:
-        self.recipe, self.folder, self.batches, self.on_epoch = recipe, folder, batches, on_epoch
-        self.history: list[Epoch] = []
-        self.earlier = 0.0
+    def __init__(self, recipe: Recipe, history: Iterable[Epoch] = ()) -> None:
+        self.recipe, self.history = recipe, list(history)
+        self.earlier = self.history[-1].time if self.history else 0.0
         self.started = time.monotonic()
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"history": [asdict(epoch) for epoch in self.history]}
+    @property
+    def seconds(self) -> float:
+        """How long this training has gone on, before it was stopped and since."""
+        return self.earlier + time.monotonic() - self.started
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.history = [Epoch(**epoch) for epoch in state["history"]]
-        self.earlier = self.history[-1].time if self.history else 0.0
-
-    def on_train_epoch_start(self, trainer: Any, module: HeadModule) -> None:  # type: ignore[override]
-        self.batches.epoch = trainer.current_epoch
-        module.train()  # Lightning leaves modules in the mode it finds them in, and a recogniser's head is in eval mode
-        torch.manual_seed(self.recipe.seed * 1_000_003 + trainer.current_epoch + (trainer.global_rank << 40))
-
-    def on_train_epoch_end(self, trainer: Any, module: HeadModule) -> None:  # type: ignore[override]
-        measured = module.measure(trainer.current_epoch + 1, self.earlier + time.monotonic() - self.started)
-        epoch = trainer.strategy.broadcast(measured)
-        best = min(self.history, key=lambda each: each.val_loss, default=None)
-        better = best is None or epoch.val_loss < best.val_loss
+    def enter(self, epoch: Epoch) -> bool:
+        """Whether an epoch, now the last one, is better than all before."""
+        better = all(epoch.val_loss < each.val_loss for each in self.history)
         self.history.append(epoch)
-        self.on_epoch(epoch, better)
-        if self.folder is not None:
-            self.save(trainer, self.folder / "last.ckpt")
-            if self.recipe.save_every and epoch.epoch % self.recipe.save_every == 0:
-                self.save(trainer, self.folder / f"epochs/{epoch.epoch:04d}.ckpt")
-        if self.recipe.patience and best is not None and not better and epoch.epoch - best.epoch >= self.recipe.patience:
-            self.stop(trainer, f"No better validation loss for {self.recipe.patience} epochs: stopped.")
-        if self.recipe.time is not None and epoch.time >= self.recipe.time:
-            self.stop(trainer, f"The time of {self.recipe.time:g} s is up: stopped after epoch {epoch.epoch}.")
+        return better
 
-    def stop(self, trainer: Any, why: str) -> None:
-        trainer.should_stop = True
-        if self.folder is not None:
-            note(why)
-
-    def save(self, trainer: Any, path: Path) -> None:
-        if not trainer.is_global_zero:
-            trainer.save_checkpoint(path)  # all processes meet here, the first writes
-            return
-        path.parent.mkdir(exist_ok=True)
-        files.tidy(path.parent)
-        with files.whole(path) as partial:
-            trainer.save_checkpoint(partial)
-            files.flush(partial)
+    def reason_to_stop(self) -> str | None:
+        recipe, last = self.recipe, self.history[-1]
+        if recipe.time is not None and last.time >= recipe.time:
+            return f"The time of {recipe.time:g} s is up: stopped after epoch {last.epoch}."
+        best = min(self.history, key=lambda each: each.val_loss)
+        if recipe.patience and last.epoch - best.epoch >= recipe.patience:
+            return f"No better validation loss for {recipe.patience} epochs: stopped."
+        return None
 
 
 def fit(
@@ -416,54 +131,119 @@ def fit(
         on_epoch(history[0], True)
         return history
     head.prepare(train.data[0].float(), train.valid[0])
-    batches = Batches(train, recipe.batch_size, recipe.seed, team)
-    journal = Journal(recipe, folder, batches, on_epoch)
-    module = HeadModule(
-        head, recipe, recipe.epochs * len(batches), balanced_weights(train.targets) if recipe.class_weights else None
+    return run_epochs(
+        head,
+        Batches(train, recipe.batch_size, recipe.seed, team),
+        Batches(val, CLIPS_AT_ONCE, None),
+        lesson_on(train.targets, recipe, team.size),
+        parameters=head.parameters(),
+        device=device,
+        folder=folder,
+        on_epoch=on_epoch,
+        checkpoint=checkpoint,
+        team=team,
     )
-    run_epochs(module, batches, Batches(val, 1024, None), journal, device=device, checkpoint=checkpoint, team=team)
-    return journal.history
+
+
+def lesson_on(targets: Tensor, recipe: Recipe, processes: int = 1) -> Lesson:
+    """What training on clips of these classes (N,) makes small."""
+    return Lesson(recipe, balanced_weights(targets) if recipe.class_weights else None, processes)
+
+
+def optimizer_of(recipe: Recipe, parameters: Any, steps_per_epoch: int) -> tuple[Optimizer, LambdaLR | None]:
+    """The recipe's optimizer for parameters, or for groups of them, and its schedule; none where the learning rate is constant."""
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
+    optimizer = kind(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay)
+    if recipe.schedule == "constant":
+        return optimizer, None
+    return optimizer, cosine_schedule(optimizer, recipe.epochs * steps_per_epoch, recipe.warmup)
 
 
 def run_epochs(
-    module: HeadModule,
+    head: Head,
     batches: Loader,
     val: Loader,
-    journal: Journal,
+    lesson: Lesson,
     *,
+    parameters: Any,
     device: str,
+    folder: Path | None,
+    on_epoch: Callable[[Epoch, bool], None],
     checkpoint: Path | None,
     team: Team,
     precision: Literal["32-true", "bf16-mixed"] = "32-true",
-) -> None:
-    """Train a module over the journal's epochs, validating after each; raises as `fit` does."""
-    recipe, folder = journal.recipe, journal.folder
-    quiet_lightning()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        trainer = lightning.Trainer(
-            accelerator={"cpu": "cpu", "mps": "mps"}.get(device, "cuda"),
-            devices=team.devices,
-            num_nodes=team.nodes,
-            strategy="ddp" if team.size > 1 else "auto",
-            precision=precision,
-            max_epochs=recipe.epochs,
-            gradient_clip_val=GRADIENT_CLIP,
-            callbacks=[journal],
-            default_root_dir=folder,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-        )
-        try:
-            trainer.fit(module, batches, val, ckpt_path=checkpoint, weights_only=True)
-        except SystemExit:  # what Lightning makes of a Ctrl-C
-            raise KeyboardInterrupt from None
-        except OSError as error:
-            raise ModelError(f"{folder}: cannot be written ({error.strerror}); what was there before is intact") from None
-    module.head.eval()
+) -> list[Epoch]:
+    """Train a head's `parameters` over the epochs of the lesson's recipe, validating after each; gives and raises what `fit` does.
+
+    In a team all processes decide alike, since they hear of each epoch from the first.
+    """
+    recipe = lesson.recipe
+    optimizer, schedule = optimizer_of(recipe, parameters, len(batches))
+    loop = Loop(head, lesson, batches, optimizer, schedule, seed=recipe.seed, device=device, team=team, precision=precision)
+    history = read_checkpoint(checkpoint, head, loop) if checkpoint is not None else []
+    journal = Journal(recipe, (Epoch(**row) for row in history))
+    with sigterm_like_ctrl_c():
+        for number, losses in loop.epochs(len(history), recipe.epochs):
+            epoch = loop.fabric.broadcast(measured_epoch(number + 1, journal.seconds, loop, lesson, losses, val))
+            better = journal.enter(epoch)
+            try:
+                on_epoch(epoch, better)
+                if folder is not None and team.is_first:
+                    save_state(folder, head, loop, journal)
+            except OSError as error:
+                raise ModelError(f"{folder}: cannot be written ({error.strerror}); what was there before is intact") from None
+            if reason := journal.reason_to_stop():
+                if folder is not None:
+                    note(reason)
+                break
+    head.cpu().eval()
+    return journal.history
+
+
+def save_state(folder: Path, head: Head, loop: Loop, journal: Journal) -> None:
+    """Write last.ckpt, and a checkpoint that is kept if the recipe wants one of this epoch. Raises OSError."""
+    rows, every = [asdict(each) for each in journal.history], journal.recipe.save_every
+    write_checkpoint(folder / "last.ckpt", head, loop, rows)
+    if every and len(rows) % every == 0:
+        write_checkpoint(folder / f"epochs/{len(rows):04d}.ckpt", head, loop, rows)
+
+
+def measured_epoch(number: int, seconds: float, loop: Loop, lesson: Lesson, losses: Tensor, val: Loader) -> Epoch:
+    """The epoch that has just ended, the training clips of all processes taken together. Each process sees all validation clips.
+
+    Raises TrainingError when its loss is not finite.
+    """
+    logits, targets = judged(loop, val)
+    hits = torch.cat(lesson.hits)
+    lesson.hits.clear()
+    means = torch.stack([losses.mean(), hits.sum(), torch.tensor(float(len(hits)), device=hits.device)])
+    train_loss, num_hits, num_clips = loop.fabric.all_reduce(means, reduce_op="mean").tolist()
+    if not math.isfinite(train_loss) or not bool(torch.isfinite(logits).all()):
+        raise TrainingError(f"the loss is not finite in epoch {number}; try a lower --lr (now {lesson.recipe.lr:g})")
+    ranked = logits.argsort(1, descending=True)
+    return Epoch(
+        epoch=number,
+        time=seconds,
+        train_loss=train_loss,
+        val_loss=float(lesson.loss(logits, targets, targets)),
+        top1=float((ranked[:, 0] == targets).float().mean()),
+        top5=float((ranked[:, :5] == targets[:, None]).any(1).float().mean()),
+        lr=float(loop.optimizer.param_groups[0]["lr"]),
+        train_top1=num_hits / num_clips,
+    )
+
+
+@torch.inference_mode()
+def judged(loop: Loop, val: Loader) -> tuple[Tensor, Tensor]:
+    """Logits (M, K) of the validation clips, and their classes (M,)."""
+    loop.module.eval()
+    found = []
+    for batch in val:
+        x, valid, targets, _ = loop.fabric.to_device(batch)
+        real = targets != NO_CLIP
+        found.append((loop.module(x, valid).float()[real], targets[real]))
+    logits, classes = zip(*found, strict=True)
+    return torch.cat(logits), torch.cat(classes)
 
 
 @torch.inference_mode()
@@ -476,13 +256,12 @@ def solve(head: Head, train: TokenSet, val: TokenSet, recipe: Recipe) -> Epoch:
     except torch.linalg.LinAlgError:
         raise TrainingError(unsolvable) from None
     head.eval()
-    module = HeadModule(head, recipe, 1, balanced_weights(train.targets) if recipe.class_weights else None)
-    losses, ranks = [], []
+    lesson, losses, ranks = lesson_on(train.targets, recipe), [], []
     for side in (train, val):
-        logits = torch.cat([head(x, valid) for x, valid, *_ in Batches(side, 1024, None)])
+        logits = torch.cat([head(x, valid) for x, valid, *_ in Batches(side, CLIPS_AT_ONCE, None)])
         if not bool(torch.isfinite(logits).all()):
             raise TrainingError(unsolvable)
-        losses.append(float(module.loss(logits, side.targets, side.targets)))
+        losses.append(float(lesson.loss(logits, side.targets, side.targets)))
         ranks.append(logits.argsort(1, descending=True) == side.targets[:, None])
     return Epoch(
         epoch=1,
@@ -504,28 +283,9 @@ def fit_quietly(head: Head, train: TokenSet, recipe: Recipe, class_weights: Tens
         return
     head.prepare(train.data[0].float(), train.valid[0])
     batches = Batches(train, recipe.batch_size, recipe.seed)
-    module = HeadModule(head, recipe, recipe.epochs * len(batches), class_weights)
-    module.to(device).train()
-    made = module.configure_optimizers()
-    optimizer, schedule = (made["optimizer"], made["lr_scheduler"]["scheduler"]) if isinstance(made, dict) else (made, None)
-    for batches.epoch in range(epochs):
-        torch.manual_seed(recipe.seed * 1_000_003 + batches.epoch)
-        for x, valid, *targets in batches:
-            optimizer.zero_grad()
-            module.loss(head(x.to(device), valid.to(device)), *(each.to(device) for each in targets)).backward()
-            torch.nn.utils.clip_grad_norm_(head.parameters(), GRADIENT_CLIP)
-            optimizer.step()
-            if schedule is not None:
-                schedule.step()
+    optimizer, schedule = optimizer_of(recipe, head.parameters(), len(batches))
+    lesson = Lesson(recipe, class_weights)
+    loop = Loop(head, lesson, batches, optimizer, schedule, seed=recipe.seed, device=device)
+    for _ in loop.epochs(0, epochs):
+        lesson.hits.clear()
     head.cpu().eval()
-
-
-def quiet_lightning() -> None:
-    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-
-
-def balanced_weights(targets: Tensor) -> Tensor:
-    """A weight per class (K,) with mean 1 over the clips (N,): the rarer the class, the heavier each of its clips."""
-    counts = torch.bincount(targets).float()
-    return len(targets) / (len(counts) * counts)

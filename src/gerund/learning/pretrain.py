@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -33,11 +34,12 @@ from gerund.features.extractor import Extraction, Extractor, with_spans
 from gerund.features.tokens import Sampling, spread, step_edges, tokens
 from gerund.heads.learned.transformer import TransformerHead
 from gerund.learning.encoder import made_for, save_encoder
-from gerund.learning.fit import GRADIENT_CLIP, TOKEN_MEMORY, Batches, TokenSet, cosine
+from gerund.learning.loop import Loop, cosine_schedule, epoch_seed
+from gerund.learning.tokens import TOKEN_MEMORY, Batches, TokenSet
 from gerund.recognition.predict import expand
 from gerund.recognition.runs import check_free, make_run_folder
 
-DRAWS = 4
+VERSIONS = 4
 """Jittered versions made of each clip; an epoch takes one of them, or the plain one."""
 WARMUP = 0.1
 HELD_OUT = 0.1
@@ -67,7 +69,7 @@ class Settings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Epoch:
+class PretrainingEpoch:
     """One row of results.csv. Losses are squared errors of standardised features: 1 is what predicting their mean costs."""
 
     epoch: int
@@ -81,7 +83,7 @@ class Pretraining:
     """A pretrained encoder: its folder, one row per epoch, how many clips it learned from, and the videos that could not be read."""
 
     folder: Path
-    history: list[Epoch]
+    history: list[PretrainingEpoch]
     num_clips: int
     failed: dict[str, str]
 
@@ -131,7 +133,7 @@ def pretrain(
     rate = None if fps == "native" else float(fps)
     extractor = Extractor(frozen, fps=rate, cache=FeatureCache(cache), device=device, precision=precision, workers=workers)
     extraction = with_spans(extractor.extract(clip.path for clip in clips), clips)
-    clips = cut(clips, extraction, span)
+    clips = cut_long(clips, extraction, span)
     train_set, val_set = token_sets(clips, extraction, sampling, seed)
     torch.manual_seed(seed)
     dim = sampling.token_dim(frozen.feature_dim)
@@ -139,17 +141,17 @@ def pretrain(
     folder = make_run_folder(out, name="pretrain")
     use = made_for(frozen.fingerprint, rate, sampling, options)
     note(f"Pretraining on {len(train_set)} clips, {len(val_set)} held out")
-    history: list[Epoch] = []
+    history: list[PretrainingEpoch] = []
     best = float("inf")
     try:
         with progress("Pretraining", epochs, "epochs") as bar:
-            for epoch in epochs_of(model, train_set, val_set, settings, torch.device(extractor.device)):
+            for epoch in epochs_of(model, train_set, val_set, settings, extractor.device):
                 history.append(epoch)
                 better = epoch.val_loss < best
                 if better:
                     best = epoch.val_loss
                     save_encoder(model.head, use, folder)
-                append_row(folder / "results.csv", results_row(epoch))
+                append_row(folder / "results.csv", row_of_losses(epoch))
                 said = f"epoch {epoch.epoch}/{epochs}  train loss {epoch.train_loss:.3f}  val loss {epoch.val_loss:.3f}"
                 bar.advance(said=said + "  best" * better)
     except KeyboardInterrupt:
@@ -173,7 +175,7 @@ def unlabelled_clips(inputs: Sequence[str | Path], split: int | None) -> list[Cl
     return kept
 
 
-def cut(clips: Sequence[Clip], extraction: Extraction, span: float) -> list[Clip]:
+def cut_long(clips: Sequence[Clip], extraction: Extraction, span: float) -> list[Clip]:
     """Clips whose features are there; long ones as several of about `span` seconds, all of the same length and the same group."""
     pieces: list[Clip] = []
     for clip in extraction.usable(clips):
@@ -198,7 +200,7 @@ def token_sets(clips: Sequence[Clip], extraction: Extraction, sampling: Sampling
     held = {group for group in rank if rank[group] < HELD_OUT} or {min(rank, key=lambda group: rank[group])}
     held -= {max(held, key=lambda group: rank[group])} if len(held) == len(rank) else set()
     rng = np.random.default_rng(seed)
-    train = stacked([clip for clip in usable if group_of(clip) not in held], extraction, sampling, DRAWS, rng)
+    train = stacked([clip for clip in usable if group_of(clip) not in held], extraction, sampling, VERSIONS, rng)
     return train, stacked([clip for clip in usable if group_of(clip) in held], extraction, sampling, 0, rng)
 
 
@@ -248,32 +250,27 @@ def hidden_steps(valid: Tensor, share: float, generator: torch.Generator) -> Ten
     return (order < wanted) & valid
 
 
-def epochs_of(model: MaskedSteps, train: TokenSet, val: TokenSet, settings: Settings, device: torch.device) -> Iterator[Epoch]:
+def epochs_of(model: MaskedSteps, train: TokenSet, val: TokenSet, settings: Settings, device: str) -> Iterator[PretrainingEpoch]:
     """Train a model, one epoch after the other. Raises TrainingError when the loss is no longer finite."""
+    started = time.monotonic()
     model.head.prepare(train.data[0].float(), train.valid[0])
-    model.to(device)
-    batches, started = Batches(train, settings.batch_size, settings.seed), time.monotonic()
+    batches = Batches(train, settings.batch_size, settings.seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
-    total = settings.epochs * len(batches)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: cosine(step / total, WARMUP))
-    for number in range(settings.epochs):
-        batches.epoch = number
-        generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + number)
-        torch.manual_seed(settings.seed * 1_000_003 + number)
-        model.train()
-        losses = []
-        for x, valid, *_ in batches:
-            loss = model(x.to(device), valid.to(device), generator)
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_CLIP)
-            optimizer.step()
-            schedule.step()
-            losses.append(loss.detach())
-        train_loss, val_loss = float(torch.stack(losses).mean()), measured(model, val, settings, device)
+    schedule = cosine_schedule(optimizer, settings.epochs * len(batches), WARMUP)
+
+    @cache
+    def generator(epoch: int) -> torch.Generator:
+        return torch.Generator().manual_seed(epoch_seed(settings.seed, epoch))
+
+    def loss(module: nn.Module, x: Tensor, valid: Tensor, *_: Tensor) -> Tensor:
+        return module(x, valid, generator(batches.epoch))
+
+    loop = Loop(model, loss, batches, optimizer, schedule, seed=settings.seed, device=device)
+    for number, losses in loop.epochs(0, settings.epochs):
+        train_loss, val_loss = float(losses.mean()), measured(model, val, settings, loop.fabric.device)
         if not math.isfinite(train_loss + val_loss):
             raise TrainingError(f"the loss is not finite in epoch {number + 1}; try a lower --lr (now {settings.lr:g})")
-        yield Epoch(epoch=number + 1, time=time.monotonic() - started, train_loss=train_loss, val_loss=val_loss)
+        yield PretrainingEpoch(epoch=number + 1, time=time.monotonic() - started, train_loss=train_loss, val_loss=val_loss)
 
 
 @torch.inference_mode()
@@ -285,6 +282,6 @@ def measured(model: MaskedSteps, val: TokenSet, settings: Settings, device: torc
     return float(sum(count * loss for count, loss in parts) / len(val))
 
 
-def results_row(epoch: Epoch) -> dict[str, str | int]:
+def row_of_losses(epoch: PretrainingEpoch) -> dict[str, str | int]:
     losses = {"train/loss": f"{epoch.train_loss:.6g}", "val/loss": f"{epoch.val_loss:.6g}"}
     return {"epoch": epoch.epoch, "time": f"{epoch.time:.2f}", **losses}

@@ -14,7 +14,8 @@ from gerund.core.types import Clip
 from gerund.data.manifest import group_hash, group_of, of_split, relative_name
 from gerund.features.extractor import Extraction
 from gerund.heads import Head, build_head
-from gerund.learning.fit import TokenSet, balanced_weights, fit_quietly, token_set
+from gerund.learning.fit import balanced_weights, fit_quietly
+from gerund.learning.tokens import TokenSet, token_set
 from gerund.recognition.calibration import Familiarity, fit_temperature
 from gerund.recognition.recognizer import Recognizer, logits_of
 

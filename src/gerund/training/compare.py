@@ -19,7 +19,7 @@ from gerund.core.types import Clip
 from gerund.data.datasets import load_dataset
 from gerund.data.manifest import assign_splits, of_split
 from gerund.features.cache import FeatureCache
-from gerund.learning.fit import token_set
+from gerund.learning.tokens import token_set
 from gerund.recognition.runs import check_free
 from gerund.training.leaderboard import FOLDS, HEADS, Leaderboard, cross_validate, processes_on, with_head
 from gerund.training.train import Training, extract_views, train_on, untrained

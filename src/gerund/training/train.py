@@ -29,8 +29,11 @@ from gerund.features.packed import PackedCache
 from gerund.features.tokens import Sampling, spread
 from gerund.learning import finetune as finetuning
 from gerund.learning import fit as fitting
+from gerund.learning.checkpoint import history_of
 from gerund.learning.encoder import load_encoder, made_for
-from gerund.learning.fit import ALONE, Epoch, Team, token_set
+from gerund.learning.fit import Epoch
+from gerund.learning.team import ALONE, Team, join, team_shape
+from gerund.learning.tokens import token_set
 from gerund.recognition.calibration import without_temperature
 from gerund.recognition.evaluate import Evaluation, evaluate_clips
 from gerund.recognition.metrics import expected_calibration_error
@@ -138,7 +141,7 @@ def with_tuning_checked(settings: Recipe, auto: bool, given: dict[str, Any]) -> 
 
 def assembled(settings: Recipe, devices: int | None, nodes: int | None, auto: bool = False) -> Team:
     """The processes that train together. Raises UsageError where there is nothing to do for more than one."""
-    devices, nodes = fitting.team_shape(devices, nodes)
+    devices, nodes = team_shape(devices, nodes)
     if devices * nodes > 1 and auto:
         raise UsageError("--auto compares heads in one process; choose a --head, or train in one process")
     if devices * nodes > 1 and heads.head_class(settings.head).in_closed_form:
@@ -146,7 +149,7 @@ def assembled(settings: Recipe, devices: int | None, nodes: int | None, auto: bo
             f"--devices {devices} --nodes {nodes}: head {settings.head} is solved at once, in one process, and needs no more; "
             "train in one process, or give --head transformer, which is trained over epochs"
         )
-    return fitting.join(devices, nodes, settings.device)
+    return join(devices, nodes, settings.device)
 
 
 def tell_of_idle_settings(settings: Recipe, given: dict[str, Any]) -> None:
@@ -473,11 +476,7 @@ def fit_head(
             return
         row = results_row(epoch)
         append_row(run / "results.csv", row)
-        bar.advance(
-            epoch.epoch - bar.done,
-            said=f"epoch {epoch.epoch}/{epochs}  train loss {epoch.train_loss:.3f}  val loss {epoch.val_loss:.3f}  "
-            f"top-1 {epoch.top1:.3f}  {epoch.time:.1f} s{'  best' if better else ''}",
-        )
+        bar.advance(epoch.epoch - bar.done, said=f"epoch {epoch.line(epochs, better)}")
         if log is not None:
             for name in ("train/loss", "val/loss", "metrics/accuracy_top1", "metrics/accuracy_top5", "lr"):
                 log.add_scalar(name, float(row[name]), epoch.epoch)
@@ -524,9 +523,8 @@ def results_row(epoch: Epoch) -> dict[str, Any]:
 
 def forget_later_epochs(run: Path, checkpoint: Path) -> None:
     """Cut results.csv back to the epochs that a checkpoint knows: a killed run may have written one more."""
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     (run / "results.csv").unlink(missing_ok=True)
-    for epoch in state["callbacks"]["Journal"]["history"]:
+    for epoch in history_of(checkpoint):
         append_row(run / "results.csv", results_row(Epoch(**epoch)))
 
 

@@ -23,7 +23,8 @@ from gerund.core.errors import GerundError
 from gerund.core.recipes import Recipe, as_config
 from gerund.core.workers import ALIVE_EVERY, Finished, Job
 from gerund.heads import Head, build_head, head_class
-from gerund.learning.fit import TokenSet, fit
+from gerund.learning.fit import fit
+from gerund.learning.tokens import TokenSet
 
 BATCH = 64
 """Clips a head sees at once while it is timed, as in prediction."""
