@@ -45,6 +45,6 @@ def read_checkpoint(path: Path, module: nn.Module, loop: Loop) -> list[dict[str,
     return state["callbacks"]["Journal"]["history"]
 
 
-def history_of(path: Path) -> list[dict[str, Any]]:
+def recorded_epochs(path: Path) -> list[dict[str, Any]]:
     """The history of a checkpoint, a row for each epoch."""
     return torch.load(path, map_location="cpu", weights_only=True)["callbacks"]["Journal"]["history"]

@@ -213,7 +213,7 @@ def measured_epoch(number: int, seconds: float, loop: Loop, lesson: Lesson, loss
 
     Raises TrainingError when its loss is not finite.
     """
-    logits, targets = judged(loop, val)
+    logits, targets = val_logits(loop, val)
     hits = torch.cat(lesson.hits)
     lesson.hits.clear()
     means = torch.stack([losses.mean(), hits.sum(), torch.tensor(float(len(hits)), device=hits.device)])
@@ -234,7 +234,7 @@ def measured_epoch(number: int, seconds: float, loop: Loop, lesson: Lesson, loss
 
 
 @torch.inference_mode()
-def judged(loop: Loop, val: Loader) -> tuple[Tensor, Tensor]:
+def val_logits(loop: Loop, val: Loader) -> tuple[Tensor, Tensor]:
     """Logits (M, K) of the validation clips, and their classes (M,)."""
     loop.module.eval()
     found = []

@@ -29,7 +29,7 @@ from gerund.features.packed import PackedCache
 from gerund.features.tokens import Sampling, spread
 from gerund.learning import finetune as finetuning
 from gerund.learning import fit as fitting
-from gerund.learning.checkpoint import history_of
+from gerund.learning.checkpoint import recorded_epochs
 from gerund.learning.encoder import load_encoder, made_for
 from gerund.learning.fit import Epoch
 from gerund.learning.team import ALONE, Team, join, team_shape
@@ -524,7 +524,7 @@ def results_row(epoch: Epoch) -> dict[str, Any]:
 def forget_later_epochs(run: Path, checkpoint: Path) -> None:
     """Cut results.csv back to the epochs that a checkpoint knows: a killed run may have written one more."""
     (run / "results.csv").unlink(missing_ok=True)
-    for epoch in history_of(checkpoint):
+    for epoch in recorded_epochs(checkpoint):
         append_row(run / "results.csv", results_row(Epoch(**epoch)))
 
 
