@@ -23,7 +23,7 @@ from gerund.core.errors import DataError, ModelError
 from gerund.core.types import Clip
 from gerund.data.datasets import load_dataset, toy
 from gerund.data.manifest import of_split, write_manifest
-from gerund.diagnosis import leak as leakage
+from gerund.diagnosis.leak import LEAK_FOLDS
 from gerund.diagnosis.page import doctor_page
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor
@@ -338,6 +338,6 @@ def group_safe_accuracy(clips: list[Clip], weights: Path) -> float:
         means,
         labels,
         groups=[clip.group for clip in clips],
-        cv=selection.GroupKFold(leakage.FOLDS),
+        cv=selection.GroupKFold(LEAK_FOLDS),
     )
     return float(np.mean(answers == np.array(labels)))

@@ -188,7 +188,7 @@ def test_the_encoder_of_a_head_is_the_path_that_tokens_take_in_it():
 def test_long_videos_are_cut_into_equal_clips_of_one_group():
     features = Features(np.zeros((800, 3), np.float16), np.arange(800) / 8)
     path = Path("long.mp4")
-    pieces = pretraining.cut(
+    pieces = pretraining.cut_long(
         [Clip(path=path), Clip(path=path, start=5.0, end=15.0), Clip(path=Path("gone.mp4"))], Extraction({path: features}), 30.0
     )
     assert [(piece.start, piece.end) for piece in pieces[:3]] == [

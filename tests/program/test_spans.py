@@ -12,7 +12,7 @@ from gerund import video
 from gerund.backbones import load_backbone
 from gerund.core.types import Clip
 from gerund.data.manifest import read_manifest
-from gerund.diagnosis import leak as leakage
+from gerund.diagnosis.leak import leakage_of
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor
 from support.command import run
@@ -95,7 +95,7 @@ def test_pretraining_and_the_measured_leak_go_on_without_it(manifest, rows, tmp_
     assert code == 3, err
     assert json.loads(out)["failed"] == {name(row): reason(row) for row in (rows[0], rows[3])}
     extractor = Extractor(load_backbone("pixels:8"), fps=8.0, cache=FeatureCache())
-    assert leakage.measure(read_manifest(manifest), extractor).num_clips == 12
+    assert leakage_of(read_manifest(manifest), extractor).num_clips == 12
 
 
 @pytest.mark.slow

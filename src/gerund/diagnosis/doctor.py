@@ -100,14 +100,14 @@ def doctor(
     diagnosis.notes += group_notes(clips)
     if measure_leak:
         from gerund.backbones import load_backbone  # torch takes seconds to load, and nothing else here needs it
-        from gerund.diagnosis.leak import measure
+        from gerund.diagnosis.leak import leakage_of
         from gerund.features.cache import FeatureCache
         from gerund.features.extractor import Extractor
 
         model = load_backbone(backbone, weights=weights, pretrained=pretrained, image_size=image_size, fit=fit)
         rate = None if fps == "native" else float(fps)
         extractor = Extractor(model, fps=rate, cache=FeatureCache(cache), device=device, precision=precision, workers=workers)
-        diagnosis.leakage = measure(diagnosis.healthy, extractor, seed=seed)
+        diagnosis.leakage = leakage_of(diagnosis.healthy, extractor, seed=seed)
     if fix_manifest is not None:
         diagnosis.notes.append(write_clean(diagnosis.healthy, len(clips), fix_manifest))
     if html is not None:

@@ -20,9 +20,9 @@ from gerund.features.extractor import Extractor
 from gerund.features.tokens import Sampling, tokens
 from gerund.heads import build_head
 
-FOLDS = 20
+LEAK_FOLDS = 20
 """Many, so that a random fold seldom takes all siblings of a clip out of training with it."""
-STEPS = 150
+LEAK_STEPS = 150
 LITTLE = 2**21
 """Numbers in the features of all clips that one thread can deal with."""
 SAMPLING = Sampling(num_frames=1, take="mean", motion=False)
@@ -42,7 +42,7 @@ class Leakage:
         return f"random split {self.random_split:.2f}, group-safe {self.group_safe:.2f}"
 
 
-def measure(clips: Sequence[Clip], extractor: Extractor, *, seed: int = 0) -> Leakage:
+def leakage_of(clips: Sequence[Clip], extractor: Extractor, *, seed: int = 0) -> Leakage:
     """Cross-validate with folds of random clips, then with folds of whole groups. Clips without features are left out.
 
     Raises DataError when there are fewer than two classes, or no class with two groups.
@@ -62,7 +62,9 @@ def measure(clips: Sequence[Clip], extractor: Extractor, *, seed: int = 0) -> Le
     with one_thread_for_little(data):
         for name, unit_of in (("random_split", id), ("group_safe", group_of)):
             rng = np.random.default_rng(seed)
-            accuracies[name] = float(cross_validate(data, valid, targets, folds_of(clips, unit_of, rng), seed).float().mean())
+            accuracies[name] = float(
+                cross_validated(data, valid, targets, random_folds(clips, unit_of, rng), seed).float().mean()
+            )
     return Leakage(num_clips=len(clips), num_groups=len({group_of(clip) for clip in clips}), **accuracies)
 
 
@@ -78,7 +80,7 @@ def one_thread_for_little(data: Tensor) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def folds_of(clips: Sequence[Clip], unit_of: Callable[[Clip], Any], rng: np.random.Generator) -> Tensor:
+def random_folds(clips: Sequence[Clip], unit_of: Callable[[Clip], Any], rng: np.random.Generator) -> Tensor:
     """The fold (N,) of each clip: the units of each class, shuffled and dealt out in turn; a unit is never parted."""
     units: dict[str, list[Any]] = defaultdict(list)
     for clip in clips:
@@ -86,16 +88,16 @@ def folds_of(clips: Sequence[Clip], unit_of: Callable[[Clip], Any], rng: np.rand
     fold: dict[Any, int] = {}
     for members in units.values():
         fresh = [unit for unit in dict.fromkeys(members) if unit not in fold]
-        first = int(rng.integers(FOLDS))
+        first = int(rng.integers(LEAK_FOLDS))
         for place, number in enumerate(rng.permutation(len(fresh))):
-            fold[fresh[number]] = (first + place) % FOLDS
+            fold[fresh[number]] = (first + place) % LEAK_FOLDS
     return torch.tensor([fold[unit_of(clip)] for clip in clips])
 
 
-def cross_validate(data: Tensor, valid: Tensor, targets: Tensor, folds: Tensor, seed: int) -> Tensor:
+def cross_validated(data: Tensor, valid: Tensor, targets: Tensor, folds: Tensor, seed: int) -> Tensor:
     """Whether each clip (N,) bool is named rightly by a head trained on the other folds."""
     hits = torch.zeros(len(targets), dtype=torch.bool)
-    for fold in range(FOLDS):
+    for fold in range(LEAK_FOLDS):
         test = folds == fold
         if test.any() and not test.all():
             logits = quick_logits(
@@ -116,7 +118,7 @@ def quick_logits(
     head.prepare(data, valid)
     optimizer = torch.optim.AdamW(head.parameters(), lr=0.01, weight_decay=0.05)
     head.train()
-    for _ in range(STEPS):
+    for _ in range(LEAK_STEPS):
         optimizer.zero_grad()
         functional.cross_entropy(head(data, valid), targets).backward()
         optimizer.step()

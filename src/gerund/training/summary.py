@@ -22,7 +22,7 @@ from gerund.training.report.page import RunReport, Steps, run_page
 if TYPE_CHECKING:
     from gerund.recognition.evaluate import Evaluation
 
-PACKAGES = ("gerund", "torch", "lightning", "timm", "openvino", "av", "numpy")
+NAMED_PACKAGES = ("gerund", "torch", "lightning", "timm", "openvino", "av", "numpy")
 
 
 def write_report(
@@ -94,5 +94,5 @@ def versions() -> dict[str, str]:
     return {
         "written": time.strftime("%Y-%m-%d %H:%M"),
         "on": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        "packages": ", ".join(f"{name} {version(name)}" for name in PACKAGES),
+        "packages": ", ".join(f"{name} {version(name)}" for name in NAMED_PACKAGES),
     }

@@ -67,7 +67,7 @@ def read_tokens(folder: Path) -> TokenSet:
     return TokenSet(*(torch.from_numpy(np.load(folder / f"{name}.npy", mmap_mode="c")) for name in ARRAYS))
 
 
-def rows_of(tokens: TokenSet, rows: Sequence[int], versions: int | None = None) -> TokenSet:
+def chosen_clips(tokens: TokenSet, rows: Sequence[int], versions: int | None = None) -> TokenSet:
     """Some clips; `versions` 1 leaves only the plain tokens."""
     return TokenSet(tokens.data[:versions, rows], tokens.valid[:versions, rows], tokens.targets[rows], tokens.groups[rows])
 
@@ -87,11 +87,11 @@ def attempt(trial: Trial) -> Outcome:
             best.update({key: value.detach().cpu().clone() for key, value in head.state_dict().items()})
 
     started = time.monotonic()
-    train, val = rows_of(tokens, trial.train), rows_of(tokens, trial.val or trial.train, versions=1)
+    train, val = chosen_clips(tokens, trial.train), chosen_clips(tokens, trial.val or trial.train, versions=1)
     fit(head, train, val, settings, device=trial.device, folder=None, on_epoch=keep)
     seconds = time.monotonic() - started
     head.load_state_dict(best)
-    test = rows_of(tokens, trial.test, versions=1)
+    test = chosen_clips(tokens, trial.test, versions=1)
     logits, ms_per_clip = timed_logits(head, test)
     return Outcome(
         correct=(logits.argmax(1) == test.targets).tolist(),
@@ -142,7 +142,7 @@ class TrialPool(workers.Pool):
     WHO = "the process that trained it"
 
     def __init__(self, processes: int, trials: Sequence[Trial]) -> None:
-        self.setup = {"trials": [as_values(trial) for trial in trials]}
+        self.setup = {"trials": [values_of_trial(trial) for trial in trials]}
         super().__init__(processes)
 
     def start(self) -> workers.Worker:
@@ -152,16 +152,16 @@ class TrialPool(workers.Pool):
         return report["index"], Outcome(**report["outcome"])
 
 
-def as_values(trial: Trial) -> dict[str, Any]:
+def values_of_trial(trial: Trial) -> dict[str, Any]:
     """Plain values for a JSON line."""
     return vars(trial) | {"settings": as_config(trial.settings), "tokens": str(trial.tokens)}
 
 
-def from_values(values: dict[str, Any]) -> Trial:
+def trial_from(values: dict[str, Any]) -> Trial:
     return Trial(**values | {"settings": Recipe(**values["settings"]), "tokens": Path(values["tokens"])})
 
 
-class WorkerSide(workers.WorkerSide):
+class TrialWorker(workers.WorkerSide):
     """What runs in the worker process. It is trusted with all memory, and says that it is alive also while an epoch takes long."""
 
     def prepare(self) -> None:
@@ -173,7 +173,7 @@ class WorkerSide(workers.WorkerSide):
             self.tick()
 
     def work(self, job: Job) -> None:
-        outcome = attempt(from_values(self.setup["trials"][job.index]))
+        outcome = attempt(trial_from(self.setup["trials"][job.index]))
         self.report({"kind": "tried", "index": job.index, "outcome": asdict(outcome)})
 
     def reason(self, job: Job, failure: Exception) -> str:
@@ -181,4 +181,4 @@ class WorkerSide(workers.WorkerSide):
 
 
 if __name__ == "__main__":
-    WorkerSide(sys.stdin.buffer, sys.stdout.buffer).serve()
+    TrialWorker(sys.stdin.buffer, sys.stdout.buffer).serve()
