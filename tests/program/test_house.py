@@ -17,7 +17,6 @@ ROOMS, LINES, FUNCTION_LINES, MEDIAN_LINES = 15, 400, 60, 8
 
 LONG_FILES: set[str] = {
     "cli.show",
-    "learning.fit",
     "recognition.export",
     "recognition.recognizer",
     "serving.app",
@@ -26,7 +25,6 @@ LONG_FILES: set[str] = {
 """Files that are still too long; whoever shortens one deletes its line."""
 
 LONG_FUNCTIONS: set[str] = {
-    "learning.finetune.tune",
     "learning.pretrain.pretrain",
     "serving.app.add_jobs",
 }
