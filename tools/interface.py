@@ -25,6 +25,8 @@ def lines() -> Iterator[str]:
     for command in cli.COMMANDS:
         for option in options(cli.app[command]):
             yield f"gerund {command} {option}"
+    for command in sorted(cli.NO_ROWS):
+        yield f"gerund {command} refuses --csv"
     for alias, option in cli.ALIASES.items():
         yield f"alias {alias} = {option}"
 

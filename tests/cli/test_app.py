@@ -136,6 +136,21 @@ def test_the_settings_of_a_training_are_those_of_a_recipe():
     assert settings.BenchmarkSettings.__annotations__.keys() <= settings.TrainSettings.__annotations__.keys()
 
 
+def test_help_lists_the_commands_in_the_order_of_the_work(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    _, out, _ = run("--help")
+    assert sorted(" ".join(cli.WORK.values()).split()) == sorted(cli.COMMANDS)
+    listed = re.findall(r"^│ ([a-z-]+) {2}", out, re.MULTILINE)
+    assert [name for name in listed if name in cli.COMMANDS] == " ".join(cli.WORK.values()).split()
+
+
+@pytest.mark.parametrize("command", sorted(cli.NO_ROWS))
+def test_csv_is_refused_before_any_work_where_a_result_has_no_rows(command):
+    code, out, err = run(command, "--csv", "--nope")
+    assert (code, out) == (2, "")
+    assert one_line(err) == f"gerund: --csv: {command} has no rows to print; it prints text, or JSON with --json"
+
+
 def test_help_of_train_shows_groups_and_what_holds_when_nothing_is_said(monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     _, out, _ = run("train", "--help")

@@ -11,7 +11,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 from gerund.cli.show import Style, show
 from gerund.core import progress
-from gerund.core.errors import GerundError
+from gerund.core.errors import GerundError, UsageError
 from gerund.core.printing import prepare, say
 
 INTERRUPTED = 130
@@ -50,6 +50,17 @@ COMMANDS = {
     "doctor": ("gerund.diagnosis.doctor:doctor", "Find broken files, copies, doubtful labels and leaking splits."),
     "info": ("gerund.cli.info:info", "Show versions, devices, decoder, engines and the cache."),
 }
+
+WORK = {
+    "Learn": "train evaluate evaluate-timeline compare benchmark pretrain",
+    "Use": "predict timeline render watch",
+    "Look after data": "download index split doctor frames extract pack cache",
+    "Serve and share": "serve export push info",
+}
+"""The commands in the order of the work, as help lists them."""
+
+NO_ROWS = frozenset("train pretrain extract pack cache export push frames download info".split())
+"""Commands whose result has no rows, so that they refuse --csv."""
 
 FLAG_NAMES = {"head_options": "head"}
 """Where a flag is not simply the argument's name: options of the head are --head.width and so on."""
@@ -98,8 +109,11 @@ app = App(
     suppress_keyboard_interrupt=False,
     print_error=False,
 )
-for command, (target, summary) in COMMANDS.items():
-    app.command(target, name=command, help=summary)
+for title, names in WORK.items():
+    group = Group.create_ordered(title, sort_key=0)
+    for place, command in enumerate(names.split()):
+        target, summary = COMMANDS[command]
+        app.command(target, name=command, help=summary, group=group, sort_key=place)
 
 
 @app.meta.default
@@ -117,7 +131,7 @@ def launch(
     json
         Print results as JSON; predict and timeline print one line per clip or video.
     csv
-        Print results as CSV (predict, timeline, evaluate and index).
+        Print results as CSV, where they have rows.
     quiet
         Show no progress and no notes.
     debug
@@ -128,6 +142,8 @@ def launch(
     style: Style = "json" if json else "csv" if csv else "text"
     try:
         command, *options = modern(words) or [""]
+        if csv and command in NO_ROWS and "--help" not in options:
+            raise UsageError(f"--csv: {command} has no rows to print; it prints text, or JSON with --json")
         result = app([command, *options] if command else [])
         return show(command, result, style) if result is not None and not progress.silent else 0
     except (GerundError, CycloptsError) as error:
