@@ -59,6 +59,11 @@ def reason(path: Path, failure: Exception) -> str:
     return f"{path}: not readable as video ({type(failure).__name__}: {failure})"
 
 
+def environment() -> dict[str, str]:
+    """The variables of a process of ours: this one's, the places it imports from, and one thread of arithmetic."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
 Reports = queue.SimpleQueue[tuple["Worker", dict[str, Any]]]
 
 
@@ -73,7 +78,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            env=environment(),
             start_new_session=True,  # a Ctrl-C in the terminal is for the main process, which then ends its workers
         )
         self.tell(setup)

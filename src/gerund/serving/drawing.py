@@ -21,7 +21,7 @@ from gerund import video
 from gerund.core.errors import VideoError
 from gerund.core.files import tidy
 from gerund.core.types import Resize, Segment, Timeline
-from gerund.core.workers import UNREADABLE, reason
+from gerund.core.workers import UNREADABLE, environment, reason
 from gerund.serving.limits import Limits, NoRoomError, shut_in
 from gerund.video.annotate import LARGEST_SIDE, annotate_timeline
 from gerund.video.container import Trust, strangers_file
@@ -45,7 +45,7 @@ async def make(kind: Kind, source: Path, out: Path, timeline: Timeline, limits: 
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        env=environment(),
         start_new_session=True,
     )
     try:
