@@ -10,7 +10,7 @@ import pytest
 from jinja2 import UndefinedError
 
 import gerund
-from gerund.core.html import grouped, render, templates
+from gerund.core.html import fill_template, grouped, templates
 
 SOURCE = Path(gerund.__file__).parent
 NAMES = sorted(path.relative_to(SOURCE).as_posix() for kind in ("html", "css") for path in SOURCE.glob(f"*/**/*.{kind}"))
@@ -29,14 +29,14 @@ def test_every_template_is_valid_and_holds_no_script_and_no_address(name: str) -
 
 
 def test_what_is_put_in_is_escaped() -> None:
-    page = render("core/page.html", title='<script>alert(1)</script> & "more"')
+    page = fill_template("core/page.html", title='<script>alert(1)</script> & "more"')
     assert "<script>" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; &#34;more&#34;" in page
 
 
 def test_a_missing_name_is_an_error() -> None:
     with pytest.raises(UndefinedError, match="title"):
-        render("core/page.html")
+        fill_template("core/page.html")
 
 
 def test_findings_are_grouped_in_the_order_of_their_kinds() -> None:

@@ -11,7 +11,7 @@ from gerund import video
 from gerund.data.datasets import toy
 from gerund.diagnosis import copies
 from gerund.diagnosis.copies import Fingerprints
-from gerund.diagnosis.inspection import PARTS, SIDE, Inspection, inspect
+from gerund.diagnosis.inspection import GREY_SIDE, NUM_PARTS, Inspection, inspect
 from support import damaging
 
 
@@ -27,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def found_among(seen: list[Inspection]) -> list[tuple[int, int, bool]]:
-    with Fingerprints(len(seen), (PARTS, SIDE, SIDE)) as fingerprints:
+    with Fingerprints(len(seen), (NUM_PARTS, GREY_SIDE, GREY_SIDE)) as fingerprints:
         for index, inspection in enumerate(seen):
             assert inspection.fingerprint is not None
             fingerprints.add(index, inspection.fingerprint, seconds=inspection.seconds, frames=inspection.record.frames)
@@ -66,7 +66,7 @@ def test_a_copy_is_found_with_its_original_only(folder: Path, tmp_path: Path, ch
 def test_the_search_is_the_same_in_small_blocks(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = [*originals(folder), inspect(damaging.mirrored(folder / "other.avi", tmp_path / "copy"))] * 2
     whole = found_among(seen)
-    monkeypatch.setattr(copies, "BLOCK", 3)
+    monkeypatch.setattr(copies, "COMPARED_AT_ONCE", 3)
     assert found_among(seen) == whole
     pairs = {(first, second) for first, second, _ in whole}
     assert {(index, index + len(seen) // 2) for index in range(len(seen) // 2)} <= pairs
@@ -74,9 +74,9 @@ def test_the_search_is_the_same_in_small_blocks(folder: Path, tmp_path: Path, mo
 
 
 def test_random_fingerprints_agree_with_all_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copies, "BLOCK", 16)
+    monkeypatch.setattr(copies, "COMPARED_AT_ONCE", 16)
     rng = np.random.default_rng(0)
-    smooth = np.kron(rng.integers(0, 200, (30, PARTS, 4, 4)), np.ones((6, 6))).astype(np.uint8)
+    smooth = np.kron(rng.integers(0, 200, (30, NUM_PARTS, 4, 4)), np.ones((6, 6))).astype(np.uint8)
     again = np.clip(smooth[:10] + rng.integers(0, 8, smooth[:10].shape), 0, 255).astype(np.uint8)
     pictures = np.concatenate([smooth, again, again[..., ::-1]])
     with Fingerprints(len(pictures), pictures.shape[1:]) as fingerprints:
@@ -89,7 +89,7 @@ def test_random_fingerprints_agree_with_all_pairs(monkeypatch: pytest.MonkeyPatc
 
 
 def test_videos_of_other_lengths_are_not_compared() -> None:
-    picture = np.random.default_rng(0).integers(0, 255, (PARTS, SIDE, SIDE)).astype(np.uint8)
+    picture = np.random.default_rng(0).integers(0, 255, (NUM_PARTS, GREY_SIDE, GREY_SIDE)).astype(np.uint8)
     with Fingerprints(2, picture.shape) as fingerprints:
         fingerprints.add(0, picture, seconds=10, frames=250)
         fingerprints.add(1, picture, seconds=11, frames=275)
@@ -97,7 +97,10 @@ def test_videos_of_other_lengths_are_not_compared() -> None:
 
 
 def test_still_videos_are_left_out() -> None:
-    still = np.broadcast_to(np.random.default_rng(0).integers(0, 255, (SIDE, SIDE)), (PARTS, SIDE, SIDE)).astype(np.uint8)
+    still = np.broadcast_to(
+        np.random.default_rng(0).integers(0, 255, (GREY_SIDE, GREY_SIDE)),
+        (NUM_PARTS, GREY_SIDE, GREY_SIDE),
+    ).astype(np.uint8)
     with Fingerprints(2, still.shape) as fingerprints:
         fingerprints.add(0, still, seconds=10, frames=250)
         fingerprints.add(1, still, seconds=10, frames=250)

@@ -16,7 +16,7 @@ import pytest
 from gerund import video
 from gerund.data.datasets import toy
 from gerund.diagnosis import inspection as inspecting
-from gerund.diagnosis.inspection import PARTS, SIDE, Parts, as_values, from_values, inspect, inspect_all
+from gerund.diagnosis.inspection import GREY_SIDE, NUM_PARTS, Parts, inspect, inspect_all, inspection_from, inspection_values
 from support import damaging
 from support.clocks import grey, with_sound
 from support.videos import encode, turned
@@ -258,13 +258,13 @@ def test_equal_content_has_equal_digests(healthy: Callable[..., Path], tmp_path:
     assert inspect(path).digest == inspect(Path(copy)).digest != inspect(other).digest
 
 
-@pytest.mark.parametrize("count", [1, 5, PARTS, 100, Parts.BINS, Parts.BINS + 1, 3 * Parts.BINS + 7])
+@pytest.mark.parametrize("count", [1, 5, NUM_PARTS, 100, Parts.BINS, Parts.BINS + 1, 3 * Parts.BINS + 7])
 def test_parts_are_the_means_of_equal_shares_of_the_frames(count: int) -> None:
-    pictures = np.random.default_rng(0).integers(0, 256, (count, SIDE, SIDE)).astype(np.uint8)
+    pictures = np.random.default_rng(0).integers(0, 256, (count, GREY_SIDE, GREY_SIDE)).astype(np.uint8)
     parts = Parts()
     for picture in pictures:
         parts.add(picture)
-    fine = np.repeat(pictures.astype(np.float64), PARTS, axis=0).reshape(PARTS, count, SIDE, SIDE).mean(axis=1)
+    fine = np.repeat(pictures.astype(np.float64), NUM_PARTS, axis=0).reshape(NUM_PARTS, count, GREY_SIDE, GREY_SIDE).mean(axis=1)
     tolerance = 0.51 if parts.frames_per_bin == 1 else 25  # a bin on the border of two parts is shared out evenly
     assert np.abs(parts.means() - fine).max() <= tolerance
 
@@ -273,14 +273,14 @@ def test_parts_take_constant_memory() -> None:
     parts = Parts()
     size = parts.sums.nbytes
     for number in range(10 * Parts.BINS):
-        parts.add(np.full((SIDE, SIDE), number * 255 // (10 * Parts.BINS), np.uint8))
+        parts.add(np.full((GREY_SIDE, GREY_SIDE), number * 255 // (10 * Parts.BINS), np.uint8))
     assert parts.sums.nbytes == size
     assert np.all(np.diff(parts.means()[:, 0, 0].astype(int)) > 0)
 
 
 def test_an_inspection_survives_its_way_through_json(healthy: Callable[..., Path]) -> None:
     seen = inspect(healthy())
-    back = from_values(as_values(seen))
+    back = inspection_from(inspection_values(seen))
     assert np.array_equal(back.fingerprint, seen.fingerprint)
     assert {k: v for k, v in vars(back).items() if k != "fingerprint"} == {
         k: v for k, v in vars(seen).items() if k != "fingerprint"
@@ -353,7 +353,7 @@ def test_a_file_that_the_system_withholds_is_told(healthy: Callable[..., Path], 
 
 
 def test_frames_and_bytes_of_a_long_file_are_signs_of_life(healthy: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inspecting, "CHUNK", 1000)
+    monkeypatch.setattr(inspecting, "HASHED_AT_ONCE", 1000)
     path, ticks = healthy(), []
     inspect(path, lambda: ticks.append(1))
     assert len(ticks) == 50 + -(-path.stat().st_size // 1000)

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gerund.timelines.segments import LOW_SHARE, NOTHING, find_segments, runs, step_states
+from gerund.timelines.segments import LOW_SHARE, NOTHING, find_segments, runs_of, step_states
 
 LABELS = ("kicking", "waving", "background")
 
@@ -27,7 +27,7 @@ THRESHOLDS = st.floats(0.2, 0.95)
 
 @given(st.lists(st.integers(-1, 2), max_size=50))
 def test_runs_cover_all_steps_and_neighbours_differ(states: list[int]) -> None:
-    found = runs(np.array(states, dtype=np.int64))
+    found = runs_of(np.array(states, dtype=np.int64))
     assert [state for first, end in found for state in states[first:end]] == states
     assert all(len(set(states[first:end])) == 1 for first, end in found)
     assert all(states[end - 1] != states[end] for _, end in found[:-1])
@@ -37,7 +37,7 @@ def test_runs_cover_all_steps_and_neighbours_differ(states: list[int]) -> None:
 def test_a_run_counts_when_it_reaches_the_threshold_and_goes_on_above_a_share_of_it(scores: np.ndarray, threshold: float) -> None:
     states = step_states(scores, threshold, nothing=(2,))
     assert set(states) <= {NOTHING, 0, 1}
-    for first, end in runs(states):
+    for first, end in runs_of(states):
         if states[first] != NOTHING:
             part = scores[first:end, states[first]]
             assert part.max() >= np.float32(threshold)

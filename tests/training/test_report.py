@@ -16,7 +16,7 @@ from gerund.data.checks import Finding
 from gerund.recognition.evaluate import Evaluation
 from gerund.recognition.metrics import reliability
 from gerund.training.report import charts
-from gerund.training.report.page import RunReport, Steps, run_page
+from gerund.training.report.page import ClipSteps, RunReport, run_page
 
 LABELS = ["<b>jump</b> & 'run'", "été"]
 HISTORY = [
@@ -81,7 +81,7 @@ def report(path: Path, **changes: object) -> RunReport:
         "command": "gerund train 'a & b' --epochs 3",
         "versions": {"packages": "gerund 1"},
         "evaluation": measured,
-        "steps": {index: Steps(seconds=np.arange(16) * 0.1, weights=np.full(16, 1 / 16)) for index in measured.worst},
+        "steps": {index: ClipSteps(seconds=np.arange(16) * 0.1, weights=np.full(16, 1 / 16)) for index in measured.worst},
     }
     return RunReport(**values | changes)
 
@@ -115,7 +115,7 @@ def test_weights_of_steps_are_bars_of_their_height(ramp_video) -> None:
     weights[3] = 0.5
     measured = report(ramp_video())
     page = run_page(
-        report(ramp_video(), steps={measured.evaluation.worst[0]: Steps(seconds=np.arange(16) * 0.1, weights=weights)})
+        report(ramp_video(), steps={measured.evaluation.worst[0]: ClipSteps(seconds=np.arange(16) * 0.1, weights=weights)})
     )
     heights = re.findall(r'<i style="height: (\d+)%', page)
     assert heights == ["7"] * 3 + ["100"] + ["7"] * 12
@@ -184,11 +184,14 @@ def test_ticks_are_round_and_inside() -> None:
 def test_lines_lie_where_their_numbers_say() -> None:
     chart = svg(charts.line_chart("Loss", {"train": [3, 1, 2]}, kept=2))
     points = [tuple(map(float, point.split(","))) for point in re.search(r'points="([^"]+)"', chart)[1].split()]
-    middle = (charts.LEFT + charts.WIDTH - charts.RIGHT) / 2
+    middle = (charts.MARGIN_LEFT + charts.CHART_WIDTH - charts.MARGIN_RIGHT) / 2
     assert points == [
-        (charts.LEFT, charts.TOP),
-        (pytest.approx(middle), charts.HEIGHT - charts.BOTTOM),
-        (charts.WIDTH - charts.RIGHT, pytest.approx((charts.TOP + charts.HEIGHT - charts.BOTTOM) / 2)),
+        (charts.MARGIN_LEFT, charts.MARGIN_TOP),
+        (pytest.approx(middle), charts.CHART_HEIGHT - charts.MARGIN_BOTTOM),
+        (
+            charts.CHART_WIDTH - charts.MARGIN_RIGHT,
+            pytest.approx((charts.MARGIN_TOP + charts.CHART_HEIGHT - charts.MARGIN_BOTTOM) / 2),
+        ),
     ]
 
 
@@ -200,7 +203,7 @@ def test_bars_of_reliability_are_as_high_as_the_accuracy() -> None:
     rows = reliability(np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4]]), np.array([0, 1, 0]))
     chart = svg(charts.reliability_chart(rows))
     heights = [float(height) for height in re.findall(r' height="([\d.]+)"', chart)]
-    full = charts.HEIGHT - charts.TOP - charts.BOTTOM
+    full = charts.CHART_HEIGHT - charts.MARGIN_TOP - charts.MARGIN_BOTTOM
     assert heights == pytest.approx([full, full / 2])
     assert "2 clips: 90 % sure, 50 % right" in chart
 

@@ -41,7 +41,7 @@ def templates() -> Environment:
     )
 
 
-def render(template: str, **values: Any) -> str:
+def fill_template(template: str, **values: Any) -> str:
     """A page from a template, which is named by its path in this package: `diagnosis/doctor.html`. `title` is needed by all."""
     return templates().get_template(template).render(values)
 

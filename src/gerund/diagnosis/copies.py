@@ -23,7 +23,7 @@ SAME_MOVEMENT = 0.94
 have at least 0.965; the likest siblings of about one length (two clips cut from one source video) have at most 0.917."""
 LEAST_MOVEMENT = 1.0
 """Grey levels (standard deviation over the parts) below which there is too little movement to compare."""
-BLOCK = 2048
+COMPARED_AT_ONCE = 2048
 
 
 class Copy(NamedTuple):
@@ -76,10 +76,10 @@ class Fingerprints:
         order = np.argsort(lengths, kind="stable")
         order = order[lengths[order] > 0]
         limits = np.searchsorted(lengths[order], lengths[order] * (1 + SAME_LENGTH), side="right")
-        for top in range(0, len(order), BLOCK):
-            rows = order[top : top + BLOCK]
-            for left in range(top, int(limits[min(top + BLOCK, len(order)) - 1]), BLOCK):
-                columns = order[left : left + BLOCK]
+        for top in range(0, len(order), COMPARED_AT_ONCE):
+            rows = order[top : top + COMPARED_AT_ONCE]
+            for left in range(top, int(limits[min(top + COMPARED_AT_ONCE, len(order)) - 1]), COMPARED_AT_ONCE):
+                columns = order[left : left + COMPARED_AT_ONCE]
                 scene = self.scene[rows] @ self.scene[columns].T
                 place = left + np.arange(len(columns))
                 own = top + np.arange(len(rows))[:, None]

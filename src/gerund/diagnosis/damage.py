@@ -23,7 +23,7 @@ BYTES_MISSING = 8
 CORRUPTION = re.compile(r"error|invalid|corrupt|damag|crc|mismatch|overread|conceal|ended prematurely", re.IGNORECASE)
 """Words of the decoder library that mean damage; it says other things at the same level about healthy files."""
 
-FORMATS: dict[str, str] = {
+CONTAINERS: dict[str, str] = {
     ".avi .divx": "avi",
     ".mp4 .mov .qt .3gp .3g2 .f4v": "mov",
     ".m4v": "mov m4v",
@@ -45,7 +45,7 @@ FORMATS: dict[str, str] = {
     ".mjpeg .mjpg": "mjpeg mjpeg_2000",
 }
 """Suffixes and the FFmpeg formats that they may hold."""
-FORMATS_OF = {suffix: set(formats.split()) for suffixes, formats in FORMATS.items() for suffix in suffixes.split()}
+CONTAINERS_OF = {suffix: set(formats.split()) for suffixes, formats in CONTAINERS.items() for suffix in suffixes.split()}
 
 SIGNATURES = (
     (4, b"ftyp", "an MP4"),
@@ -124,7 +124,7 @@ def damaged(path: Path, record: Record, heard: Sequence[tuple[int, str]]) -> tup
 
 def misleading(path: Path, record: Record, *, shines: bool, moves: bool) -> tuple[str, str] | None:
     """Kind and sentence for a whole file that is not what it seems: another format, or no moving picture."""
-    expected = FORMATS_OF.get(path.suffix.lower())
+    expected = CONTAINERS_OF.get(path.suffix.lower())
     found = set(record.container.split(","))
     if expected and path.is_file() and not expected & found:
         return "wrong-extension", f"named {path.suffix}, but its format is {record.container}"

@@ -21,7 +21,7 @@ from gerund.data.checks import Finding, check_clips, class_table, siblings_in_tr
 from gerund.data.datasets import is_published, load_dataset
 from gerund.data.manifest import group_of, write_manifest
 from gerund.diagnosis.copies import Copy, Fingerprints
-from gerund.diagnosis.inspection import PARTS, SIDE, inspect_all
+from gerund.diagnosis.inspection import GREY_SIDE, NUM_PARTS, inspect_all
 from gerund.diagnosis.page import doctor_page
 from gerund.diagnosis.survey import Survey
 
@@ -119,7 +119,7 @@ def examine_files(clips: Sequence[Clip], workers: int, diagnosis: Diagnosis) -> 
     """Inspect every file once; put findings and statistics into the diagnosis. In memory stays a line or so for each file."""
     paths = list(dict.fromkeys(clip.path for clip in clips))
     survey = Survey(paths)
-    with Fingerprints(len(paths), (PARTS, SIDE, SIDE)) as fingerprints:
+    with Fingerprints(len(paths), (NUM_PARTS, GREY_SIDE, GREY_SIDE)) as fingerprints:
         with progress("Looking into files", len(paths), "files") as bar:
             for index, inspection in inspect_all(paths, workers):
                 survey.add(index, inspection)

@@ -25,16 +25,16 @@ from gerund.video.clock import shown_for
 from gerund.video.container import complaints
 from gerund.video.decoder import Record
 
-PARTS, SIDE = 16, 24
-"""A fingerprint is the mean grey picture, SIDE x SIDE pixels, of each of PARTS equal parts of a video's frames."""
+NUM_PARTS, GREY_SIDE = 16, 24
+"""A fingerprint is the mean grey picture, GREY_SIDE x GREY_SIDE pixels, of each of NUM_PARTS equal parts of a video's frames."""
 
-DARK = 24
-"""Grey level (0..255) that no pixel of a black video exceeds, in pictures of SIDE x SIDE."""
-STILL = 14
+DARK_LEVEL = 24
+"""Grey level (0..255) that no pixel of a black video exceeds, in pictures of GREY_SIDE x GREY_SIDE."""
+STILL_LEVELS = 14
 """Grey levels by which no pixel of a frozen video leaves the first frame: encoders refine a still picture by up to 13, and the
 stillest of 250 real clips moves by 50."""
 SAID_KEPT = 50
-CHUNK = 2**20
+HASHED_AT_ONCE = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class Inspection:
     """What a file turned out to be. `problem` is the kind of what is wrong with it, None for a healthy one, and `reason` says it.
 
     `record` is what decoding met, `seconds` how long the decoded frames last. `uneven` is the share of frames that do not follow at
-    the usual distance. `fingerprint` is (PARTS, SIDE, SIDE) uint8, None when no frame was decoded.
+    the usual distance. `fingerprint` is (NUM_PARTS, GREY_SIDE, GREY_SIDE) uint8, None when no frame was decoded.
     """
 
     problem: str | None = None
@@ -62,10 +62,10 @@ class Inspection:
 class Parts:
     """Mean pictures of equal parts of a video of any length, in constant memory: bins of frames that merge in pairs when all are full."""
 
-    BINS = 8 * PARTS
+    BINS = 8 * NUM_PARTS
 
     def __init__(self) -> None:
-        self.sums = np.zeros((self.BINS, SIDE, SIDE), np.int64)
+        self.sums = np.zeros((self.BINS, GREY_SIDE, GREY_SIDE), np.int64)
         self.frames = 0
         self.frames_per_bin = 1
 
@@ -79,24 +79,26 @@ class Parts:
         self.frames += 1
 
     def means(self) -> np.ndarray:
-        """(PARTS, SIDE, SIDE) uint8; frames on the border of two parts count for both in proportion."""
+        """(NUM_PARTS, GREY_SIDE, GREY_SIDE) uint8; frames on the border of two parts count for both in proportion."""
         used = -(-self.frames // self.frames_per_bin)
         ends = np.minimum(np.arange(used + 1) * self.frames_per_bin, self.frames)
-        total = np.concatenate([np.zeros((1, SIDE, SIDE)), np.cumsum(self.sums[:used], axis=0)])
-        borders = np.linspace(0, self.frames, PARTS + 1)
+        total = np.concatenate([np.zeros((1, GREY_SIDE, GREY_SIDE)), np.cumsum(self.sums[:used], axis=0)])
+        borders = np.linspace(0, self.frames, NUM_PARTS + 1)
         left = np.clip(np.searchsorted(ends, borders, side="right") - 1, 0, used - 1)
         share = (borders - ends[left]) / (ends[left + 1] - ends[left])
         sums = np.diff(total[left] + (total[left + 1] - total[left]) * share[:, None, None], axis=0)
-        return np.rint(sums * PARTS / self.frames).astype(np.uint8)
+        return np.rint(sums * NUM_PARTS / self.frames).astype(np.uint8)
 
 
-class Look:
+class Viewing:
     """What the pictures and times of a video show, frame by frame."""
 
     STEPS = 1000
 
     def __init__(self) -> None:
-        self.convert = video.FrameConverter(Resize(height=SIDE, width=SIDE, fit="squeeze", interpolation="area"), grey=True)
+        self.convert = video.FrameConverter(
+            Resize(height=GREY_SIDE, width=GREY_SIDE, fit="squeeze", interpolation="area"), grey=True
+        )
         self.parts = Parts()
         self.first: np.ndarray | None = None
         self.moves = self.shines = False
@@ -113,8 +115,8 @@ class Look:
             if step in self.steps or len(self.steps) < self.STEPS:
                 self.steps[step] += 1
         self.last, self.own = time, shown_for(frame)
-        self.shines = self.shines or int(picture.max()) > DARK
-        self.moves = self.moves or int(np.abs(picture - self.first).max()) > STILL
+        self.shines = self.shines or int(picture.max()) > DARK_LEVEL
+        self.moves = self.moves or int(np.abs(picture - self.first).max()) > STILL_LEVELS
 
     @property
     def usual_step(self) -> int:
@@ -171,7 +173,7 @@ def inspect(path: Path, tick: Callable[[], None] = lambda: None) -> Inspection:
 
 
 def inspect_content(path: Path, tick: Callable[[], None]) -> Inspection:
-    record, look, failure = Record(), Look(), None
+    record, look, failure = Record(), Viewing(), None
     with complaints() as said:
         ear = Ear(said, record)
         try:
@@ -208,7 +210,7 @@ def whole_digest(path: Path, tick: Callable[[], None] = lambda: None) -> str:
     digest = hashlib.sha256()
     for entry in files_of(path):
         with entry.open("rb") as file:
-            while chunk := file.read(CHUNK):
+            while chunk := file.read(HASHED_AT_ONCE):
                 digest.update(chunk)
                 tick()
         digest.update(b"end of file")
@@ -232,29 +234,29 @@ class InspectPool(workers.Pool):
         return workers.Worker("gerund.diagnosis.inspection", {}, self.reports)
 
     def event(self, worker: workers.Worker, report: dict[str, Any]) -> tuple[int, Inspection]:
-        return report["index"], from_values(report["inspection"])
+        return report["index"], inspection_from(report["inspection"])
 
 
-def as_values(inspection: Inspection) -> dict[str, Any]:
+def inspection_values(inspection: Inspection) -> dict[str, Any]:
     """Plain values for a JSON line."""
     picture = inspection.fingerprint
     text = None if picture is None else base64.b64encode(picture.tobytes()).decode()
     return asdict(replace(inspection, fingerprint=None)) | {"fingerprint": text}
 
 
-def from_values(values: dict[str, Any]) -> Inspection:
+def inspection_from(values: dict[str, Any]) -> Inspection:
     text = values["fingerprint"]
-    picture = None if text is None else np.frombuffer(base64.b64decode(text), np.uint8).reshape(PARTS, SIDE, SIDE)
+    picture = None if text is None else np.frombuffer(base64.b64decode(text), np.uint8).reshape(NUM_PARTS, GREY_SIDE, GREY_SIDE)
     return Inspection(**values | {"fingerprint": picture, "record": Record(**values["record"])})
 
 
-class WorkerSide(workers.WorkerSide):
+class InspectWorker(workers.WorkerSide):
     """What runs in the worker process."""
 
     def work(self, job: Job) -> None:
         inspection = inspect(job.path, self.tick)
-        self.report({"kind": "inspected", "index": job.index, "inspection": as_values(inspection)})
+        self.report({"kind": "inspected", "index": job.index, "inspection": inspection_values(inspection)})
 
 
 if __name__ == "__main__":
-    WorkerSide(sys.stdin.buffer, sys.stdout.buffer).serve()
+    InspectWorker(sys.stdin.buffer, sys.stdout.buffer).serve()

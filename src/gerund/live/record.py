@@ -17,7 +17,7 @@ from gerund.core.types import Resize
 from gerund.live.source import Seen
 from gerund.video.annotate import LEAST_WIDTH, answer_panel, shown_size
 
-FORMATS = (".mp4", ".mov", ".mkv")
+RECORDING_SUFFIXES = (".mp4", ".mov", ".mkv")
 WAITING = 16
 """Frames that may wait to be written; more are left out, since watching comes first."""
 Scores = Sequence[tuple[str, float]]
@@ -25,8 +25,10 @@ Scores = Sequence[tuple[str, float]]
 
 def check_recording(path: Path) -> None:
     """Raise UsageError for a file that a recording cannot become."""
-    if path.suffix.lower() not in FORMATS:
-        raise UsageError(f"--record {path}: {path.suffix or 'no suffix'} cannot hold it; choose one of {', '.join(FORMATS)}")
+    if path.suffix.lower() not in RECORDING_SUFFIXES:
+        raise UsageError(
+            f"--record {path}: {path.suffix or 'no suffix'} cannot hold it; choose one of {', '.join(RECORDING_SUFFIXES)}"
+        )
     if not path.parent.is_dir():
         raise UsageError(f"--record {path}: there is no folder {path.parent}")
 

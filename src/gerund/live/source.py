@@ -22,10 +22,10 @@ from gerund.video.rate import wanted_between
 from gerund.video.stream import LEAP, Arrival, LiveClock
 
 PROTOCOLS = tuple("http https rtmp rtp rtsp rtsps srt tcp udp".split())
-Kind = Literal["camera", "network", "pipe", "file"]
+SourceKind = Literal["camera", "network", "pipe", "file"]
 LEAST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
 """Seconds between two attempts to reach a lost source; doubled from the least to the longest."""
-GLANCE = 0.2
+STOP_LOOK = 0.2
 """Seconds after which a thread that waits looks whether it should stop."""
 
 
@@ -34,7 +34,7 @@ class Source:
     """What is watched: its name as given, and of what kind it is."""
 
     name: str
-    kind: Kind
+    kind: SourceKind
 
     @classmethod
     def named(cls, name: str | Path) -> Source:
@@ -117,7 +117,7 @@ class Pipe:
 
     def read(self, size: int) -> bytes:
         while not self.stop.is_set():
-            if os.name == "nt" or select.select([self.handle], [], [], GLANCE)[0]:
+            if os.name == "nt" or select.select([self.handle], [], [], STOP_LOOK)[0]:
                 try:
                     return os.read(self.handle, size)
                 except BlockingIOError:

@@ -24,7 +24,7 @@ def step_states(scores: np.ndarray, threshold: float, nothing: Collection[int] =
     winners = scores.argmax(axis=1)
     best = scores[np.arange(len(scores)), winners]
     states = np.where((best >= LOW_SHARE * threshold) & ~np.isin(winners, list(nothing)), winners, NOTHING)
-    for first, end in runs(states):
+    for first, end in runs_of(states):
         if best[first:end].max() < threshold:
             states[first:end] = NOTHING
     return states
@@ -35,7 +35,7 @@ def borders(states: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.flatnonzero(np.diff(states)) + 1, [len(states)]])
 
 
-def runs(states: np.ndarray) -> list[tuple[int, int]]:
+def runs_of(states: np.ndarray) -> list[tuple[int, int]]:
     """First and end index of every run of equal states, in order; the runs cover all steps."""
     return list(pairwise(borders(states).tolist())) if len(states) else []
 
@@ -89,6 +89,6 @@ def find_segments(
             label=labels[states[first]],
             score=float(scores[first:end, states[first]].mean()),
         )
-        for first, end in runs(states)
+        for first, end in runs_of(states)
         if states[first] != NOTHING
     ]

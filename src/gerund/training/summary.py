@@ -17,7 +17,7 @@ from gerund.data.checks import Finding, check_clips
 from gerund.data.datasets import is_published
 from gerund.data.manifest import labels_of, of_split
 from gerund.recognition.recognizer import Recognizer
-from gerund.training.report.page import RunReport, Steps, run_page
+from gerund.training.report.page import ClipSteps, RunReport, run_page
 
 if TYPE_CHECKING:
     from gerund.recognition.evaluate import Evaluation
@@ -58,14 +58,14 @@ def write_report(
     write_text(run / "report.html", run_page(report))
 
 
-def worst_steps(recognizer: Recognizer, evaluation: Evaluation) -> dict[int, Steps]:
+def worst_steps(recognizer: Recognizer, evaluation: Evaluation) -> dict[int, ClipSteps]:
     """The time steps of the worst clips, by index; their features are in the cache."""
     chosen = {index: evaluation.clips[index] for index in evaluation.worst}
     extraction = recognizer.extractor.extract(clip.path for clip in chosen.values())
     found = {}
     for index, clip in chosen.items():
         seconds, weights = recognizer.step_weights(extraction.features[clip.path], clip)
-        found[index] = Steps(seconds=seconds, weights=weights)
+        found[index] = ClipSteps(seconds=seconds, weights=weights)
     return found
 
 

@@ -12,9 +12,9 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-WIDTH, HEIGHT = 340, 210
-LEFT, RIGHT, TOP, BOTTOM = 40, 18, 14, 34
-NAMED = 30
+CHART_WIDTH, CHART_HEIGHT = 340, 210
+MARGIN_LEFT, MARGIN_RIGHT, MARGIN_TOP, MARGIN_BOTTOM = 40, 18, 14, 34
+CLASSES_NAMED = 30
 """Classes whose names are written at a confusion matrix; those of more are told when pointed at."""
 LETTER = 6.2
 """Width of a letter, about."""
@@ -85,8 +85,8 @@ class Chart:
     """
 
     label: str
-    width: float = WIDTH
-    height: float = HEIGHT
+    width: float = CHART_WIDTH
+    height: float = CHART_HEIGHT
     kind: Literal["wide", "natural", "fixed"] = "wide"
     marks: list[Mark] = field(default_factory=list)
 
@@ -99,26 +99,31 @@ def ticks(low: float, high: float) -> list[float]:
 
 
 class Axes:
-    """A frame of WIDTH x HEIGHT units whose values run from (x0, y0) to (x1, y1)."""
+    """A frame of CHART_WIDTH x CHART_HEIGHT units whose values run from (x0, y0) to (x1, y1)."""
 
     def __init__(self, x: tuple[float, float], y: tuple[float, float]) -> None:
         self.x0, self.x1 = x if x[1] > x[0] else (x[0], x[0] + 1)
         self.y0, self.y1 = y if y[1] > y[0] else (y[0], y[0] + 1)
 
     def x(self, value: float) -> float:
-        return LEFT + (value - self.x0) / (self.x1 - self.x0) * (WIDTH - LEFT - RIGHT)
+        return MARGIN_LEFT + (value - self.x0) / (self.x1 - self.x0) * (CHART_WIDTH - MARGIN_LEFT - MARGIN_RIGHT)
 
     def y(self, value: float) -> float:
-        return HEIGHT - BOTTOM - (value - self.y0) / (self.y1 - self.y0) * (HEIGHT - TOP - BOTTOM)
+        return (
+            CHART_HEIGHT - MARGIN_BOTTOM - (value - self.y0) / (self.y1 - self.y0) * (CHART_HEIGHT - MARGIN_TOP - MARGIN_BOTTOM)
+        )
 
     def marks(self, x_name: str, x_ticks: Mapping[float, str], y_ticks: Mapping[float, str]) -> list[Mark]:
         """Lines across with their values at the left, values below, and what these are."""
         found: list[Mark] = []
         for value, words in y_ticks.items():
             y = self.y(value)
-            found += [Line(LEFT, y, WIDTH - RIGHT, y, "grid"), Text(LEFT - 6, y + 4, words, "end", "soft")]
-        found += [Text(self.x(value), HEIGHT - BOTTOM + 14, words, kind="soft") for value, words in x_ticks.items()]
-        return [*found, Text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 5, x_name, kind="soft")]
+            found += [
+                Line(MARGIN_LEFT, y, CHART_WIDTH - MARGIN_RIGHT, y, "grid"),
+                Text(MARGIN_LEFT - 6, y + 4, words, "end", "soft"),
+            ]
+        found += [Text(self.x(value), CHART_HEIGHT - MARGIN_BOTTOM + 14, words, kind="soft") for value, words in x_ticks.items()]
+        return [*found, Text((MARGIN_LEFT + CHART_WIDTH - MARGIN_RIGHT) / 2, CHART_HEIGHT - 5, x_name, kind="soft")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +161,7 @@ def line_chart(label: str, lines: Mapping[str, Sequence[float]], *, kept: int, p
     whole = {float(tick): f"{tick:g}" for tick in (1, *ticks(1, max(epochs, 2))) if tick == int(tick) and tick <= epochs}
     across = {tick: f"{100 * tick:.0f} %" if percent else f"{tick:g}" for tick in ticks(axes.y0, axes.y1)}
     x = axes.x(kept)
-    marks = [*axes.marks("epoch", whole, across), Line(x, TOP, x, HEIGHT - BOTTOM, "dash")]
+    marks = [*axes.marks("epoch", whole, across), Line(x, MARGIN_TOP, x, CHART_HEIGHT - MARGIN_BOTTOM, "dash")]
     for colour, line in zip(("accent", "second"), lines.values(), strict=False):
         marks.append(Curve([(axes.x(1 + number), axes.y(value)) for number, value in enumerate(line)], colour))
         marks.append(Dot(x, axes.y(line[kept - 1]), colour))
@@ -186,7 +191,7 @@ def confusion_chart(matrix: np.ndarray, labels: Sequence[str], *, normalized: bo
     `normalized` writes the share of the true class, in per cent, in place of the count.
     """
     columns = [*labels, "(no answer)"] if matrix[:, -1].any() else list(labels)
-    named = len(labels) <= NAMED
+    named = len(labels) <= CLASSES_NAMED
     side = 40 if len(labels) <= 6 else 26 if named else 7
     longest = max(len(name) for name in columns)
     left, top = (6 + LETTER * longest, 10 + 0.72 * LETTER * longest) if named else (8, 8)

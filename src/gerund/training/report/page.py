@@ -13,7 +13,7 @@ from PIL import Image
 
 from gerund import video
 from gerund.core.errors import VideoError
-from gerund.core.html import grouped, render
+from gerund.core.html import fill_template, grouped
 from gerund.core.types import Clip
 from gerund.data.checks import Finding, class_table
 from gerund.data.manifest import group_of
@@ -22,15 +22,15 @@ from gerund.training.report import charts
 if TYPE_CHECKING:
     from gerund.recognition.evaluate import Evaluation
 
-FRAMES = 8
+STRIP_FRAMES = 8
 """Pictures in a strip."""
-LONG = 20
+CLASSES_IN_SIGHT = 20
 """Classes up to which a list of them stands open."""
-THUMBNAIL, QUALITY = (160, 120), 72
+THUMBNAIL_SIZE, THUMBNAIL_QUALITY = (160, 120), 72
 
 
 @dataclass(frozen=True, kw_only=True)
-class Steps:
+class ClipSteps:
     """What a head made of a clip: the middle of each time step in `seconds` (S,), and how much it counted, `weights` (S,)."""
 
     seconds: np.ndarray
@@ -53,13 +53,13 @@ class RunReport:
     versions: Mapping[str, str]
     side: str = "test"
     evaluation: Evaluation | None = None
-    steps: Mapping[int, Steps] = field(default_factory=dict)
+    steps: Mapping[int, ClipSteps] = field(default_factory=dict)
 
 
 def run_page(report: RunReport) -> str:
     """The whole page."""
     validated = any(clip.split == "val" for clip in report.clips)
-    return render(
+    return fill_template(
         "training/report/report.html",
         title=f"gerund: {report.run}",
         report=report,
@@ -68,9 +68,9 @@ def run_page(report: RunReport) -> str:
         result=None if report.evaluation is None else result_of(report, report.evaluation),
         findings=grouped({"area": each.area, "kind": each.kind, "message": each.message} for each in report.findings),
         line_chart=charts.line_chart,
-        percent=percent,
-        number=number,
-        LONG=LONG,
+        percent=percent_text,
+        figure=figure_text,
+        CLASSES_IN_SIGHT=CLASSES_IN_SIGHT,
     )
 
 
@@ -93,7 +93,7 @@ def result_of(report: RunReport, evaluation: Evaluation) -> dict[str, Any]:
         "tiles": tiles(evaluation.metrics, len(evaluation.labels)),
         "classes": sorted(evaluation.per_class, key=lambda row: row["accuracy"]),
         "confusion": charts.confusion_chart(evaluation.confusion, evaluation.labels),
-        "named": len(evaluation.labels) <= charts.NAMED,
+        "named": len(evaluation.labels) <= charts.CLASSES_NAMED,
         "pairs": [
             f"{pair['label']} taken for {pair['answer']}: {pair['clips']} of {pair['of']} clips"
             for pair in evaluation.confusion_pairs
@@ -107,35 +107,35 @@ def result_of(report: RunReport, evaluation: Evaluation) -> dict[str, Any]:
 def tiles(metrics: Mapping[str, Any], num_classes: int) -> list[tuple[str, str, str]]:
     """The main figures with a note to each, top-1 and its interval first."""
     interval = metrics["top1_interval"]
-    about = f"{percent(interval[0])} to {percent(interval[1])}" if interval else "one group only"
+    about = f"{percent_text(interval[0])} to {percent_text(interval[1])}" if interval else "one group only"
     shown = [
-        ("top-1", percent(metrics["top1"]), about),
-        ("top-5", percent(metrics["top5"]), "among the first five"),
-        ("mean class", percent(metrics["mean_class"]), "balanced accuracy"),
-        ("macro F1", percent(metrics["macro_f1"]), "mean over classes"),
-        ("calibration error", number(metrics["ece"]), "0 is perfect"),
-        ("log loss", number(metrics["nll"]), f"guessing: {np.log(num_classes):.3f}"),
+        ("top-1", percent_text(metrics["top1"]), about),
+        ("top-5", percent_text(metrics["top5"]), "among the first five"),
+        ("mean class", percent_text(metrics["mean_class"]), "balanced accuracy"),
+        ("macro F1", percent_text(metrics["macro_f1"]), "mean over classes"),
+        ("calibration error", figure_text(metrics["ece"]), "0 is perfect"),
+        ("log loss", figure_text(metrics["nll"]), f"guessing: {np.log(num_classes):.3f}"),
     ]
     return [each for each in shown if each[0] != "top-5" or num_classes > 5]  # else always 100 %
 
 
-def worst_clips(evaluation: Evaluation, steps: Mapping[int, Steps]) -> Iterator[dict[str, Any]]:
+def worst_clips(evaluation: Evaluation, steps: Mapping[int, ClipSteps]) -> Iterator[dict[str, Any]]:
     """The clips of highest loss, each with its frames; or `lost`, the reason why there are none."""
     for index, row in zip(evaluation.worst, evaluation.worst_clips, strict=True):
         frames: list[dict[str, Any]] = []
         lost = ""
         try:
-            frames = strip(evaluation.clips[index], steps[index]) if index in steps else []
+            frames = film_strip(evaluation.clips[index], steps[index]) if index in steps else []
         except (VideoError, OSError) as error:
             lost = str(error)
         yield {**row, "frames": frames, "lost": lost}
 
 
-def strip(clip: Clip, steps: Steps) -> list[dict[str, Any]]:
-    """Up to FRAMES frames of a clip: picture, seconds, and the heights (per cent) of the time steps that each stands for."""
+def film_strip(clip: Clip, steps: ClipSteps) -> list[dict[str, Any]]:
+    """Up to STRIP_FRAMES frames of a clip: picture, seconds, and the heights (per cent) of the time steps that each stands for."""
     full = max(steps.weights.max(), 2 / len(steps.weights))
     cells = []
-    for part in np.array_split(np.arange(len(steps.weights)), min(FRAMES, len(steps.weights))):
+    for part in np.array_split(np.arange(len(steps.weights)), min(STRIP_FRAMES, len(steps.weights))):
         seconds = float(steps.seconds[part[len(part) // 2]])
         picture = data_uri(video.frame_at(clip.path, seconds))
         cells.append({"picture": picture, "seconds": seconds, "heights": 100 * steps.weights[part] / full})
@@ -145,15 +145,15 @@ def strip(clip: Clip, steps: Steps) -> list[dict[str, Any]]:
 def data_uri(picture: np.ndarray) -> str:
     """A picture (H, W, 3) as a small JPEG inside the page."""
     image = Image.fromarray(picture)
-    image.thumbnail(THUMBNAIL)
+    image.thumbnail(THUMBNAIL_SIZE)
     held = io.BytesIO()
-    image.save(held, "JPEG", quality=QUALITY)
+    image.save(held, "JPEG", quality=THUMBNAIL_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(held.getvalue()).decode()
 
 
-def percent(share: float) -> str:
+def percent_text(share: float) -> str:
     return f"{100 * share:.1f}\u00a0%"
 
 
-def number(value: float | None) -> str:
+def figure_text(value: float | None) -> str:
     return "not measurable" if value is None else f"{value:.3f}"
