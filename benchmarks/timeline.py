@@ -32,7 +32,7 @@ from gerund.features.cache import FeatureCache
 from gerund.features.tokens import clip_rows
 from gerund.recognition.recognizer import Recognizer
 from gerund.timelines.evaluate import evaluate_timeline
-from gerund.timelines.timeline import Windows, step_scores, timelines, windows_for, windows_of
+from gerund.timelines.timeline import TimelineSettings, step_scores, timelines, windows_for, windows_of
 from gerund.training.train import train
 
 FOLDER = Path(tempfile.gettempdir()) / "gerund-bench-timeline"
@@ -217,7 +217,7 @@ def against_each_window_anew(repeats: int = 3) -> None:
     recognizer.extractor.engine  # noqa: B018  compiled before the clock starts
     window = windows_for(recognizer).window
     for share in (8, 16):
-        settings = Windows(window=window, hop=window / share)
+        settings = TimelineSettings(window=window, hop=window / share)
         seconds: dict[str, list[float]] = defaultdict(list)
         for _ in range(repeats):
             with tempfile.TemporaryDirectory() as cache:

@@ -10,7 +10,11 @@ from gerund.core.errors import UsageError
 from gerund.core.units import seconds
 
 
-@given(st.integers(0, 10**6), st.integers(0, 999), st.sampled_from([("", 1), ("s", 1), ("m", 60), ("h", 3600), (" m", 60)]))
+@given(
+    st.integers(0, 10**6),
+    st.integers(0, 999),
+    st.sampled_from([("", 1), ("s", 1), ("m", 60), ("h", 3600), (" min", 60), ("H", 3600)]),
+)
 def test_a_time_span_is_its_number_times_its_unit(whole: int, thousandths: int, unit: tuple[str, int]) -> None:
     assert seconds(f"{whole}.{thousandths:03d}{unit[0]}") == pytest.approx((whole + thousandths / 1000) * unit[1])
 

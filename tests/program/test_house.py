@@ -19,14 +19,12 @@ LONG_FILES: set[str] = {
     "cli.show",
     "recognition.export",
     "recognition.recognizer",
-    "serving.app",
     "training.train",
 }
 """Files that are still too long; whoever shortens one deletes its line."""
 
 LONG_FUNCTIONS: set[str] = {
     "learning.pretrain.pretrain",
-    "serving.app.add_jobs",
 }
 """Functions that are still too long; whoever shortens one deletes its line."""
 

@@ -28,7 +28,7 @@ from gerund.diagnosis.doctor import doctor
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor
 from gerund.recognition.runs import check_free
-from gerund.timelines.formats import FORMATS
+from gerund.timelines.formats import TIMELINE_FORMATS
 from support.layouts import touch
 
 RampVideo = Callable[..., Path]
@@ -117,13 +117,13 @@ def test_frames_are_written_and_listed(clips: Path, tmp_path: Path) -> None:
     assert all(clip.path.is_dir() for clip in listed)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", TIMELINE_FORMATS)
 def test_timelines_are_written(name: str, tmp_path: Path) -> None:
     timeline = Timeline(
         path=tmp_path / f"{CAFE}.mp4", labels=["x"], segments=[Segment(start=0, end=1, label="x", score=1.0)], duration=1
     )
-    path = tmp_path / f"{CAFE}{FORMATS[name].suffixes[0]}"
-    write_text(path, FORMATS[name].text(timeline, path))
+    path = tmp_path / f"{CAFE}{TIMELINE_FORMATS[name].suffixes[0]}"
+    write_text(path, TIMELINE_FORMATS[name].text(timeline, path))
     path.read_text(encoding="utf-8")
 
 

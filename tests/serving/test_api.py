@@ -217,7 +217,7 @@ def test_the_process_that_draws_ends_when_its_server_is_killed(server, clip, tmp
         "source": str(clip),
         "out": str(tmp_path / "out.mp4"),
         "limits": asdict(server.service.limits),
-        "timeline": drawing.as_values(job.timeline),
+        "timeline": drawing.plain_timeline(job.timeline),
     }
     command = [sys.executable, "-m", "gerund.serving.drawing"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:

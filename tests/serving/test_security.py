@@ -31,12 +31,12 @@ from gerund.video import stream
 
 pytest.importorskip("fastapi")
 
-from gerund.serving import app as app_module
-from gerund.serving import connections, drawing, scratch, security
+from gerund.core.units import bytes_bound, seconds_bound
+from gerund.serving import connections, drawing, requests, scratch, security
 from gerund.serving import server as server_module
 from gerund.serving import service as service_module
 from gerund.serving.decoder import DecodePool
-from gerund.serving.limits import Limits, duration, size
+from gerund.serving.limits import Limits
 from gerund.serving.security import COOKIE, Guard, is_loopback
 from gerund.serving.service import RefusedError
 from support.servers import body_then_silence, until, upload_scope
@@ -208,8 +208,8 @@ def test_without_the_extra_the_command_says_what_to_install(model, capsys, monke
 
 
 def test_an_upload_that_trickles_is_given_up(started, monkeypatch):
-    monkeypatch.setattr("gerund.serving.app.LONGEST_UPLOAD", 0.2)
-    monkeypatch.setattr("gerund.serving.app.DISCARD_SECONDS", 0.1)
+    monkeypatch.setattr("gerund.serving.requests.LONGEST_UPLOAD", 0.2)
+    monkeypatch.setattr("gerund.serving.requests.DISCARD_SECONDS", 0.1)
     server = started()
 
     async def trickle():
@@ -227,8 +227,8 @@ def test_an_upload_that_trickles_is_given_up(started, monkeypatch):
 
 
 def test_sizes_and_durations_are_read():
-    assert [size(text, "") for text in ("512MB", "2GiB", "1000", "1.5 kb")] == [512 * 10**6, 2 * 2**30, 1000, 1500]
-    assert [duration(text, "") for text in ("2h", "15min", "90s", "0.5")] == [7200, 900, 90, 0.5]
+    assert [bytes_bound(text, "") for text in ("512MB", "2GiB", "1000", "1.5 kb")] == [512 * 10**6, 2 * 2**30, 1000, 1500]
+    assert [seconds_bound(text, "") for text in ("2h", "15min", "90s", "0.5")] == [7200, 900, 90, 0.5]
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,7 @@ def test_every_answer_carries_the_headers_and_none_lets_other_sites_read(server,
         raise RuntimeError("a mistake of ours")
 
     with monkeypatch.context() as patch:
-        patch.setattr("gerund.serving.app.job_values", broken)
+        patch.setattr("gerund.serving.jobs.job_values", broken)
         patch.setitem(server.service.jobs, "x", object())
         paths = ("/", "/v1/model", "/nothing", "/v1/jobs/x")
         answers = [server.client.get(path, headers={"Origin": "https://evil.example"}) for path in paths]
@@ -372,7 +372,7 @@ def test_invented_methods_and_addresses_are_refused_and_counted_as_one(server):
 
 def test_uploads_that_trickle_keep_nobody_out(started, clip, monkeypatch):
     """More of them than there are places, and in the end than may be on their way: the slowest go, an honest one does not."""
-    monkeypatch.setattr("gerund.serving.app.DISCARD_SECONDS", 0.01)
+    monkeypatch.setattr("gerund.serving.requests.DISCARD_SECONDS", 0.01)
     server = started(queue=0)
     ended, asking, statuses = threading.Event(), [], []
 
@@ -438,7 +438,7 @@ def closed(connection: socket.socket) -> bool:
 
 def test_a_connection_without_a_request_is_dropped(listening, monkeypatch):
     monkeypatch.setattr("gerund.serving.connections.IDLE", 0.3)
-    monkeypatch.setattr("gerund.serving.connections.LOOK_EVERY", 0.02)
+    monkeypatch.setattr("gerund.serving.connections.CHECK_EVERY", 0.02)
     server = listening()
     beginnings = (b"", b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ", b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
     connections = [server.connect(data) for data in beginnings]
@@ -451,7 +451,7 @@ def test_a_connection_without_a_request_is_dropped(listening, monkeypatch):
 
 def test_a_client_that_reads_nothing_is_dropped(listening, monkeypatch):
     monkeypatch.setattr("gerund.serving.connections.STUCK", 0.3)
-    monkeypatch.setattr("gerund.serving.connections.LOOK_EVERY", 0.02)
+    monkeypatch.setattr("gerund.serving.connections.CHECK_EVERY", 0.02)
     server = listening()
     connection = server.connect(b"GET /static/page.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 1000)
     until(lambda: server.server.server_state.connections)
@@ -517,8 +517,8 @@ def test_an_empty_body_and_a_form_are_told_what_to_send(server):
 
 
 def test_an_upload_that_stops_is_given_up(started, monkeypatch):
-    monkeypatch.setattr("gerund.serving.app.SILENCE", 0.2)
-    monkeypatch.setattr("gerund.serving.app.DISCARD_SECONDS", 0.1)
+    monkeypatch.setattr("gerund.serving.requests.UPLOAD_SILENCE", 0.2)
+    monkeypatch.setattr("gerund.serving.requests.DISCARD_SECONDS", 0.1)
     server = started()
     parts = [{"type": "http.request", "body": b"x", "more_body": True}]
 
@@ -859,7 +859,7 @@ def test_the_numbers_of_the_page_on_security_are_those_of_the_code():
     for number in (
         f"{limits.seconds_now:.0f} s for `predict`",
         f"{limits.seconds_job / 3600:.0f} h for jobs",
-        f"{app_module.SILENCE:.0f} s",
+        f"{requests.UPLOAD_SILENCE:.0f} s",
         f"{security.SMALL_BODY // 1000} kB and {security.SMALL_BODY_SECONDS:.0f} s",
         f"{security.LONGEST_ADDRESS:,} characters",
         f"{connections.CONNECTIONS} connections",
@@ -868,7 +868,7 @@ def test_the_numbers_of_the_page_on_security_are_those_of_the_code():
         "four uploads on their way for each place",
     ):
         assert number in text, number
-    assert (service_module.UPLOADS_PER_PLACE, app_module.LONGEST_UPLOAD, security.PAUSE) == (4, 3600, 1.0)
+    assert (service_module.UPLOADS_PER_PLACE, requests.LONGEST_UPLOAD, security.PAUSE) == (4, 3600, 1.0)
 
 
 def test_a_decoder_that_crashes_costs_one_request(server, clip):

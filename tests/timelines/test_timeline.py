@@ -23,7 +23,7 @@ from gerund.timelines import formats as timeline_files
 from gerund.timelines import timeline as timelines
 from gerund.timelines.evaluate import segments_of as true_segments_of
 from gerund.timelines.segments import NOTHING, find_segments, step_states, without_short_runs
-from gerund.timelines.timeline import Windows, step_scores, timeline_of, windows_for, windows_of
+from gerund.timelines.timeline import TimelineSettings, step_scores, timeline_of, windows_for, windows_of
 from support.clocks import standing
 from support.command import one_line, run
 
@@ -74,7 +74,7 @@ def segments_of(text, *, threshold=0.3, min_duration=0.0, nothing=()):
 def test_a_timeline_begins_with_the_pictures():
     plain, model = features(60), recognizer()
     late = Features(plain.data, plain.pts + 2.5)
-    first, moved = (timeline_of(model, Path("x.mp4"), each, Windows(window=2.0)) for each in (plain, late))
+    first, moved = (timeline_of(model, Path("x.mp4"), each, TimelineSettings(window=2.0)) for each in (plain, late))
     np.testing.assert_array_equal(moved.scores, first.scores)
     assert moved.duration == first.duration + 2.5
     assert [(each.start - 2.5, each.end - 2.5, each.label) for each in moved.segments] == [
@@ -88,7 +88,7 @@ def test_a_still_at_the_end_is_seen_for_as_long_as_it_stands(tmp_path):
     model = recognizer(fps=8.0)
     found = model.extractor.extract([clip]).features[clip]
     assert (found.end, len(found)) == (8.0, 25 + 40 - 1)
-    timeline = timeline_of(model, clip, found, Windows(window=1.0))
+    timeline = timeline_of(model, clip, found, TimelineSettings(window=1.0))
     assert (timeline.duration, timeline.segments[-1].end) == (8.0, 8.0)
     still = timeline.pts >= 4.0
     assert still.sum() == 32  # no window there sees anything else
@@ -143,7 +143,7 @@ def test_an_empty_row_of_steps_has_no_segments():
 
 def test_step_scores_are_the_weighted_mean_over_all_windows_that_cover_a_step(monkeypatch):
     model, rows = recognizer(), features(61)
-    settings = Windows(window=2.0, hop=0.7)
+    settings = TimelineSettings(window=2.0, hop=0.7)
     monkeypatch.setattr(timelines, "WINDOWS_AT_ONCE", 5)
     found = step_scores(model, "x.mp4", rows, settings)
     clips = windows_of("x.mp4", rows, settings)
@@ -160,14 +160,14 @@ def test_step_scores_are_the_weighted_mean_over_all_windows_that_cover_a_step(mo
 
 def test_every_step_is_covered_and_scores_add_up_to_one():
     for window, hop in ((2.0, 2.0), (0.25, 0.25), (3.3, 0.1), (100.0, None)):
-        found = step_scores(recognizer(), "x.mp4", features(), Windows(window=window, hop=hop))
+        found = step_scores(recognizer(), "x.mp4", features(), TimelineSettings(window=window, hop=hop))
         assert found.sum(axis=1) == pytest.approx(np.ones(80), abs=1e-4)
 
 
 def test_a_hole_in_the_video_is_bridged_by_the_nearest_row():
     pts = np.concatenate([np.arange(20) * STEP, 30 + np.arange(20) * STEP])
     rows = Features(features(40).data, pts)
-    assert np.isfinite(step_scores(recognizer(), "x.mp4", rows, Windows(window=1.0))).all()
+    assert np.isfinite(step_scores(recognizer(), "x.mp4", rows, TimelineSettings(window=1.0))).all()
 
 
 def test_rows_are_read_a_portion_at_a_time(monkeypatch):
@@ -182,19 +182,19 @@ def test_rows_are_read_a_portion_at_a_time(monkeypatch):
             return np.zeros((min(rows.stop, 2000) - rows.start, 64), np.float16)
 
     monkeypatch.setattr(timelines, "WINDOWS_AT_ONCE", 16)
-    step_scores(recognizer(), "x.mp4", Features(Watched(), np.arange(2000) * STEP), Windows(window=2.0))
+    step_scores(recognizer(), "x.mp4", Features(Watched(), np.arange(2000) * STEP), TimelineSettings(window=2.0))
     assert 8 <= most < 40
 
 
 def test_a_lone_frame_makes_a_segment_that_lasts():
-    found = timeline_of(recognizer(), "x.mp4", features(1), Windows(window=2.0, threshold=0.0))
+    found = timeline_of(recognizer(), "x.mp4", features(1), TimelineSettings(window=2.0, threshold=0.0))
     assert [(each.start, each.end) for each in found.segments] == [(0.0, STEP)]
     assert found.duration == STEP
 
 
 def test_a_video_without_rows_is_refused():
     with pytest.raises(ClipError, match="no frame was decoded"):
-        timeline_of(recognizer(), "x.mp4", features(0), Windows(window=2.0))
+        timeline_of(recognizer(), "x.mp4", features(0), TimelineSettings(window=2.0))
 
 
 def test_auto_window_is_the_length_of_the_training_clips(capsys, monkeypatch):
@@ -246,7 +246,7 @@ def shown(tmp_path):
 )
 def test_what_is_written_for_a_tool_is_read_back(shown, name, suffix, adapter):
     target = shown.path.parent / f"out{suffix}"
-    files.write_text(target, timeline_files.FORMATS[name].text(shown, target))
+    files.write_text(target, timeline_files.TIMELINE_FORMATS[name].text(shown, target))
     clips = sorted(adapter.load(target), key=lambda clip: clip.start)
     assert [(clip.label, clip.start, clip.end) for clip in clips] == [
         (each.label, pytest.approx(each.start, abs=1e-3), pytest.approx(each.end, abs=1e-3)) for each in shown.segments
@@ -266,7 +266,7 @@ def test_ffmpeg_reads_the_subtitles(shown, tmp_path):
     av = pytest.importorskip("av")
     for name in ("srt", "vtt"):
         path = tmp_path / f"a.{name}"
-        path.write_text(timeline_files.FORMATS[name].text(shown, path), encoding="utf-8")
+        path.write_text(timeline_files.TIMELINE_FORMATS[name].text(shown, path), encoding="utf-8")
         with av.open(str(path)) as container:
             packets = [packet for packet in container.demux() if packet.size]
         assert [float(packet.pts * packet.time_base) for packet in packets] == [0.5, 2.25, 7.0]
@@ -289,7 +289,7 @@ def test_no_label_becomes_more_than_the_text_of_its_cue(shown, tmp_path, label, 
     av = pytest.importorskip("av")
     segments = [Segment(start=1, end=2, label=label, score=1), Segment(start=3, end=4, label="next", score=1)]
     path = tmp_path / f"a.{name}"
-    path.write_text(timeline_files.FORMATS[name].text(replace(shown, segments=segments), path), encoding="utf-8")
+    path.write_text(timeline_files.TIMELINE_FORMATS[name].text(replace(shown, segments=segments), path), encoding="utf-8")
     assert path.read_text(encoding="utf-8").count("-->") == 2
     with av.open(str(path)) as container:
         packets = [packet for packet in container.demux() if packet.size]
@@ -310,14 +310,14 @@ def test_a_label_that_xml_cannot_hold_is_refused(shown):
 def test_several_videos_need_a_folder_and_get_names_of_their_own(tmp_path):
     videos = [Path("x/a.mp4"), Path("y/a.avi"), Path("y/b.mp4")]
     with pytest.raises(UsageError, match=r"--srt .*a.srt: one file for 3 videos; give a folder"):
-        timeline_files.places("--srt", tmp_path / "a.srt", (".srt",), videos)
+        timeline_files.files_for("--srt", tmp_path / "a.srt", (".srt",), videos)
     with pytest.raises(UsageError, match=r"--srt .*a.txt: a file ending in .srt, or a folder"):
-        timeline_files.places("--srt", tmp_path / "a.txt", (".srt",), videos[:1])
-    found = timeline_files.places("--srt", tmp_path / "subs", (".srt",), videos)
+        timeline_files.files_for("--srt", tmp_path / "a.txt", (".srt",), videos[:1])
+    found = timeline_files.files_for("--srt", tmp_path / "subs", (".srt",), videos)
     assert [path.name for path in found.values()] == ["a.srt", "a-2.srt", "b.srt"]
     (tmp_path / "file").write_text("x")
     with pytest.raises(DataError, match="the folder cannot be made"):
-        timeline_files.places("--srt", tmp_path / "file" / "subs", (".srt",), videos)
+        timeline_files.files_for("--srt", tmp_path / "file" / "subs", (".srt",), videos)
 
 
 @pytest.fixture(scope="module")

@@ -153,6 +153,9 @@ class Segment:
     score: float
 
 
+TIMELINE_COLUMNS = ("path", "start", "end", "label", "score", "error")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Timeline:
     """One video over time: `scores` (N, K) float32 are the probabilities of `labels` at `pts` (N,) seconds, the feature grid.
@@ -170,6 +173,19 @@ class Timeline:
     duration: float = 0.0
     error: str | None = None
     unwritten: Sequence[str] = ()
+
+    def values(self) -> dict[str, Any]:
+        """Plain values for JSON, without the scores at each step."""
+        segments = [asdict(each) for each in self.segments]
+        return {"path": str(self.path), "duration": self.duration, "segments": segments, "error": self.error}
+
+    def rows(self) -> list[list[Any]]:
+        """TIMELINE_COLUMNS of each segment; of a video that could not be read one row with the error."""
+        if self.error is not None:
+            return [[self.path, "", "", "", "", self.error]]
+        return [
+            [self.path, f"{each.start:.3f}", f"{each.end:.3f}", each.label, f"{each.score:.6f}", ""] for each in self.segments
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from gerund.core.errors import VideoError
 from gerund.core.types import Clip, Features, Prediction, Timeline
 from gerund.features.extractor import Extraction
-from gerund.features.tokens import clip_rows, part_edges, tokens
+from gerund.features.tokens import step_edges
 from gerund.recognition.recognizer import Recognizer
-from gerund.timelines.timeline import Windows, step_edges, timeline_of
+from gerund.timelines.timeline import TimelineSettings, row_borders, timeline_of
 
-STEPS = 4000
+STEPS_GIVEN = 4000
 """Time steps of a timeline that are given out at most; a screen has no more pixels."""
 RANKS = 5
 
@@ -29,14 +28,13 @@ def prediction_of(recognizer: Recognizer, name: str, features: Features) -> Pred
     return prediction
 
 
-def analysis(recognizer: Recognizer, name: str, features: Features, windows: Windows) -> tuple[dict[str, Any], Timeline]:
+def analysis(recognizer: Recognizer, name: str, features: Features, windows: TimelineSettings) -> tuple[dict[str, Any], Timeline]:
     """Everything a page shows of a video: the answer for all of it, the segments, the best labels at each step, the steps' weights."""
     prediction = prediction_of(recognizer, name, features)
     timeline = timeline_of(recognizer, Path(name), features, windows)
-    segments = [{"start": each.start, "end": each.end, "label": each.label, "score": each.score} for each in timeline.segments]
     values = {
         "prediction": prediction.values(),
-        "timeline": {"path": name, "duration": timeline.duration, "segments": segments, "error": None},
+        "timeline": timeline.values(),
         "steps": steps(timeline),
         "weights": weights(recognizer, features),
     }
@@ -44,8 +42,8 @@ def analysis(recognizer: Recognizer, name: str, features: Features, windows: Win
 
 
 def steps(timeline: Timeline) -> dict[str, Any]:
-    """The best RANKS labels at up to STEPS instants: `pts` (n,) seconds, `labels` (n, RANKS) numbers, `scores` (n, RANKS)."""
-    rows = np.unique(np.linspace(0, len(timeline.pts) - 1, min(STEPS, len(timeline.pts))).round().astype(int))
+    """The best RANKS labels at up to STEPS_GIVEN instants: `pts` (n,) seconds, `labels` (n, RANKS) numbers, `scores` (n, RANKS)."""
+    rows = np.unique(np.linspace(0, len(timeline.pts) - 1, min(STEPS_GIVEN, len(timeline.pts))).round().astype(int))
     scores = timeline.scores[rows]
     best = np.argsort(-scores, axis=1, kind="stable")[:, :RANKS]
     return {
@@ -55,17 +53,12 @@ def steps(timeline: Timeline) -> dict[str, Any]:
     }
 
 
-@torch.inference_mode()
 def weights(recognizer: Recognizer, features: Features) -> list[dict[str, float]]:
     """How much each part of a video counted in the answer for all of it, in order of time, adding up to 1."""
     clip = Clip(path=Path())
-    sampling = recognizer.sampling
-    data, valid = tokens(features, clip, sampling)
-    shares = recognizer.head.step_weights(torch.from_numpy(data)[None], torch.from_numpy(valid)[None])[0].tolist()
-    used = clip_rows(features, clip)
-    count = min(used.stop - used.start, sampling.num_frames) if sampling.take == "first" else used.stop - used.start
-    borders = step_edges(features, recognizer.extractor.spec.fps)[used.start + part_edges(count, sampling.num_frames, None)]
+    _, shares = recognizer.step_weights(features, clip)
+    borders = row_borders(features, recognizer.extractor.spec.fps)[step_edges(features, clip, recognizer.sampling)]
     return [
         {"start": float(start), "end": float(end), "weight": float(share)}
-        for start, end, share in zip(borders[:-1], borders[1:], shares, strict=False)
+        for start, end, share in zip(borders[:-1], borders[1:], shares, strict=True)
     ]

@@ -196,7 +196,7 @@ class Analyst:
             task.index, task.started = self.count, time.monotonic()
             self.tasks[task.index] = task
         cache = FeatureCache(task.folder)
-        self.desk.writers[task.index] = Rows(
+        self.desk.writers[task.index] = RowWriter(
             cache, self.recognizer.extractor.spec, VIDEO, done=lambda: self.hand_over(task, cache)
         )
         return Job(index=task.index, path=task.path)
@@ -262,7 +262,7 @@ class Waiting:
         return self.following()
 
 
-class Rows(BlockWriter):
+class RowWriter(BlockWriter):
     """Stores a video's rows, and says when all are there."""
 
     def __init__(self, *place: Any, done: Callable[[], None]) -> None:

@@ -15,7 +15,7 @@ IDLE = 10.0
 """Seconds that a connection may be open without a whole request head, also between two requests."""
 STUCK = 60.0
 """Seconds that a client may leave unread what was sent to it."""
-LOOK_EVERY = 2.0
+CHECK_EVERY = 2.0
 
 
 class Connection(H11Protocol):
@@ -25,7 +25,7 @@ class Connection(H11Protocol):
         super().connection_made(transport)
         self.since = self.loop.time()
         self.stuck_since: float | None = None
-        self.watching = self.loop.call_later(LOOK_EVERY, self.look)
+        self.watching = self.loop.call_later(CHECK_EVERY, self.look)
         others: set[Any] = self.connections - {self}
         if len(others) >= CONNECTIONS:
             least: Connection = min(others, key=lambda each: each.merit)
@@ -50,7 +50,7 @@ class Connection(H11Protocol):
         if idle or (self.stuck_since is not None and now - self.stuck_since > STUCK):
             self.transport.abort()
         else:
-            self.watching = self.loop.call_later(LOOK_EVERY, self.look)
+            self.watching = self.loop.call_later(CHECK_EVERY, self.look)
 
     def on_response_complete(self) -> None:
         self.since = self.loop.time()

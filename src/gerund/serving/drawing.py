@@ -26,18 +26,24 @@ from gerund.serving.limits import Limits, NoRoomError, shut_in
 from gerund.video.annotate import LARGEST_SIDE, annotate_timeline
 from gerund.video.container import Trust, strangers_file
 
-Kind = Literal["preview", "annotated"]
+FilmKind = Literal["preview", "annotated"]
 PREVIEW_HEIGHT = 360
 PREVIEW_FPS = 25.0
 LARGEST_OUTPUT = 2 * 10**9
-BROKEN = 4
+VIDEO_AT_FAULT = 4
 """Exit code of the process when the video, not the process, is at fault; its output then says why."""
 
 
-async def make(kind: Kind, source: Path, out: Path, timeline: Timeline, limits: Limits) -> None:
+async def draw_film(kind: FilmKind, source: Path, out: Path, timeline: Timeline, limits: Limits) -> None:
     """Write `out` from `source`; all or nothing. The process ends with this call, however it ends. Raises VideoError or NoRoomError."""
     partial = out.with_name(f"partial-{out.name}")
-    order = {"kind": kind, "source": str(source), "out": str(partial), "limits": asdict(limits), "timeline": as_values(timeline)}
+    order = {
+        "kind": kind,
+        "source": str(source),
+        "out": str(partial),
+        "limits": asdict(limits),
+        "timeline": plain_timeline(timeline),
+    }
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -50,7 +56,7 @@ async def make(kind: Kind, source: Path, out: Path, timeline: Timeline, limits: 
     )
     try:
         async with asyncio.timeout(limits.seconds_job):
-            said = await answer(process, order)
+            said = await told_by(process, order)
     except TimeoutError:
         raise VideoError(f"drawing it took longer than {limits.seconds_job:.0f} s") from None
     finally:
@@ -60,16 +66,16 @@ async def make(kind: Kind, source: Path, out: Path, timeline: Timeline, limits: 
         if process.returncode != 0:
             partial.unlink(missing_ok=True)
             tidy(out.parent)
-    if process.returncode == BROKEN and said.decode(errors="replace").startswith(f"{partial}: "):
+    if process.returncode == VIDEO_AT_FAULT and said.decode(errors="replace").startswith(f"{partial}: "):
         raise NoRoomError("it cannot be written; the disk may be full")
-    if process.returncode == BROKEN:
+    if process.returncode == VIDEO_AT_FAULT:
         raise VideoError(said.decode(errors="replace").removeprefix(f"{source}: "))
     if process.returncode != 0:
         raise VideoError(f"the process that draws it ended with code {process.returncode}")
     partial.replace(out)
 
 
-async def answer(process: asyncio.subprocess.Process, order: dict[str, Any]) -> bytes:
+async def told_by(process: asyncio.subprocess.Process, order: dict[str, Any]) -> bytes:
     """Give the process its order, and wait for its end; what it printed."""
     assert process.stdin is not None
     assert process.stdout is not None
@@ -86,7 +92,7 @@ def end_with_parent() -> None:
     os._exit(1)
 
 
-def main(order: dict[str, Any]) -> int:
+def obey(order: dict[str, Any]) -> int:
     """What runs in the process of its own."""
     threading.Thread(target=end_with_parent, daemon=True).start()
     limits = Limits(**order["limits"])
@@ -97,20 +103,20 @@ def main(order: dict[str, Any]) -> int:
         if order["kind"] == "preview":
             preview(source, out, trust)
         else:
-            annotate_timeline(from_values(order["timeline"], source), out, trust=trust)
+            annotate_timeline(timeline_from(order["timeline"], source), out, trust=trust)
     except UNREADABLE as failure:
         print(reason(source, failure), end="")
-        return BROKEN
+        return VIDEO_AT_FAULT
     return 0
 
 
-def as_values(timeline: Timeline) -> dict[str, Any]:
+def plain_timeline(timeline: Timeline) -> dict[str, Any]:
     segments = [asdict(each) for each in timeline.segments]
     numbers = {"pts": timeline.pts.tolist(), "scores": timeline.scores.round(4).tolist()}
     return {"labels": list(timeline.labels), "segments": segments, "duration": timeline.duration, **numbers}
 
 
-def from_values(values: dict[str, Any], path: Path) -> Timeline:
+def timeline_from(values: dict[str, Any], path: Path) -> Timeline:
     return Timeline(
         path=path,
         labels=values["labels"],
@@ -135,6 +141,6 @@ def preview(source: Path, out: Path, trust: Trust) -> None:
 
 
 if __name__ == "__main__":
-    code = main(json.loads(sys.stdin.buffer.readline()))
+    code = obey(json.loads(sys.stdin.buffer.readline()))
     sys.stdout.flush()
     os._exit(code)  # an ordinary end would wait for the thread that listens

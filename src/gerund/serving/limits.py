@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gerund.core import workers
-from gerund.core.errors import UsageError
 
-BYTES = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
-SECONDS = {"": 1, "S": 1, "M": 60, "MIN": 60, "H": 3600}
 LEAST_TOKEN = 16
 """Characters of a token; with fewer it could be guessed."""
 
@@ -30,23 +25,6 @@ class Limits:
     packets: int = 2_000_000
     seconds_now: float = 120.0
     seconds_job: float = 3600.0
-
-
-def size(text: str, flag: str) -> int:
-    """Bytes in `512MB`, `2GiB` or `1000`."""
-    return round(parsed(text, BYTES, flag, "512MB or 2GB"))
-
-
-def duration(text: str, flag: str) -> float:
-    """Seconds in `2h`, `15min` or `90`."""
-    return parsed(text, SECONDS, flag, "2h, 15min or 90s")
-
-
-def parsed(text: str, units: Mapping[str, int], flag: str, examples: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?) *([a-z]*)", text.strip(), re.IGNORECASE)
-    if match is None or match[2].upper() not in units or not float(match[1]):
-        raise UsageError(f"{flag} {text}: write it like {examples}")
-    return float(match[1]) * units[match[2].upper()]
 
 
 def shut_in(*, cpu_seconds: float, writes: int = 0, processes: bool = False) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-PREFIX = "gerund-serve-"
+SCRATCH_PREFIX = "gerund-serve-"
 LOCK = ".lock"
 TRIES = 100
 
@@ -32,7 +32,7 @@ class Scratch:
         """Make the folder, and lock it for as long as this process lives. Raises OSError when there is no place for it."""
         tries = 0
         while True:
-            self.folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+            self.folder = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX))
             self.used.append(self.folder)
             try:
                 return self.hold()
@@ -75,7 +75,7 @@ class Scratch:
 
 def remove_leftovers() -> None:
     """Remove the folders of this user's servers that ended without doing so themselves."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+    for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH_PREFIX}*"):
         if not is_own(folder):
             continue
         lock = FileLock(folder / LOCK, timeout=0)

@@ -57,7 +57,7 @@ POLICY = "; ".join(
         "require-trusted-types-for 'script'",
     )
 )
-HEADERS = {
+SECURITY_HEADERS = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
@@ -125,7 +125,7 @@ class Guard:
 
     def headers(self, path: str) -> list[tuple[bytes, bytes]]:
         stored = "no-cache" if path == "/" or path.startswith("/static/") else "no-store"
-        return [(name.encode(), value.encode()) for name, value in {**HEADERS, "cache-control": stored}.items()]
+        return [(name.encode(), value.encode()) for name, value in {**SECURITY_HEADERS, "cache-control": stored}.items()]
 
     def foreign(self, scope: Message, given: dict[str, str]) -> Refusal | None:
         """What is said to a request that was meant for another name, or that another site made a browser send."""

@@ -12,6 +12,7 @@ from typing import Any
 from gerund.core import options
 from gerund.core.errors import UsageError
 from gerund.core.progress import note
+from gerund.core.units import bytes_bound, seconds_bound
 
 TOKEN_VARIABLE = "GERUND_TOKEN"
 
@@ -33,7 +34,7 @@ def serve(
 
     Each argument is explained in `gerund.core.options`, and by `gerund serve --help`.
     """
-    from gerund.serving.limits import Limits, duration, size
+    from gerund.serving.limits import Limits
     from gerund.serving.security import is_loopback
 
     try:
@@ -48,8 +49,8 @@ def serve(
 
     kept_secret = os.environ.pop(TOKEN_VARIABLE, None)  # decoders inherit the environment and have no use for it
     secret = checked_token(token or kept_secret, host, needed=not is_loopback(host))
-    limits = Limits(upload=size(max_upload, "--max-upload"), duration=duration(max_duration, "--max-duration"))
-    kept = duration(keep, "--keep")
+    limits = Limits(upload=bytes_bound(max_upload, "--max-upload"), duration=seconds_bound(max_duration, "--max-duration"))
+    kept = seconds_bound(keep, "--keep")
     count = max(2, (os.cpu_count() or 1) // 2) if workers is None else workers
     if count < 1 or queue < 0:
         raise UsageError(f"--workers {count} --queue {queue}: at least one worker is needed, and a queue cannot be below 0")

@@ -48,7 +48,7 @@ class RefusedError(Exception):
 
 
 @dataclass(eq=False, kw_only=True)
-class Job:
+class VideoJob:
     """A video that is analysed while nobody holds the line. Its folder goes when it does."""
 
     id: str
@@ -99,7 +99,7 @@ class Service:
         self.keep = keep
         self.windows = windows_for(recognizer)
         self.analyst = Analyst(recognizer, workers=workers, limits=limits)
-        self.jobs: dict[str, Job] = {}
+        self.jobs: dict[str, VideoJob] = {}
         self.uploads: set[Upload] = set()
         self.taken = 0
         self.usual = 1.0
@@ -194,16 +194,16 @@ class Service:
         features = await self.features(Task(folder=folder, time_limit=self.limits.seconds_now))
         return await self.aside(self.predicting, prediction_of, self.recognizer, name, features)
 
-    def start(self, folder: Path, name: str) -> Job:
+    def start(self, folder: Path, name: str) -> VideoJob:
         """Take over a folder with a video as a job. It has a place of its own at once: who sent it has just had one."""
         self.taken += 1
         task = Task(folder=folder, time_limit=self.limits.seconds_job, patient=True)
-        job = Job(id=folder.name, name=name, task=task, size=task.path.stat().st_size)
+        job = VideoJob(id=folder.name, name=name, task=task, size=task.path.stat().st_size)
         self.jobs[job.id] = job
         job.work = asyncio.create_task(self.run(job))
         return job
 
-    async def run(self, job: Job) -> None:
+    async def run(self, job: VideoJob) -> None:
         try:
             features = await self.features(job.task)
             job.result, job.timeline = await self.aside(self.timing, analysis, self.recognizer, job.name, features, self.windows)
@@ -223,16 +223,16 @@ class Service:
                 shutil.rmtree(job.task.folder, ignore_errors=True)
             self.tidy()
 
-    def state(self, job: Job) -> State:
+    def state(self, job: VideoJob) -> State:
         """`queued` becomes `running` when a decoder takes it; nobody reports that moment."""
         return "running" if job.state == "queued" and job.task.started is not None else job.state
 
-    def position(self, job: Job) -> int | None:
+    def position(self, job: VideoJob) -> int | None:
         """How many tasks stand before a waiting job; None when it does not wait."""
         waiting = list(self.analyst.waiting)
         return waiting.index(job.task) if job.task in waiting else None
 
-    async def watch(self, job: Job) -> AsyncIterator[Job | None]:
+    async def watch(self, job: VideoJob) -> AsyncIterator[VideoJob | None]:
         """The job whenever something about it changed, until it is over; None now and then, as a sign of life."""
         shown, quiet = None, 0.0
         while True:
@@ -248,7 +248,7 @@ class Service:
             await asyncio.sleep(LOOK_EVERY)
             quiet += LOOK_EVERY
 
-    async def remove(self, job: Job) -> None:
+    async def remove(self, job: VideoJob) -> None:
         """End a job wherever it is, and delete all that is left of it."""
         self.jobs.pop(job.id, None)
         self.analyst.end(job.task, "cancelled")
@@ -258,7 +258,7 @@ class Service:
         await asyncio.gather(*works, return_exceptions=True)
         shutil.rmtree(job.task.folder, ignore_errors=True)
 
-    async def film(self, job: Job, kind: drawing.Kind) -> Path:
+    async def film(self, job: VideoJob, kind: drawing.FilmKind) -> Path:
         """A video made from a job's: a `preview` any browser plays, or an `annotated` one. Whoever is cancelled while waiting, or
         removes the job, ends the drawing. Raises VideoError, NoRoomError, or RefusedError when the job was removed."""
         film = asyncio.create_task(self.drawn(job, kind))
@@ -272,7 +272,7 @@ class Service:
         finally:
             job.drawings.discard(film)
 
-    async def drawn(self, job: Job, kind: drawing.Kind) -> Path:
+    async def drawn(self, job: VideoJob, kind: drawing.FilmKind) -> Path:
         assert job.timeline is not None
         out = job.task.folder / f"{kind}.mp4"
         async with job.drawing:
@@ -280,7 +280,7 @@ class Service:
                 raise RefusedError(404, "the video of this job is no longer there; send it again")
             if not out.is_file():
                 async with self.drawing:
-                    await drawing.make(kind, job.task.path, out, job.timeline, self.limits)
+                    await drawing.draw_film(kind, job.task.path, out, job.timeline, self.limits)
         return out
 
     def tidy(self) -> None:

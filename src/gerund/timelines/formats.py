@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from gerund.core.errors import DataError, UsageError
 from gerund.core.printing import json_text
-from gerund.core.types import Timeline
+from gerund.core.types import TIMELINE_COLUMNS, Timeline
 
 NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 SRT_TAG = re.compile(r"<(?=[\s/]*(?:b|i|u|s|font)\b)", re.IGNORECASE)
@@ -29,7 +29,7 @@ class FileFormat(NamedTuple):
     text: Callable[[Timeline, Path], str]
 
 
-def places(option: str, target: Path, suffixes: Sequence[str], videos: Sequence[Path]) -> dict[Path, Path]:
+def files_for(option: str, target: Path, suffixes: Sequence[str], videos: Sequence[Path]) -> dict[Path, Path]:
     """Which file each video is written to: `target` itself for one video; `target` as a folder, with one file for each, else.
 
     Folders are made. Raises UsageError for another suffix, or one file for several videos; DataError for a folder that cannot be made.
@@ -165,7 +165,16 @@ def boris(timeline: Timeline, path: Path) -> str:
     return out.getvalue()
 
 
-FORMATS: dict[str, FileFormat] = {
+def csv_text(timeline: Timeline, path: Path) -> str:
+    """The table that `gerund timeline --csv` prints."""
+    out = io.StringIO()
+    table = csv.writer(out)
+    table.writerow(TIMELINE_COLUMNS)
+    table.writerows(timeline.rows())
+    return out.getvalue()
+
+
+TIMELINE_FORMATS: dict[str, FileFormat] = {
     "srt": FileFormat((".srt",), srt),
     "vtt": FileFormat((".vtt",), vtt),
     "activitynet": FileFormat((".json",), activitynet),

@@ -15,24 +15,24 @@ from gerund.core.printing import visible
 from gerund.core.types import Resize, Segment, Timeline
 from gerund.video.draw import GRID, INK, MUTED, ink_on, label_colours
 
-SUFFIXES = (".png", ".jpg", ".svg", ".pdf")
-WIDTH, HEIGHT = 12.0, 4.6
+PLOT_SUFFIXES = (".png", ".jpg", ".svg", ".pdf")
+PLOT_WIDTH, PLOT_HEIGHT = 12.0, 4.6
 """Inches."""
-THUMBNAILS = 10
+PLOT_THUMBNAILS = 10
 BINS = 1200
 """Places in time that the bands are drawn at, at most."""
-NAMED = 12
+LABELS_NAMED = 12
 """Labels that get a colour and a line in the key, at most: those with most probability."""
 CHARACTER = 0.075
 """Inches that a letter of a segment's name needs."""
-OTHER = "#d5dae0"
+OTHERS_COLOUR = "#d5dae0"
 
 
 def timeline_plot(path: Path, timeline: Timeline) -> None:
     """Thumbnails, segments and probability bands of one video, as .png, .jpg, .svg or .pdf. Raises DataError when it cannot be written."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH, HEIGHT), dpi=150, layout="constrained")
+    figure = Figure(figsize=(PLOT_WIDTH, PLOT_HEIGHT), dpi=150, layout="constrained")
     figure.suptitle(visible(timeline.path.name), x=0.01, ha="left", fontsize=11, color=INK, fontweight="bold", parse_math=False)
     pictures, bars, bands = figure.subplots(nrows=3, sharex=True, height_ratios=(1.25, 0.5, 2))
     colours = colours_of(timeline)
@@ -52,7 +52,7 @@ def colours_of(timeline: Timeline) -> dict[str, str]:
     colours = label_colours(timeline.labels)
     seen = np.argsort(-timeline.scores.mean(axis=0), kind="stable")
     found = dict.fromkeys(segment.label for segment in timeline.segments)
-    ranked = list(dict.fromkeys([*found, *(timeline.labels[index] for index in seen)]))[:NAMED]
+    ranked = list(dict.fromkeys([*found, *(timeline.labels[index] for index in seen)]))[:LABELS_NAMED]
     return {label: colours[label] for label in timeline.labels if label in ranked}
 
 
@@ -60,19 +60,19 @@ def draw_thumbnails(axes: Any, timeline: Timeline) -> None:
     """Frames from evenly spaced times, each where it was seen."""
     axes.set_axis_off()
     info = video.probe(timeline.path)
-    inches = (WIDTH - 0.8) / THUMBNAILS
+    inches = (PLOT_WIDTH - 0.8) / PLOT_THUMBNAILS
     height = 160
     width = round(min(height * info.width / max(info.height, 1), 2 * height))
     resize = Resize(height=height, width=width, fit="letterbox")
-    part = timeline.duration / THUMBNAILS
+    part = timeline.duration / PLOT_THUMBNAILS
     axes.set_ylim(0, 1)
-    for number in range(THUMBNAILS):
+    for number in range(PLOT_THUMBNAILS):
         picture = video.frame_at(timeline.path, (number + 0.5) * part, resize)
         box = axes.inset_axes([(number + 0.03) * part, 0, 0.94 * part, 1], transform=axes.transData)
         box.imshow(picture)
         box.set_anchor("S")
         box.set_axis_off()
-    axes.set_box_aspect(min(inches * height / width, 1.4) / (WIDTH - 0.8))
+    axes.set_box_aspect(min(inches * height / width, 1.4) / (PLOT_WIDTH - 0.8))
 
 
 def draw_segments(axes: Any, segments: Sequence[Segment], colours: Mapping[str, str], duration: float) -> None:
@@ -80,10 +80,10 @@ def draw_segments(axes: Any, segments: Sequence[Segment], colours: Mapping[str, 
     axes.set_axis_off()
     axes.set_ylim(0, 1)
     for segment in segments:
-        colour = colours.get(segment.label, OTHER)
+        colour = colours.get(segment.label, OTHERS_COLOUR)
         length = segment.end - segment.start
         axes.barh(0.5, length, left=segment.start, height=1, color=colour, edgecolor="white", linewidth=0.6)
-        room = int(length / duration * (WIDTH - 1) / CHARACTER)
+        room = int(length / duration * (PLOT_WIDTH - 1) / CHARACTER)
         if room >= 4:
             text = segment.label if len(segment.label) <= room else f"{segment.label[: room - 1]}…"
             style = {"ha": "center", "va": "center", "fontsize": 8, "color": ink_on(colour), "clip_on": True}
@@ -99,7 +99,7 @@ def draw_bands(axes: Any, timeline: Timeline, colours: Mapping[str, str]) -> Non
     rest = 1 - scores[:, named].sum(axis=1)
     names = list(colours) + (["all others"] if len(named) < len(timeline.labels) else [])
     layers = [*scores[:, named].T, rest][: len(names)]
-    axes.stackplot(times, *layers, colors=[*colours.values(), OTHER], labels=names, linewidth=0)
+    axes.stackplot(times, *layers, colors=[*colours.values(), OTHERS_COLOUR], labels=names, linewidth=0)
     axes.set_ylim(0, 1)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: hours(seconds, timeline.duration)))

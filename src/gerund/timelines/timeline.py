@@ -18,12 +18,12 @@ from gerund.data.datasets.background import BACKGROUND
 from gerund.data.inputs import expand
 from gerund.features.tokens import clip_rows
 from gerund.recognition.recognizer import Recognizer
-from gerund.timelines import picture as timeline_picture
-from gerund.timelines.formats import FORMATS, places
+from gerund.timelines.formats import TIMELINE_FORMATS, files_for
+from gerund.timelines.picture import PLOT_SUFFIXES, timeline_plot
 from gerund.timelines.segments import find_segments
 from gerund.video.rate import USUAL_FPS
 
-AT_ONCE = 16
+VIDEOS_AT_ONCE = 16
 """Videos whose features are looked up together."""
 WINDOWS_AT_ONCE = 256
 """Windows whose rows are in memory together."""
@@ -33,7 +33,7 @@ EDGE_WEIGHT = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
-class Windows:
+class TimelineSettings:
     """How a timeline is made; all times in seconds.
 
     A window of `window` seconds slides by `hop`, None for an eighth of it. A segment must reach `threshold` somewhere, and last
@@ -103,8 +103,8 @@ def timeline(
     """
     paths = list(dict.fromkeys(clip.path for clip in expand([inputs] if isinstance(inputs, str | Path) else inputs)))
     wanted = {"srt": srt, "vtt": vtt, "activitynet": activitynet, "elan": elan, "boris": boris, "plot": plot}
-    suffixes = {name: each.suffixes for name, each in FORMATS.items()} | {"plot": timeline_picture.SUFFIXES}
-    files = {name: places(f"--{name}", place, suffixes[name], paths) for name, place in wanted.items() if place is not None}
+    suffixes = {name: each.suffixes for name, each in TIMELINE_FORMATS.items()} | {"plot": PLOT_SUFFIXES}
+    files = {name: files_for(f"--{name}", place, suffixes[name], paths) for name, place in wanted.items() if place is not None}
     recognizer = Recognizer.load(model, device=device, cache=cache)
     settings = windows_for(
         recognizer, window, hop=hop, min_duration=min_duration, threshold=threshold, unknown_threshold=unknown_threshold
@@ -126,27 +126,27 @@ def written(found: Iterable[Timeline], files: Mapping[str, Mapping[Path, Path]])
 
 def write_timeline(timeline: Timeline, name: str, path: Path) -> None:
     if name == "plot":
-        timeline_picture.timeline_plot(path, timeline)
+        timeline_plot(path, timeline)
     else:
-        write_text(path, FORMATS[name].text(timeline, path))
+        write_text(path, TIMELINE_FORMATS[name].text(timeline, path))
 
 
-def windows_for(recognizer: Recognizer, window: float | Literal["auto"] = "auto", **settings: float | None) -> Windows:
+def windows_for(recognizer: Recognizer, window: float | Literal["auto"] = "auto", **settings: float | None) -> TimelineSettings:
     """Settings that fit a model; `auto` is the length of its training clips. Raises UsageError for what cannot be."""
     if window == "auto":
         fps = recognizer.extractor.spec.fps
         window = recognizer.clip_seconds or recognizer.sampling.num_frames / (fps or USUAL_FPS)
         if recognizer.clip_seconds is None:
             note(f"The model does not say how long its training clips were: windows of {window:g} s; choose with --window")
-    windows = Windows(window=window, **settings)  # type: ignore[arg-type]
+    windows = TimelineSettings(window=window, **settings)  # type: ignore[arg-type]
     windows.check_rate(recognizer.extractor.spec.fps)
     return windows
 
 
-def timelines(recognizer: Recognizer, paths: Sequence[Path], settings: Windows) -> Iterator[Timeline]:
+def timelines(recognizer: Recognizer, paths: Sequence[Path], settings: TimelineSettings) -> Iterator[Timeline]:
     """Timelines in the order of the paths; the videos of a portion are decoded side by side."""
-    for first in range(0, len(paths), AT_ONCE):
-        portion = paths[first : first + AT_ONCE]
+    for first in range(0, len(paths), VIDEOS_AT_ONCE):
+        portion = paths[first : first + VIDEOS_AT_ONCE]
         extraction = recognizer.extractor.extract(portion)
         for path in portion:
             if path in extraction.failed:
@@ -155,7 +155,7 @@ def timelines(recognizer: Recognizer, paths: Sequence[Path], settings: Windows) 
                 yield timeline_or_error(recognizer, path, extraction.features[path], settings)
 
 
-def timeline_or_error(recognizer: Recognizer, path: Path, features: Features, settings: Windows) -> Timeline:
+def timeline_or_error(recognizer: Recognizer, path: Path, features: Features, settings: TimelineSettings) -> Timeline:
     try:
         return timeline_of(recognizer, path, features, settings)
     except UsageError:
@@ -164,13 +164,13 @@ def timeline_or_error(recognizer: Recognizer, path: Path, features: Features, se
         return Timeline(path=path, labels=recognizer.labels, error=str(error))
 
 
-def timeline_of(recognizer: Recognizer, path: Path, features: Features, settings: Windows) -> Timeline:
+def timeline_of(recognizer: Recognizer, path: Path, features: Features, settings: TimelineSettings) -> Timeline:
     """The timeline of a video whose features are known: probabilities averaged over all windows that cover a step, and segments.
 
     Raises ClipError when the video has no rows.
     """
     scores = step_scores(recognizer, path, features, settings)
-    edges = step_edges(features, recognizer.extractor.spec.fps)
+    edges = row_borders(features, recognizer.extractor.spec.fps)
     segments = find_segments(
         scores,
         edges,
@@ -184,13 +184,13 @@ def timeline_of(recognizer: Recognizer, path: Path, features: Features, settings
     )
 
 
-def step_edges(features: Features, fps: float | None) -> np.ndarray:
+def row_borders(features: Features, fps: float | None) -> np.ndarray:
     """Where each row's time begins, and where the last one's ends (N + 1,); a lone row lasts a step where nobody knows the end."""
     last = float(features.pts[-1])
     return np.append(features.pts, features.end if features.end > last else last + 1 / (fps or USUAL_FPS))
 
 
-def step_scores(recognizer: Recognizer, path: Path, features: Features, settings: Windows) -> np.ndarray:
+def step_scores(recognizer: Recognizer, path: Path, features: Features, settings: TimelineSettings) -> np.ndarray:
     """Probabilities (N, K) float32 at every feature row: the mean over the windows that cover it. Rows are read a portion at a time.
 
     A window's weight falls from its middle to its edges, as in Isensee et al. 2021 (nnU-Net, doi:10.1038/s41592-020-01008-z, methods).
@@ -214,7 +214,7 @@ def window_weights(pts: np.ndarray, start: float, window: float) -> np.ndarray:
     return np.maximum(1 - np.abs(2 * (pts - start) / window - 1), EDGE_WEIGHT)
 
 
-def windows_of(path: Path, features: Features, settings: Windows) -> list[Clip]:
+def windows_of(path: Path, features: Features, settings: TimelineSettings) -> list[Clip]:
     """Windows from the first row on, and a last one that ends with the video; one alone when the video is not longer than it."""
     first = float(features.pts[0]) if len(features) else 0.0
     last = features.end - settings.window if len(features) else 0.0
