@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from gerund.core.html import templates
 from gerund.core.types import Clip
 from gerund.data.checks import Finding
 from gerund.recognition.evaluate import Evaluation
 from gerund.recognition.metrics import reliability
-from gerund.training.report import charts
+from gerund.training.report import charts, pen, plots
 from gerund.training.report.page import ClipSteps, RunReport, run_page
 
 LABELS = ["<b>jump</b> & 'run'", "été"]
@@ -216,6 +217,41 @@ def test_the_confusion_chart_shows_counts_and_names_while_they_fit() -> None:
     many = svg(charts.confusion_chart(np.eye(50, 51, dtype=int), [f"c{number}" for number in range(50)]))
     assert "<text" not in many
     assert "c7 answered c7: 1 of 1" in many
+
+
+ACCENT, SECOND = (31, 111, 235), (194, 83, 12)
+
+
+def test_pictures_of_charts_have_their_marks_where_the_page_has_them(tmp_path: Path) -> None:
+    chart = charts.line_chart("Loss", {"train": [3, 1, 2]}, kept=2)
+    scale = 3  # pixels per unit: drawn at 6, and halved
+    sheet = pen.chart_sheet({"Loss": chart}, note="")
+    (dot,) = [mark for mark in chart.marks if isinstance(mark, charts.Dot)]
+    left, top = pen.CHART_GAP, pen.TITLE + 2 * pen.CHART_GAP
+    assert sheet.getpixel((round((left + dot.x) * scale), round((top + dot.y) * scale))) == ACCENT
+    assert sheet.getpixel((round((left + dot.x) * scale), round((top + dot.y + 8) * scale))) != ACCENT
+
+
+def test_the_confusion_picture_shows_shares_of_the_true_class() -> None:
+    chart = charts.confusion_chart(np.array([[3, 1, 0], [0, 2, 0]]), ["a", "b"], normalized=True)
+    assert [mark.words for mark in chart.marks if isinstance(mark, charts.Text)][:3] == ["75", "25", "100"]
+    sheet = pen.chart_sheet({"Shares": chart}, note="rows: true class; columns: answer")
+    found = {colour for _, colour in sheet.getcolors(sheet.width * sheet.height)}
+    assert ACCENT in found, "all of class b is right, in full colour"
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_curves_of_any_length_become_a_picture(epochs: int, tmp_path: Path) -> None:
+    plots.history_plot(tmp_path / "history.png", HISTORY[:epochs], validated=False)
+    with Image.open(tmp_path / "history.png") as picture:
+        found = {colour for _, colour in picture.convert("RGB").getcolors(picture.width * picture.height)}
+    assert {ACCENT, SECOND} <= found
+
+
+def test_many_classes_are_a_picture_of_bounded_size(tmp_path: Path) -> None:
+    plots.confusion_plot(tmp_path / "confusion.png", np.eye(400, 401, dtype=int), [f"class {number}" for number in range(400)])
+    with Image.open(tmp_path / "confusion.png") as picture:
+        assert max(picture.size) <= pen.LARGEST_DRAWN / 2
 
 
 def svg(chart: charts.Chart) -> str:

@@ -552,7 +552,7 @@ def write_reports(run: Path, history: Sequence[Epoch], clips: Sequence[Clip], ev
     write_rows(
         run / "predictions.csv", header, (row for side, each in evaluations.items() for row in prediction_rows(side, each))
     )
-    reporting.history_plot(run / "history.png", [results_row(epoch) for epoch in history])
+    reporting.history_plot(run / "history.png", [results_row(epoch) for epoch in history], validated=bool(of_split(clips, "val")))
     shown = evaluations.get("test") or evaluations.get("val")
     if shown is not None:
         reporting.confusion_plot(run / "confusion_matrix.png", shown.confusion, shown.labels)

@@ -1,4 +1,4 @@
-"""Pictures of results: they take numbers and clips, and compute nothing but the layout. matplotlib is imported when a plot is drawn."""
+"""Pictures of results in a run's folder: curves, confusions, and sheets of clips."""
 
 from __future__ import annotations
 
@@ -11,100 +11,31 @@ from PIL import Image, ImageDraw
 
 from gerund import video
 from gerund.core.types import Clip, Resize
-from gerund.video.draw import GRID, INK, MUTED, PAPER, RIGHT, WRONG, fitting_text, font
+from gerund.training.report.charts import confusion_chart, history_of, line_chart
+from gerund.training.report.pen import chart_sheet
+from gerund.video.draw import INK, PAPER, RIGHT, WRONG, fitting_text, font
 
 SHEET = 16
 """Clips on a contact sheet at most."""
-TRAIN, VAL = "#1f6feb", "#d1570f"
 
 
-def new_figure(width: float, height: float, **layout: Any) -> tuple[Any, Any]:
-    """A figure (inches) without a window, in the house style."""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    with rc_context():
-        figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
-        return figure, figure.subplots(**layout)
-
-
-def tidy(axes: Any) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(MUTED)
-    axes.tick_params(colors=MUTED, labelsize=9)
-    axes.grid(axis="y", color=GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-
-
-def history_plot(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def history_plot(path: Path, rows: Sequence[Mapping[str, Any]], *, validated: bool = True) -> None:
     """Loss and accuracy over the epochs, from the rows of results.csv; the epoch that was kept is marked."""
-    from matplotlib.ticker import MaxNLocator, PercentFormatter
-
-    epochs = [int(row["epoch"]) for row in rows]
-    best = epochs[int(np.argmin([float(row["val/loss"]) for row in rows]))]
-    figure, (losses, accuracies) = new_figure(9, 3.6, ncols=2)
-    marker = "o" if len(rows) < 3 else None
-    for axes, columns in (
-        (losses, {"train/loss": ("train", TRAIN), "val/loss": ("validation", VAL)}),
-        (accuracies, {"train/accuracy_top1": ("train", TRAIN), "metrics/accuracy_top1": ("validation", VAL)}),
-    ):
-        for column, (name, colour) in columns.items():
-            axes.plot(
-                epochs, [float(row[column]) for row in rows], color=colour, linewidth=1.8, marker=marker, markersize=4, label=name
-            )
-        axes.axvline(best, color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
-        axes.set_xlabel("epoch", color=INK)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        tidy(axes)
-    losses.set_title("Loss", loc="left", fontsize=11, color=INK, fontweight="bold")
-    accuracies.set_title("Top-1 accuracy", loc="left", fontsize=11, color=INK, fontweight="bold")
-    accuracies.yaxis.set_major_formatter(PercentFormatter(1.0))
-    accuracies.set_ylim(top=1.02)
-    for axes in (losses, accuracies):
-        axes.legend(frameon=False, fontsize=9, labelcolor=INK)
-    losses.annotate(
-        f"kept: epoch {best}",
-        (best, 1),
-        xycoords=("data", "axes fraction"),
-        xytext=(4, -4),
-        textcoords="offset points",
-        va="top",
-        fontsize=8,
-        color=MUTED,
-    )
-    figure.savefig(path)
+    history = history_of(rows, validated=validated)
+    charts = {
+        "Loss": line_chart("Loss", history.losses, kept=history.kept),
+        "Top-1 accuracy": line_chart("Top-1 accuracy", history.accuracies, kept=history.kept, percent=True),
+    }
+    note = f"dashed: epoch {history.kept} of {len(rows)} was kept"
+    chart_sheet(charts, key={"train": "accent", history.second: "second"}, note=note).save(path)
 
 
 def confusion_plot(path: Path, matrix: np.ndarray, labels: Sequence[str], *, normalized: bool = False) -> None:
     """Rows true, columns answered; the column of clips without an answer is shown when it is not empty."""
-    columns = list(labels)
-    if matrix[:, -1].any():
-        columns.append("(no answer)")
-    else:
-        matrix = matrix[:, :-1]
-    totals = np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    shares = matrix / totals
-    side = max(3.6, 0.42 * len(labels) + 1.6)
-    figure, axes = new_figure(side + 0.6, side)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="equal")
-    size = 9 if len(labels) <= 20 else 6
-    axes.set_xticks(
-        range(len(columns)), columns, rotation=45, ha="right", rotation_mode="anchor", fontsize=size, parse_math=False
+    title = "Share of each true class, %" if normalized else "Number of clips"
+    chart_sheet({title: confusion_chart(matrix, labels, normalized=normalized)}, note="rows: true class; columns: answer").save(
+        path
     )
-    axes.set_yticks(range(len(labels)), labels, fontsize=size, parse_math=False)
-    axes.tick_params(length=0, colors=INK)
-    axes.set_xlabel("answer", color=MUTED)
-    axes.set_ylabel("true class", color=MUTED)
-    axes.spines[:].set_visible(False)
-    if len(labels) <= 30:
-        for row, column in zip(*np.nonzero(matrix), strict=True):
-            text = f"{100 * shares[row, column]:.0f}" if normalized else str(matrix[row, column])
-            axes.text(
-                column, row, text, ha="center", va="center", fontsize=size, color=PAPER if shares[row, column] > 0.55 else INK
-            )
-    title = "Share of each true class, %" if normalized else "Number of clips (colour: share of the true class)"
-    axes.set_title(title, loc="left", fontsize=10, color=INK)
-    figure.savefig(path)
 
 
 def contact_sheet(path: Path, entries: Sequence[tuple[Clip, str, bool | None]], *, columns: int = 4, width: int = 240) -> None:
