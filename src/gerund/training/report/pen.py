@@ -94,7 +94,8 @@ class Pen:
         side = 2 * math.ceil(self.draw.textlength(words, font=face) + 2 * size * self.scale)
         mask = Image.new("L", (side, side))
         ImageDraw.Draw(mask).text((side // 2, side // 2), words, fill=255, font=face, anchor=ANCHORS[anchor])
-        self.sheet.paste(colour, tuple(round(each - side / 2) for each in where), mask.rotate(-turn, Image.Resampling.BICUBIC))
+        left, top = (round(each - side / 2) for each in where)
+        self.sheet.paste(colour, (left, top), mask.rotate(-turn, Image.Resampling.BICUBIC))
 
     def picture(self) -> Image.Image:
         return self.sheet.reduce(2)
