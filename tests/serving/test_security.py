@@ -669,7 +669,7 @@ def test_both_processes_open_plain_containers_only_and_no_picture_that_is_too_la
     for path, limits, words in ((rare, Limits(), "of a kind that is not taken"), (clip, Limits(pixels=1000), "64 x 48 pixels")):
         for kind in ("preview", "annotated"):
             with pytest.raises(VideoError, match=words):
-                asyncio.run(drawing.make(kind, path, tmp_path / "out.mp4", empty, limits))
+                asyncio.run(drawing.draw_film(kind, path, tmp_path / "out.mp4", empty, limits))
 
 
 def test_a_video_without_a_length_is_stopped_where_the_limit_is(started, tmp_path):
