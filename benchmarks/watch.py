@@ -21,6 +21,8 @@ from clips import clips_folder, weights_of
 from gerund import Recognizer, video
 from gerund.backbones import load_backbone
 from gerund.core.types import Resize
+from gerund.features.cache import FeatureCache
+from gerund.features.extractor import Extractor
 from gerund.features.tokens import Sampling
 from gerund.heads import build_head
 
@@ -90,7 +92,12 @@ def untrained(folder: Path) -> Path:
         options={},
     )
     recognizer = Recognizer(
-        labels=labels, backbone=backbone, fps=4.0, sampling=sampling, head=head, head_name="transformer", head_options={}
+        labels=labels,
+        extractor=Extractor(backbone, fps=4.0, cache=FeatureCache()),
+        sampling=sampling,
+        head=head,
+        head_name="transformer",
+        head_options={},
     )
     recognizer.save(folder)
     return folder

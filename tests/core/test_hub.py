@@ -14,6 +14,8 @@ from gerund.backbones import load_backbone, weights_licence
 from gerund.core import hub
 from gerund.core.errors import UsageError
 from gerund.data.datasets import toy
+from gerund.features.cache import FeatureCache
+from gerund.features.extractor import Extractor
 from gerund.features.tokens import Sampling
 from gerund.heads import build_head
 from gerund.recognition.recognizer import Recognizer, model_card
@@ -46,7 +48,12 @@ def model(tmp_path_factory):
     sampling = Sampling(num_frames=4)
     head = build_head("mean", token_dim=sampling.token_dim(backbone.feature_dim), num_classes=2, num_frames=4)
     Recognizer(
-        labels=["été", "serve"], backbone=backbone, fps=8.0, sampling=sampling, head=head, head_name="mean", head_options={}
+        labels=["été", "serve"],
+        extractor=Extractor(backbone, fps=8.0, cache=FeatureCache()),
+        sampling=sampling,
+        head=head,
+        head_name="mean",
+        head_options={},
     ).save(folder)
     (folder / "notes.py").write_text("print('private')", encoding="utf-8")
     return folder

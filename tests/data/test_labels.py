@@ -13,6 +13,8 @@ from gerund.core.errors import DataError, ModelError
 from gerund.core.printing import label_problem
 from gerund.core.types import Clip, Segment, Timeline
 from gerund.data.datasets import load_dataset
+from gerund.features.cache import FeatureCache
+from gerund.features.extractor import Extractor
 from gerund.features.tokens import Sampling
 from gerund.heads import build_head
 from gerund.recognition.recognizer import Recognizer
@@ -70,7 +72,13 @@ def model(tmp_path_factory):
     """An untrained model of two labels."""
     backbone, sampling = load_backbone("pixels:8"), Sampling(num_frames=2)
     head = build_head("mean", token_dim=sampling.token_dim(backbone.feature_dim), num_classes=2, num_frames=2, options={})
-    made = {"backbone": backbone, "fps": 4.0, "sampling": sampling, "head": head, "head_name": "mean", "head_options": {}}
+    made = {
+        "extractor": Extractor(backbone, fps=4.0, cache=FeatureCache()),
+        "sampling": sampling,
+        "head": head,
+        "head_name": "mean",
+        "head_options": {},
+    }
     folder = tmp_path_factory.mktemp("labels") / "model"
     Recognizer(labels=["a", "b"], **made).save(folder)
     return folder

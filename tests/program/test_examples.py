@@ -16,6 +16,8 @@ import gerund
 from gerund.backbones import load_backbone
 from gerund.cli import app as cli
 from gerund.data.datasets import toy
+from gerund.features.cache import FeatureCache
+from gerund.features.extractor import Extractor
 from gerund.features.tokens import Sampling
 from gerund.heads import HEADS, build_head
 from gerund.recognition.recognizer import Recognizer
@@ -68,7 +70,12 @@ def test_the_gradio_app_answers_with_probabilities_and_an_error_in_words(monkeyp
     backbone = load_backbone("pixels:8")
     head = build_head("mean", token_dim=sampling.token_dim(backbone.feature_dim), num_classes=2, num_frames=4)
     Recognizer(
-        labels=["a", "b"], backbone=backbone, fps=8.0, sampling=sampling, head=head, head_name="mean", head_options={}
+        labels=["a", "b"],
+        extractor=Extractor(backbone, fps=8.0, cache=FeatureCache()),
+        sampling=sampling,
+        head=head,
+        head_name="mean",
+        head_options={},
     ).save(tmp_path / "model")
 
     class Error(Exception):

@@ -18,6 +18,7 @@ from gerund.core import files
 from gerund.core.errors import ModelError, UsageError
 from gerund.core.types import FeatureSpec
 from gerund.features.cache import FeatureCache
+from gerund.features.extractor import Extractor
 from gerund.features.packed import Pack, pack
 from gerund.features.tokens import Sampling
 from gerund.heads import build_head
@@ -35,7 +36,14 @@ def recognizer(*labels: str) -> Recognizer:
     backbone = load_backbone("pixels:8")
     dim = SAMPLING.token_dim(backbone.feature_dim)
     head = build_head("mean", token_dim=dim, num_classes=len(labels), num_frames=4, options={})
-    return Recognizer(labels=labels, backbone=backbone, fps=8.0, sampling=SAMPLING, head=head, head_name="mean", head_options={})
+    return Recognizer(
+        labels=labels,
+        extractor=Extractor(backbone, fps=8.0, cache=FeatureCache()),
+        sampling=SAMPLING,
+        head=head,
+        head_name="mean",
+        head_options={},
+    )
 
 
 @pytest.fixture
@@ -106,7 +114,12 @@ def test_a_backbone_is_there_when_its_folder_has_been_replaced_since_the_model_w
     dim = SAMPLING.token_dim(backbone.feature_dim)
     head = build_head("mean", token_dim=dim, num_classes=2, num_frames=4, options={})
     Recognizer(
-        labels=["a", "b"], backbone=backbone, fps=8.0, sampling=SAMPLING, head=head, head_name="mean", head_options={}
+        labels=["a", "b"],
+        extractor=Extractor(backbone, fps=8.0, cache=FeatureCache()),
+        sampling=SAMPLING,
+        head=head,
+        head_name="mean",
+        head_options={},
     ).save(tmp_path / "best")
     loaded = Recognizer.load(tmp_path / "best")
     shutil.rmtree(tmp_path / "best")

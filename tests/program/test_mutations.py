@@ -18,7 +18,7 @@ from gerund.backbones import load_backbone
 from gerund.core.errors import BackboneError, CacheError, GerundError, ModelError
 from gerund.core.types import Clip, Features, FeatureSpec
 from gerund.features.cache import FeatureCache
-from gerund.features.extractor import Extraction
+from gerund.features.extractor import Extraction, Extractor
 from gerund.features.packed import Pack, pack
 from gerund.features.tokens import Sampling
 from gerund.heads import build_head
@@ -58,18 +58,17 @@ def model(tmp_path_factory):
     options = {"width": 8, "dense_width": 8, "layers": 1, "heads": 2}
     dim = sampling.token_dim(backbone.feature_dim)
     head = build_head("transformer", token_dim=dim, num_classes=2, num_frames=4, options=options)
+    rows = np.random.default_rng(0).normal(size=(8, 4, dim)).astype(np.float32)
     made = Recognizer(
         labels=labels,
-        backbone=backbone,
-        fps=8.0,
+        extractor=Extractor(backbone, fps=8.0, cache=FeatureCache()),
         sampling=sampling,
         head=head,
         head_name="transformer",
         head_options=options,
+        familiarity=Familiarity.fit(rows, np.ones((8, 4), bool), np.arange(8) % 2),
         clip_seconds=1.0,
     )
-    rows = np.random.default_rng(0).normal(size=(8, 4, dim)).astype(np.float32)
-    made.familiarity = Familiarity.fit(rows, np.ones((8, 4), bool), np.arange(8) % 2)
     folder = tmp_path_factory.mktemp("model") / "model"
     made.save(folder)
     return folder

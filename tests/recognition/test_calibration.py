@@ -208,9 +208,8 @@ def test_training_says_how_far_the_probabilities_were_off(training, clips, tmp_p
     assert found["num_held_out"] == len(recognizer.familiarity.reference) == 32 - training.metrics["test"]["num_clips"]
     scores, targets = training.test.scores, training.test.targets
     assert found["test"]["ece"] == pytest.approx(expected_calibration_error(scores, targets))
-    recognizer.temperature = 1.0
     extraction = recognizer.extractor.extract(clip.path for clip in training.test.clips)
-    own, _ = recognizer.scores(extraction, training.test.clips)
+    own, _ = replace(recognizer, temperature=1.0).scores(extraction, training.test.clips)
     assert found["test"]["ece_uncalibrated"] == pytest.approx(expected_calibration_error(own, targets))
     assert (own.argmax(axis=1) == scores.argmax(axis=1)).all()
     assert not np.allclose(own, scores)

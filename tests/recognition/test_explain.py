@@ -16,6 +16,8 @@ from gerund.backbones import load_backbone
 from gerund.cli import app as cli
 from gerund.core.errors import UsageError, VideoError
 from gerund.core.types import Clip, Explanation, Features, Prediction
+from gerund.features.cache import FeatureCache
+from gerund.features.extractor import Extractor
 from gerund.features.tokens import Sampling, clip_rows, picked_rows, step_edges
 from gerund.heads import Head
 from gerund.recognition import explain as explaining
@@ -41,16 +43,14 @@ class Watchman(Head):
         return weights / weights.sum(1, keepdim=True)
 
 
-def watching(tmp_path: Path, take: str = "mean") -> Recognizer:
+def watching(tmp_path: Path, take: str = "mean", head: Head | None = None) -> Recognizer:
     return Recognizer(
         labels=["there", "not there"],
-        backbone=load_backbone(f"pixels:{SIDE}"),
-        fps=8,
+        extractor=Extractor(load_backbone(f"pixels:{SIDE}"), fps=8, cache=FeatureCache(tmp_path / "cache")),
         sampling=Sampling(num_frames=STEPS, take=take, motion=False),  # type: ignore[arg-type]
-        head=Watchman(),
+        head=head or Watchman(),
         head_name="mean",
         head_options={},
-        cache=tmp_path / "cache",
     )
 
 
@@ -242,6 +242,4 @@ def test_predict_draws_what_its_answer_rests_on(lit, tmp_path, capsys):
 def trained(tmp_path: Path) -> Recognizer:
     from gerund.heads import build_head
 
-    made = watching(tmp_path)
-    made.head = build_head("mean", token_dim=SIDE * SIDE, num_classes=2, num_frames=STEPS)
-    return made
+    return watching(tmp_path, head=build_head("mean", token_dim=SIDE * SIDE, num_classes=2, num_frames=STEPS))

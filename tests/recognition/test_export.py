@@ -18,6 +18,8 @@ from gerund import video
 from gerund.backbones import load_backbone
 from gerund.core.errors import DataError, ModelError, UsageError
 from gerund.core.types import Clip
+from gerund.features.cache import FeatureCache
+from gerund.features.extractor import Extractor
 from gerund.features.tokens import Sampling
 from gerund.heads import HEADS, build_head
 from gerund.recognition import export as exporting
@@ -44,7 +46,12 @@ def recognizer(head="mean", *, backbone=None, fps=8.0, num_frames=4, **head_opti
     with torch.no_grad():
         list(made.classify.parameters())[-2].mul_(4)
     return Recognizer(
-        labels=LABELS, backbone=backbone, fps=fps, sampling=sampling, head=made, head_name=head, head_options={}, precision="f32"
+        labels=LABELS,
+        extractor=Extractor(backbone, fps=fps, cache=FeatureCache(), precision="f32"),
+        sampling=sampling,
+        head=made,
+        head_name=head,
+        head_options={},
     )
 
 
@@ -145,12 +152,11 @@ def test_spans_and_every_frame_are_seen_as_by_the_model(clips, tmp_path):
 
 
 def test_temperature_and_the_sense_of_the_unknown_travel_along(clips, tmp_path):
-    source = recognizer("mean")
     random = np.random.default_rng(0)
-    source.temperature = 2.5
     data, valid, targets = random.normal(size=(30, 4, 128)).astype(np.float32), np.ones((30, 4), bool), np.arange(30) % 3
     familiarity = Familiarity.fit(data, valid, targets)
-    source.familiarity = replace(familiarity, reference=familiarity.score(data, valid).astype(np.float32))
+    familiarity = replace(familiarity, reference=familiarity.score(data, valid).astype(np.float32))
+    source = replace(recognizer("mean"), temperature=2.5, familiarity=familiarity)
     source.save(tmp_path / "model")
     gerund.export(tmp_path / "model", tmp_path / "out", check=clips)
     exported = runtime.load(tmp_path / "out")

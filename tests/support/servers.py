@@ -16,6 +16,8 @@ from pathlib import Path
 import torch
 
 from gerund.backbones import load_backbone
+from gerund.features.cache import FeatureCache
+from gerund.features.extractor import Extractor
 from gerund.features.tokens import Sampling
 from gerund.heads import build_head
 from gerund.recognition.recognizer import Recognizer
@@ -31,7 +33,12 @@ def untrained(cache: Path) -> Recognizer:
         "mean", token_dim=sampling.token_dim(backbone.feature_dim), num_classes=len(LABELS), num_frames=4, options={}
     )
     return Recognizer(
-        labels=LABELS, backbone=backbone, fps=8.0, sampling=sampling, head=head, head_name="mean", head_options={}, cache=cache
+        labels=LABELS,
+        extractor=Extractor(backbone, fps=8.0, cache=FeatureCache(cache)),
+        sampling=sampling,
+        head=head,
+        head_name="mean",
+        head_options={},
     )
 
 

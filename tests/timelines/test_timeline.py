@@ -17,6 +17,8 @@ from gerund.core import files, progress
 from gerund.core.errors import ClipError, DataError, UsageError
 from gerund.core.types import Clip, Features, Segment, Timeline
 from gerund.data.datasets import activitynet, boris, elan, toy
+from gerund.features.cache import FeatureCache
+from gerund.features.extractor import Extractor
 from gerund.features.tokens import Sampling
 from gerund.recognition.recognizer import Recognizer
 from gerund.timelines import formats as timeline_files
@@ -38,8 +40,7 @@ def recognizer(labels=("a", "b"), clip_seconds=2.0, fps=4.0):
     head = heads.build_head("mean", token_dim=dim, num_classes=len(labels), num_frames=4, options={})
     return Recognizer(
         labels=labels,
-        backbone=backbone,
-        fps=fps,
+        extractor=Extractor(backbone, fps=fps, cache=FeatureCache()),
         sampling=sampling,
         head=head,
         head_name="mean",

@@ -6,7 +6,7 @@ import json
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -156,11 +156,9 @@ def refuse_other_answers(comparison: Comparison, out: Path) -> None:
 def in_f32(model: str | Path, cache: Path | None) -> Recognizer:
     """The recogniser with its backbone in f32, whatever precision it was trained in: what an export is measured against."""
     recognizer = Recognizer.load(model, device="cpu", cache=cache)
-    rate = recognizer.extractor.spec.fps
-    recognizer.extractor = Extractor(
-        recognizer.backbone, fps=rate, cache=recognizer.extractor.cache, device="cpu", precision="f32"
-    )
-    return recognizer
+    seen = recognizer.extractor
+    exact = Extractor(seen.backbone, fps=seen.spec.fps, cache=seen.cache, device="cpu", precision="f32")
+    return replace(recognizer, extractor=exact)
 
 
 def recorded(model: str | Path) -> list[Clip]:

@@ -49,7 +49,7 @@ def predict(
     if unknown_threshold is not None:
         if unknown_threshold and recognizer.familiarity is None:
             raise UsageError(f"--unknown-threshold {unknown_threshold:g}: {model} cannot tell what is unknown; train it again")
-        recognizer.unknown_threshold = unknown_threshold
+        recognizer = replace(recognizer, unknown_threshold=unknown_threshold)
     return predictions(recognizer, clips, top_k, save_video, explain)
 
 

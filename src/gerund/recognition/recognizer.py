@@ -6,9 +6,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save as save_arrays
 from safetensors.torch import load_file, save
 
-from gerund.backbones import Backbone, best_device, quantized_digest, rebuild_backbone, weights_licence
+from gerund.backbones import Backbone, quantized_digest, rebuild_backbone, weights_licence
 from gerund.core import files, hub
 from gerund.core.errors import GerundError, ModelError, UsageError, VideoError
 from gerund.core.fields import Fields, checked_labels, is_number, read_json, resize_in
@@ -44,53 +44,51 @@ HEAD_BATCH = 4
 Measured: 4 cost no more per clip than 16, and with the default head a lone clip half."""
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Recognizer:
-    """Names the action in videos. `labels` are in the order of the head's outputs.
+    """Names the action in videos. `labels` are in the order of the head's outputs; the extractor has the backbone.
 
     `temperature` divides the logits; `familiarity`, where there is one, tells how known a clip looks, and below `unknown_threshold`
     (0..1, 0 is never) the answer is `unknown`. See calibration.py.
     `clip_seconds` is the median length of the clips it was trained on; None when nobody measured it.
     """
 
-    def __init__(
-        self,
-        *,
-        labels: Sequence[str],
-        backbone: Backbone,
-        fps: float | None,
-        sampling: Sampling,
-        head: Head,
-        head_name: str,
-        head_options: dict[str, Any],
-        precision: str = "auto",
-        device: str = "auto",
-        cache: Path | None = None,
-        clip_seconds: float | None = None,
-    ) -> None:
-        self.labels = list(labels)
-        self.clip_seconds = clip_seconds
-        self.backbone = backbone
-        self.sampling = sampling
-        self.head, self.head_name, self.head_options = head, head_name, head_options
-        self.temperature = 1.0
-        self.familiarity: Familiarity | None = None
-        self.unknown_threshold = UNKNOWN_THRESHOLD
-        self.device = best_device() if device == "auto" else device
-        self.extractor = Extractor(backbone, fps=fps, cache=FeatureCache(cache), device=self.device, precision=precision)
+    labels: list[str]
+    extractor: Extractor
+    sampling: Sampling
+    head: Head
+    head_name: str
+    head_options: Mapping[str, Any]
+    temperature: float = 1.0
+    familiarity: Familiarity | None = None
+    unknown_threshold: float = UNKNOWN_THRESHOLD
+    clip_seconds: float | None = None
+
+    def __post_init__(self) -> None:
         self.head.eval()
 
+    @property
+    def backbone(self) -> Backbone:
+        return self.extractor.backbone
+
+    @property
+    def device(self) -> str:
+        """Where the backbone runs; the head runs on the CPU."""
+        return self.extractor.device
+
     @classmethod
-    def load(cls, model: str | Path, *, device: str = "auto", cache: Path | None = None) -> Recognizer:
+    def load(cls, model: str | Path, *, device: str = "auto", cache: Path | FeatureCache | None = None) -> Recognizer:
         """The recogniser in a model folder, the best one of a run folder, or one on a hub as hf:USER/MODEL.
 
-        Raises ModelError when there is none, or a damaged one.
+        `cache` is the folder for features, or the cache itself. Raises ModelError when there is no model, or a damaged one.
         """
+        store = cache if isinstance(cache, FeatureCache) else FeatureCache(cache)
         return files.steadily(
-            model_folder(model), lambda folder: cls.read(checked_folder(folder, model), model, device=device, cache=cache)
+            model_folder(model), lambda folder: cls.read(checked_folder(folder, model), model, device=device, cache=store)
         )
 
     @classmethod
-    def read(cls, folder: Path, model: str | Path, *, device: str, cache: Path | None) -> Recognizer:
+    def read(cls, folder: Path, model: str | Path, *, device: str, cache: FeatureCache) -> Recognizer:
         """The recogniser in this very folder; `model` is what it was asked for as."""
         config = Fields(read_config(folder), str(folder / "config.json"))
         state = read_tensors(folder / "model.safetensors", config.text("model_sha256"))
@@ -109,23 +107,17 @@ class Recognizer:
             "num_classes": len(labels),
             "num_frames": sampling.num_frames,
         }
-        recognizer = cls(
+        return cls(
             labels=labels,
-            backbone=backbone,
+            extractor=Extractor(backbone, fps=rate, cache=cache, device=device, precision=precision),
             sampling=sampling,
             head=filled_head(name, size, options, state, folder),
             head_name=name,
             head_options=options,
-            fps=rate,
-            precision=precision,
-            device=device,
-            cache=cache,
+            temperature=config.positive("temperature", HOTTEST, 1.0),  # models of before are not calibrated
+            familiarity=None if familiarity is None else familiarity.of_width(size["token_dim"]),
             clip_seconds=config.optional("clip_seconds", LONGEST),
         )
-        recognizer.temperature = config.positive("temperature", HOTTEST, 1.0)  # models of before are not calibrated
-        if familiarity is not None:
-            recognizer.familiarity = familiarity.of_width(size["token_dim"])
-        return recognizer
 
     def save(self, folder: Path, *, bundle: bool = True, card: str = "") -> None:
         """Write the model folder, whole or not at all: safetensors, config.json and a model card.
@@ -164,7 +156,7 @@ class Recognizer:
             "backbone": self.backbone.config,
             "features": {"fps": self.extractor.spec.fps, "precision": self.extractor.spec.precision},
             "sampling": asdict(self.sampling),
-            "head": {"name": self.head_name, "options": self.head_options},
+            "head": {"name": self.head_name, "options": dict(self.head_options)},
             "temperature": self.temperature,
             "clip_seconds": self.clip_seconds,
         }

@@ -33,8 +33,10 @@ class HeldOut:
     familiarity: np.ndarray
 
 
-def calibrate(recognizer: Recognizer, extraction: Extraction, clips: Sequence[Clip], settings: Recipe, epochs: int) -> int:
-    """Give a recogniser its temperature and its sense of the unknown; returns on how many held-out clips they are fitted.
+def calibrate(
+    recognizer: Recognizer, extraction: Extraction, clips: Sequence[Clip], settings: Recipe, epochs: int
+) -> tuple[Recognizer, int]:
+    """A recogniser with its temperature and its sense of the unknown, and on how many held-out clips they are fitted.
 
     These are the validation clips where there are ENOUGH, where time is rationed, or where the backbone has learnt from the training
     clips; else the training and validation clips, each judged by a head that was trained without its fold, as the recogniser's own
@@ -50,12 +52,12 @@ def calibrate(recognizer: Recognizer, extraction: Extraction, clips: Sequence[Cl
         held = cross_validate(recognizer, tokens, folds_of(known), settings, epochs)
     else:
         held = joined([judged(recognizer.head, familiarity_of(tokens, seen), tokens, is_val)] if is_val.any() else [], recognizer)
-    recognizer.temperature = fit_temperature(held.logits, held.targets)
-    recognizer.familiarity = None
+    familiarity = None
     if len(held.targets):
         reference = np.sort(held.familiarity).astype(np.float32)
-        recognizer.familiarity = replace(familiarity_of(tokens, seen), reference=reference)
-    return len(held.targets)
+        familiarity = replace(familiarity_of(tokens, seen), reference=reference)
+    temperature = fit_temperature(held.logits, held.targets)
+    return replace(recognizer, temperature=temperature, familiarity=familiarity), len(held.targets)
 
 
 def cross_validate(recognizer: Recognizer, tokens: TokenSet, folds: np.ndarray, settings: Recipe, epochs: int) -> HeldOut:

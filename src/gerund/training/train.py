@@ -264,9 +264,8 @@ def completed(
 ) -> Training:
     """Calibrate and evaluate the best model of a run, and write all reports."""
     failed = views[0].left_out
-    best = Recognizer.load(run / "best", device=settings.device, cache=recognizer.extractor.cache.folder.parent)
-    best.extractor.cache = recognizer.extractor.cache
-    num_held_out = calibrate(best, views[0], clips, settings, kept_epoch(history, views[0], clips))
+    best = Recognizer.load(run / "best", device=settings.device, cache=recognizer.extractor.cache)
+    best, num_held_out = calibrate(best, views[0], clips, settings, kept_epoch(history, views[0], clips))
     evaluations = {"val": evaluate_clips(best, chosen)} if (chosen := of_split(clips, "val")) else {}
     if best.head.in_closed_form and evaluations:
         solve_with_all(best, views, clips)
@@ -338,13 +337,11 @@ def tell_cost_of_int8(best: Recognizer, evaluations: dict[str, Evaluation]) -> N
     """Say what the same head answers on features that are not quantized."""
     backbone = replace(best.backbone, quantized=None)
     exact = Extractor(backbone, fps=best.extractor.spec.fps, cache=best.extractor.cache, device="cpu")
-    best.extractor, small = exact, best.extractor
     for side, evaluation in evaluations.items():
-        top1 = evaluate_clips(best, evaluation.clips).metrics["top1"]
+        top1 = evaluate_clips(replace(best, extractor=exact), evaluation.clips).metrics["top1"]
         note(
             f"int8: {side} top-1 {evaluation.metrics['top1']:.3f}, with the same head on {exact.spec.precision} features {top1:.3f}"
         )
-    best.extractor = small
 
 
 def with_tuned_backbone(
@@ -384,22 +381,21 @@ def untrained(clips: Sequence[Clip], settings: Recipe, cache: FeatureCache, back
     options = heads.head_options(settings.head, settings.head_options)
     if settings.init:
         load_encoder(Path(settings.init), head, made_for(backbone.fingerprint, settings.fps, sampling, options))
-    recognizer = Recognizer(
+    return Recognizer(
         labels=labels,
-        backbone=backbone,
-        fps=settings.fps,
+        extractor=Extractor(
+            backbone,
+            fps=settings.fps,
+            cache=cache,
+            device=settings.device,
+            precision=settings.precision,
+            workers=settings.workers,
+        ),
         sampling=sampling,
         head=head,
         head_name=settings.head,
         head_options=options,
-        precision=settings.precision,
-        device=settings.device,
-        cache=cache.folder.parent,
     )
-    recognizer.extractor.cache = cache
-    if settings.workers is not None:
-        recognizer.extractor.workers = settings.workers
-    return recognizer
 
 
 def chosen_backbone(clips: Sequence[Clip], settings: Recipe) -> Backbone:
@@ -459,7 +455,7 @@ def fit_head(
         raise TrainingError(f"no training clip of {', '.join(lost)} can be used; see the lines above for the reasons")
     if not val_clips:
         note("No validation clips: the last epoch is kept, and the curve shows the training clips twice.")
-    recognizer.clip_seconds = round(median_seconds(train_clips, views[0].features), 3)
+    recognizer = replace(recognizer, clip_seconds=round(median_seconds(train_clips, views[0].features), 3))
     draws = 0 if recognizer.head.in_closed_form else settings.draws
     train_set = token_set(recognizer, views, train_clips, draws=draws, rng=np.random.default_rng(settings.seed))
     val_set = token_set(recognizer, views[:1], val_clips or train_clips)
