@@ -1,5 +1,8 @@
 """Contracts that every head keeps, and what is particular to each."""
 
+import contextlib
+import warnings
+
 import pytest
 import torch
 
@@ -207,8 +210,22 @@ def test_options_take_words_from_the_command_line():
         ("transformer", {"norm": "mid"}, "--head.norm mid: choose pre or post"),
         ("transformer", {"pooling": "sum"}, "--head.pooling sum: choose max"),
         ("transformer", {"width": 30, "heads": 4}, "cannot be shared by --head.heads 4"),
+        ("transformer", {"dense_width": -5}, "--head.dense-width -5: must be at least 1"),
+        ("mean", {"dropout": 1.5}, "--head.dropout 1.5: must lie between 0 and 1"),
     ],
 )
 def test_a_wrong_head_or_option_is_named(name, options, words):
     with pytest.raises(UsageError, match=words):
         build_head(name, token_dim=D, num_classes=K, num_frames=T, options=options)
+
+
+STRANGE = (True, 0, -5, 2.5, 7, 99, -0.0, 1e-9, "", "abc", "-3", "nan", "inf", "1e400", "\ud800")
+
+
+@pytest.mark.parametrize("name", sorted(HEADS))
+def test_an_option_of_any_value_builds_a_head_or_is_wrong_usage(name):
+    for key in head_options(name, {}):
+        for value in STRANGE:
+            with contextlib.suppress(UsageError), torch.device("meta"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch has a word to say on tensors of no elements
+                build_head(name, token_dim=D, num_classes=K, num_frames=T, options={key: value})

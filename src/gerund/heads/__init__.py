@@ -58,6 +58,6 @@ def converted(key: str, value: Any, kind: type) -> Any:
             return int(float(value))
         if kind in (float, str):
             return kind(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # infinity is no whole number
         pass
     raise UsageError(f"--head.{key.replace('_', '-')} {value}: not a value of type {kind.__name__}")

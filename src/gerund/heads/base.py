@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from gerund.core.errors import UsageError
+
 
 class Head(nn.Module):
     """Base of all heads. `takes_order` is False for heads that give the same answer when the time steps are shuffled.
@@ -46,6 +48,20 @@ class Head(nn.Module):
     def solve(self, x: Tensor, valid: Tensor, targets: Tensor, groups: Tensor) -> None:
         """Set all weights from the training tokens (N, T, D), classes (N,) and groups (N,), for a head that is `in_closed_form`."""
         raise NotImplementedError
+
+
+def check_sizes(least: int = 1, **sizes: int) -> None:
+    """Raise UsageError for an option of a head, given by name, that is below `least`."""
+    for name, size in sizes.items():
+        if size < least:
+            raise UsageError(f"--head.{name.replace('_', '-')} {size}: must be at least {least}")
+
+
+def check_shares(**shares: float) -> None:
+    """Raise UsageError for an option of a head, given by name, that is not within 0..1."""
+    for name, share in shares.items():
+        if not 0 <= share <= 1:
+            raise UsageError(f"--head.{name.replace('_', '-')} {share:g}: must lie between 0 and 1")
 
 
 class Standardize(nn.Module):

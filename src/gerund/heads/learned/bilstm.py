@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gerund.core.errors import UsageError
-from gerund.heads.base import Head, Standardize, masked_softmax
+from gerund.heads.base import Head, Standardize, check_shares, check_sizes, masked_softmax
 
 BATCH_NORM_MOMENTUM = 0.01
 
@@ -38,6 +38,8 @@ class BiLstmHead(Head):
         super().__init__()
         if norm not in ("layer", "batch"):
             raise UsageError(f"--head.norm {norm}: choose layer or batch")
+        check_sizes(latent=latent, hidden=hidden, layers=layers)
+        check_shares(dropout=dropout)
         width = hidden * (2 if bidirectional else 1)
         self.standardize = Standardize(dim) if standardize else None
         self.project = nn.Linear(dim, latent)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gerund.heads.base import Head, Standardize
+from gerund.heads.base import Head, Standardize, check_shares
 
 
 class FrameHead(Head):
@@ -13,6 +13,7 @@ class FrameHead(Head):
 
     def __init__(self, dim: int, num_classes: int, num_frames: int, *, dropout: float = 0.2, standardize: bool = True) -> None:
         super().__init__()
+        check_shares(dropout=dropout)
         self.standardize = Standardize(dim) if standardize else None
         self.classify = nn.Sequential(nn.Dropout(dropout), nn.Linear(dim, num_classes))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from gerund.heads.base import Head, Standardize, masked_mean, uniform_weights
+from gerund.heads.base import Head, Standardize, check_shares, masked_mean, uniform_weights
 
 
 class MeanHead(Head):
@@ -12,6 +12,7 @@ class MeanHead(Head):
 
     def __init__(self, dim: int, num_classes: int, num_frames: int, *, dropout: float = 0.2) -> None:
         super().__init__()
+        check_shares(dropout=dropout)
         self.standardize = Standardize(dim)
         self.classify = nn.Sequential(nn.Dropout(dropout), nn.Linear(dim, num_classes))
 

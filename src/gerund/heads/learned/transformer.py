@@ -9,7 +9,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gerund.core.errors import UsageError
-from gerund.heads.base import Head, Standardize, masked_max, masked_mean, masked_softmax, max_weights, uniform_weights
+from gerund.heads.base import (
+    Head,
+    Standardize,
+    check_shares,
+    check_sizes,
+    masked_max,
+    masked_mean,
+    masked_softmax,
+    max_weights,
+    uniform_weights,
+)
 
 Pooling = Literal["max", "mean", "cls", "attention"]
 
@@ -47,6 +57,11 @@ class TransformerHead(Head):
             raise UsageError(f"--head.norm {norm}: choose pre or post")
         if pooling not in ("max", "mean", "cls", "attention"):
             raise UsageError(f"--head.pooling {pooling}: choose max, mean, cls or attention")
+        check_sizes(heads=heads, dense_width=dense_width)
+        check_sizes(0, width=width, layers=layers, key_size=key_size)
+        check_shares(dropout=dropout, attention_dropout=attention_dropout, classifier_dropout=classifier_dropout)
+        if position_scale < 0 or norm_eps < 0:
+            raise UsageError("--head.position-scale and --head.norm-eps: must be at least 0")
         size = width or dim
         if not key_size and size % heads:
             raise UsageError(f"--head.width {size} cannot be shared by --head.heads {heads}; give a multiple, or --head.key-size")
