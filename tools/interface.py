@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from enum import Enum
+from functools import cached_property
 from typing import Any, get_args
 
 from cyclopts import App
@@ -41,7 +42,7 @@ def described(name: str, thing: Any) -> Iterator[str]:
             continue
         if callable(value):
             yield f"{name}.{member}({arguments(value)})"
-        elif isinstance(value, property):
+        elif isinstance(value, property | cached_property):
             yield f"{name}.{member}"
 
 

@@ -140,3 +140,10 @@ def test_runs_with_other_labels_are_named() -> None:
 def test_labels_in_another_order_are_put_in_order() -> None:
     one, two = evaluation("cc jr rr"), evaluation("cc jr rr", labels=["run", "jump", "clap"])
     assert pooled({"a": one, "b": two}).confusion.tolist() == (2 * one.confusion).tolist()
+
+
+def test_a_figure_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = evaluation("cc cj jj rr")
+    first = measured.metrics
+    monkeypatch.setattr("gerund.recognition.evaluate.bootstrap_interval", None)
+    assert measured.metrics is first

@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from gerund.core.errors import DataError, ModelError, UsageError
 from gerund.core.types import Clip
 from gerund.data.datasets import load_dataset
 from gerund.data.manifest import group_of, of_split, read_manifest
+from gerund.recognition.folder import find_model
 from gerund.recognition.metrics import (
     bootstrap_interval,
     class_accuracies,
@@ -29,10 +31,10 @@ from gerund.recognition.metrics import (
     topk_correct,
     wilson_interval,
 )
-from gerund.recognition.recognizer import Recognizer, find_model
+from gerund.recognition.recognizer import Recognizer
 
 BOOTSTRAP_SEED = 0
-SHOWN = 10
+MOST_LISTED = 10
 """Confused pairs and worst clips that are listed."""
 SPREAD = ("top1", "top5", "mean_class", "macro_f1", "ece", "nll")
 """Metrics of which several runs have a mean and a spread."""
@@ -43,6 +45,7 @@ class Evaluation:
     """Answers beside the truth: `scores` (N, K), NaN rows for clips in `failed` (path, or path and span -> reason).
 
     `runs` has the single evaluations by run folder when several runs were measured together; then clips and scores are all of theirs.
+    Every figure is computed once, when it is first asked for.
     """
 
     labels: list[str]
@@ -51,7 +54,7 @@ class Evaluation:
     failed: dict[str, str]
     runs: Mapping[str, Evaluation] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def targets(self) -> np.ndarray:
         """Class index of each clip (N,)."""
         index = {label: number for number, label in enumerate(self.labels)}
@@ -62,17 +65,17 @@ class Evaluation:
         clip, answered = self.clips[index], np.isfinite(self.scores[index]).all()
         return "" if answered else self.failed.get(clip.shown) or self.failed.get(str(clip.path), "")
 
-    @property
+    @cached_property
     def confusion(self) -> np.ndarray:
         """Counts (K, K + 1): rows true, columns predicted, the last column without an answer."""
         return confusion_matrix(self.scores, self.targets, len(self.labels))
 
-    @property
+    @cached_property
     def reliability(self) -> np.ndarray:
         """Clips, mean confidence and accuracy of 15 bins of confidence (15, 3)."""
         return reliability(self.scores, self.targets)
 
-    @property
+    @cached_property
     def metrics(self) -> dict[str, Any]:
         """What metrics.json holds for one split; None where there is nothing to measure.
 
@@ -97,7 +100,7 @@ class Evaluation:
             "failed": sorted(self.failed),
         }
 
-    @property
+    @cached_property
     def spread(self) -> dict[str, dict[str, float]]:
         """Mean, standard deviation (n - 1), lowest and highest of each metric over `runs`; empty for a single run."""
         if len(self.runs) < 2:
@@ -110,19 +113,19 @@ class Evaluation:
             if np.isfinite(of).all()
         }
 
-    @property
+    @cached_property
     def confusion_pairs(self) -> list[dict[str, Any]]:
         """The classes most often taken for another: true label, answer, number of clips, and of how many of the true label."""
         counts = self.confusion[:, :-1].copy()
         np.fill_diagonal(counts, 0)
         totals = self.confusion.sum(axis=1)
-        pairs = sorted(zip(*np.nonzero(counts), strict=True), key=lambda pair: -counts[pair])[:SHOWN]
+        pairs = sorted(zip(*np.nonzero(counts), strict=True), key=lambda pair: -counts[pair])[:MOST_LISTED]
         return [
             {"label": self.labels[row], "answer": self.labels[column], "clips": int(counts[row, column]), "of": int(totals[row])}
             for row, column in pairs
         ]
 
-    @property
+    @cached_property
     def worst(self) -> list[int]:
         """Indices of the clips with the highest loss, the worst first, each clip once however many runs answered it.
 
@@ -133,9 +136,9 @@ class Evaluation:
         for index in np.argsort(-losses, kind="stable"):
             if np.isfinite(losses[index]):
                 first.setdefault(self.clips[index], int(index))
-        return list(first.values())[:SHOWN]
+        return list(first.values())[:MOST_LISTED]
 
-    @property
+    @cached_property
     def worst_clips(self) -> list[dict[str, Any]]:
         """The clips with the highest loss: what they are, what was answered, and the probabilities of both."""
         targets, rows = self.targets, []
@@ -154,7 +157,7 @@ class Evaluation:
             )
         return rows
 
-    @property
+    @cached_property
     def per_class(self) -> list[dict[str, Any]]:
         """One row per class that has clips: label, number of clips, accuracy, the label it is most often taken for, and an interval.
 
