@@ -13,6 +13,7 @@ import gerund
 from gerund.core.errors import DataError, UsageError
 from gerund.core.types import Clip
 from gerund.data.manifest import TEST_SHARE, assign_splits, group_hash, group_of, leaking_groups, read_manifest, write_manifest
+from gerund.data.split import dealt_folds
 from support.layouts import make_elan
 
 
@@ -191,3 +192,12 @@ def test_what_cannot_be_split_says_why(tmp_path: Path) -> None:
         gerund.split([replace(each, split="train") for each in clips])
     with pytest.raises(DataError, match="the given split leaks"):
         gerund.split([replace(clips[0], split="train"), replace(clips[1], split="test"), *clips[2:]])
+
+
+def test_dealt_folds_never_part_a_group_and_hold_every_class():
+    clips = [
+        Clip(path=f"{label}{number}.mp4", label=label, group=f"{label}{number // 2}") for label in "abc" for number in range(20)
+    ]
+    folds = dealt_folds(clips, [group_of(clip) for clip in clips], 5, "salt")
+    assert len({(group_of(clip), fold) for clip, fold in zip(clips, folds, strict=True)}) == 30
+    assert {(clip.label, fold) for clip, fold in zip(clips, folds, strict=True)} == {(c, f) for c in "abc" for f in range(5)}

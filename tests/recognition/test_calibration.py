@@ -16,11 +16,9 @@ import gerund
 from gerund import video
 from gerund.core.errors import ModelError, UsageError
 from gerund.core.types import Clip
-from gerund.data.manifest import group_of
 from gerund.recognition.calibration import Familiarity, fit_temperature, golden_section, mean_tokens, moments, without_temperature
 from gerund.recognition.metrics import auroc, expected_calibration_error
 from gerund.training import calibrate as crossfitting
-from gerund.training.calibrate import folds_of
 from support.command import one_line, run
 from support.reading import read_csv
 
@@ -149,15 +147,6 @@ def test_one_clip_per_class_still_gives_a_finite_score(count):
     assert np.isfinite(Familiarity.fit(data, valid, np.arange(count)).score(data, valid)).all()
 
 
-def test_folds_never_part_a_group_and_hold_every_class():
-    clips = [
-        Clip(path=f"{label}{number}.mp4", label=label, group=f"{label}{number // 2}") for label in "abc" for number in range(20)
-    ]
-    folds = folds_of(clips)
-    assert len({(group_of(clip), fold) for clip, fold in zip(clips, folds, strict=True)}) == 30
-    assert {(clip.label, fold) for clip, fold in zip(clips, folds, strict=True)} == {(c, f) for c in "abc" for f in range(5)}
-
-
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
     """Two classes of 16 clips: a bright square that goes left, and one that goes right."""
@@ -229,7 +218,7 @@ def test_test_clips_teach_nothing(training, clips, tmp_path):
 
 def test_enough_validation_clips_are_judged_by_the_model_itself(training, clips, tmp_path, monkeypatch):
     monkeypatch.setattr(crossfitting, "ENOUGH", 1)
-    monkeypatch.setattr(crossfitting, "cross_validate", None)
+    monkeypatch.setattr(crossfitting, "judged_by_folds", None)
     done = gerund.train(clips, **OPTIONS, out=tmp_path / "run")
     assert done.metrics["calibration"]["num_held_out"] == done.metrics["val"]["num_clips"]
     recognizer, expected = gerund.Recognizer.load(done.run), gerund.Recognizer.load(training.run)
@@ -237,7 +226,7 @@ def test_enough_validation_clips_are_judged_by_the_model_itself(training, clips,
 
 
 def test_a_time_budget_is_not_spent_on_folds(clips, tmp_path, monkeypatch):
-    monkeypatch.setattr(crossfitting, "cross_validate", None)
+    monkeypatch.setattr(crossfitting, "judged_by_folds", None)
     done = gerund.train(clips, **OPTIONS, time="60s", out=tmp_path / "run")
     assert done.metrics["calibration"]["num_held_out"] == done.metrics["val"]["num_clips"]
 
@@ -331,7 +320,7 @@ def test_a_threshold_that_is_no_share_is_wrong_usage(training, noise, threshold)
 
 def test_a_video_of_an_unknown_clip_says_so(training, noise, tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr("gerund.recognition.predict.annotate", lambda clip, scores, out: drawn.append(scores))
+    monkeypatch.setattr("gerund.video.annotate.annotate", lambda clip, scores, out: drawn.append(scores))
     (prediction,) = gerund.predict(training.run, [noise], save_video=tmp_path / "out.mp4")
     assert drawn[0][0][0] == f"unknown ({prediction.best_guess}?)"
     assert drawn[0][1:] == prediction.scores[1:]

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from gerund.core import options
 from gerund.core.errors import DataError, UsageError
 from gerund.core.progress import note
@@ -148,6 +150,17 @@ def divide(clips: Sequence[Clip], keys: Sequence[str], asked: Mapping[str, float
         if not moved:
             break
     return [clip.split or fixed.get(key) or placed[key] for clip, key in zip(clips, keys, strict=True)]
+
+
+def dealt_folds(clips: Sequence[Clip], keys: Sequence[str], folds: int, salt: str) -> np.ndarray:
+    """The fold (N,) of each clip, for what is trained and judged in passing: keys are dealt out in turn, class by class.
+
+    Their order depends on their names and the salt alone; a key is never parted. `divide` also looks at how many clips a key has.
+    """
+    label_of = {key: clip.label or "" for clip, key in zip(clips, keys, strict=True)}
+    in_order = sorted(label_of, key=lambda key: (label_of[key], group_hash(relative_name(key), salt)))
+    fold_of = {key: place % folds for place, key in enumerate(in_order)}
+    return np.array([fold_of[key] for key in keys])
 
 
 def shares_got(manifests: Sequence[Sequence[Clip]], asked: Mapping[str, float], folds: int | None) -> list[Share]:

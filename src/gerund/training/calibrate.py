@@ -11,7 +11,8 @@ import torch
 from gerund.core.progress import progress
 from gerund.core.recipes import Recipe
 from gerund.core.types import Clip
-from gerund.data.manifest import group_hash, group_of, of_split, relative_name
+from gerund.data.manifest import group_of, of_split
+from gerund.data.split import dealt_folds
 from gerund.features.extractor import Extraction
 from gerund.heads import Head, build_head
 from gerund.learning.fit import balanced_weights, fit_quietly
@@ -19,7 +20,7 @@ from gerund.learning.tokens import TokenSet, token_set
 from gerund.recognition.calibration import Familiarity, fit_temperature
 from gerund.recognition.recognizer import Recognizer, logits_of
 
-FOLDS = 5
+CALIBRATION_FOLDS = 5
 ENOUGH = 100
 """Validation clips that speak for themselves; fewer are joined with the training clips and cross-validated."""
 
@@ -49,9 +50,12 @@ def calibrate(
     tokens = token_set(recognizer, [extraction], known, draws=draws, rng=np.random.default_rng(settings.seed))
     seen = np.ones_like(is_val) if by_folds else ~is_val
     if by_folds:
-        held = cross_validate(recognizer, tokens, folds_of(known), settings, epochs)
+        folds = dealt_folds(known, [group_of(clip) for clip in known], CALIBRATION_FOLDS, "calibration")
+        held = judged_by_folds(recognizer, tokens, folds, settings, epochs)
     else:
-        held = joined([judged(recognizer.head, familiarity_of(tokens, seen), tokens, is_val)] if is_val.any() else [], recognizer)
+        held = joined(
+            [judged_unseen(recognizer.head, familiarity_of(tokens, seen), tokens, is_val)] if is_val.any() else [], recognizer
+        )
     familiarity = None
     if len(held.targets):
         reference = np.sort(held.familiarity).astype(np.float32)
@@ -60,12 +64,12 @@ def calibrate(
     return replace(recognizer, temperature=temperature, familiarity=familiarity), len(held.targets)
 
 
-def cross_validate(recognizer: Recognizer, tokens: TokenSet, folds: np.ndarray, settings: Recipe, epochs: int) -> HeldOut:
+def judged_by_folds(recognizer: Recognizer, tokens: TokenSet, folds: np.ndarray, settings: Recipe, epochs: int) -> HeldOut:
     """All clips whose class has other groups, each judged by a head trained on the other folds; `folds` (N,)."""
     parts = []
     weights = balanced_weights(tokens.targets) if settings.class_weights else None
-    with progress("Calibrating", FOLDS, "folds") as bar:
-        for fold in range(FOLDS):
+    with progress("Calibrating", CALIBRATION_FOLDS, "folds") as bar:
+        for fold in range(CALIBRATION_FOLDS):
             rest = folds != fold
             held = ~rest & np.isin(tokens.targets.numpy(), tokens.targets.numpy()[rest])
             if held.any() and rest.sum() > 1:  # batch norms cannot use a single clip
@@ -78,7 +82,7 @@ def cross_validate(recognizer: Recognizer, tokens: TokenSet, folds: np.ndarray, 
                     options=recognizer.head_options,
                 )
                 fit_quietly(head, part_of(tokens, rest), settings, weights, epochs=epochs, device=recognizer.device)
-                parts.append(judged(head, familiarity_of(tokens, rest), tokens, held))
+                parts.append(judged_unseen(head, familiarity_of(tokens, rest), tokens, held))
             bar.advance()
     return joined(parts, recognizer)
 
@@ -90,14 +94,6 @@ def joined(parts: Sequence[HeldOut], recognizer: Recognizer) -> HeldOut:
     return HeldOut(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("logits", "targets", "familiarity")))
 
 
-def folds_of(clips: Sequence[Clip]) -> np.ndarray:
-    """The fold of each clip (N,): groups are dealt class by class, in an order that depends on their names alone."""
-    label_of = {group_of(clip): clip.label or "" for clip in clips}
-    dealt = sorted(label_of, key=lambda group: (label_of[group], group_hash(relative_name(group), "calibration")))
-    fold_of = {group: place % FOLDS for place, group in enumerate(dealt)}
-    return np.array([fold_of[group_of(clip)] for clip in clips])
-
-
 def part_of(tokens: TokenSet, chosen: np.ndarray) -> TokenSet:
     rows = torch.from_numpy(np.flatnonzero(chosen))
     return TokenSet(tokens.data[:, rows], tokens.valid[:, rows], tokens.targets[rows], tokens.groups[rows])
@@ -107,6 +103,6 @@ def familiarity_of(tokens: TokenSet, chosen: np.ndarray) -> Familiarity:
     return Familiarity.fit(*(part.numpy()[chosen] for part in (tokens.data[0], tokens.valid[0], tokens.targets)))
 
 
-def judged(head: Head, familiarity: Familiarity, tokens: TokenSet, chosen: np.ndarray) -> HeldOut:
+def judged_unseen(head: Head, familiarity: Familiarity, tokens: TokenSet, chosen: np.ndarray) -> HeldOut:
     data, valid, targets = (part.numpy()[chosen] for part in (tokens.data[0], tokens.valid[0], tokens.targets))
     return HeldOut(logits_of(head, data.astype(np.float32), valid), targets, familiarity.score(data, valid))
