@@ -181,7 +181,7 @@ def cases(folder: Path) -> dict[str, Case]:
             export,
             lambda: None,
             lambda: (exported.is_dir() and any(exported.iterdir())) or export(),
-            lambda: runtime.read_config(exported),
+            lambda: runtime.exported_config(exported),
         ),
     }
 

@@ -18,7 +18,8 @@ from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor
 from gerund.features.tokens import Sampling
 from gerund.heads import build_head
-from gerund.recognition.recognizer import Recognizer, model_card
+from gerund.recognition.card import model_card
+from gerund.recognition.recognizer import Recognizer
 from support.hub_server import TOKEN, running
 
 MAIN = "from gerund.cli.app import main; main()"
@@ -187,12 +188,12 @@ def test_pushing_needs_a_token_that_the_hub_accepts_and_a_connection(run, model,
 )
 def test_a_name_that_is_none_is_refused_without_asking_anybody(name):
     with pytest.raises(UsageError, match="write hf:USER/MODEL"):
-        hub.fetch(name)
+        hub.fetch_model(name)
 
 
 def test_a_name_has_a_repository_and_may_have_a_revision():
-    assert hub.parsed("hf:ann/a-b_c.d") == ("ann/a-b_c.d", None)
-    assert hub.parsed("hf:ann/actions@v1.0") == ("ann/actions", "v1.0")
+    assert hub.repository_and_revision("hf:ann/a-b_c.d") == ("ann/a-b_c.d", None)
+    assert hub.repository_and_revision("hf:ann/actions@v1.0") == ("ann/actions", "v1.0")
     assert hub.is_remote("hf:ann/actions")
     assert hub.is_remote(Path("hf:ann/actions"))
     assert not hub.is_remote("runs/train")

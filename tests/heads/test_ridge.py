@@ -9,7 +9,7 @@ import gerund
 from gerund.core.errors import UsageError
 from gerund.core.recipes import RECIPES
 from gerund.heads import build_head
-from gerund.heads.ridge import class_means, fitted_scale, ridge, statistics
+from gerund.heads.ridge import class_means, fitted_scale, ridge, token_statistics
 from gerund.learning.fit import fit
 from gerund.learning.tokens import TokenSet
 from support.reading import read_csv
@@ -71,7 +71,7 @@ def test_class_means_score_by_the_cosine_and_leave_out_each_group(of_group):
 def test_the_four_statistics_are_those_of_numpy_over_the_valid_steps():
     generator = torch.Generator().manual_seed(0)
     x, valid = torch.randn(2, 6, 3, generator=generator), torch.arange(6) < torch.tensor([6, 4])[:, None]
-    found = statistics(torch.where(valid.unsqueeze(-1), x, torch.tensor(float("nan"))), valid).numpy()
+    found = token_statistics(torch.where(valid.unsqueeze(-1), x, torch.tensor(float("nan"))), valid).numpy()
     for row, steps in ((0, 6), (1, 4)):
         rooted = np.sign(x[row, :steps].numpy()) * np.sqrt(np.abs(x[row, :steps].numpy()))
         time = np.linspace(-1 + 1 / steps, 1 - 1 / steps, steps)

@@ -24,7 +24,8 @@ from gerund.features.tokens import Sampling
 from gerund.heads import build_head
 from gerund.learning.checkpoint import write_checkpoint
 from gerund.learning.encoder import load_encoder, save_encoder
-from gerund.recognition.recognizer import Recognizer, find_model
+from gerund.recognition.folder import find_model
+from gerund.recognition.recognizer import Recognizer
 from gerund.video import pool as decoding
 from support.killing import all_kills
 

@@ -12,18 +12,18 @@ import gerund
 from support.source import FLOOR_OF, MODULES, imports_of, own_modules, packages_of, room, top_level, tree_of
 
 DOORS = {
-    "torch": """learning heads.learned backbones recognition.export
-        heads.base heads.ridge diagnosis.leak recognition.explain recognition.recognizer
+    "torch": """learning heads.learned backbones recognition.graphs
+        heads.base heads.ridge diagnosis.leak recognition.explain recognition.recognizer recognition.weights
         training.calibrate training.train training.trials""",
     "torchvision": "learning.finetune",
     "timm": "backbones.timm",
     "lightning": "learning",
     "transformers": "backbones.hf",
     "av": "video",
-    "openvino": "core.openvino backbones recognition.export",
+    "openvino": "core.openvino backbones recognition.graphs",
     "nncf": "backbones.quantize",
     "onnxruntime": "recognition.runtime",
-    "onnxscript": "recognition.export",
+    "onnxscript": "recognition.graphs",
     "ray": "features.cluster",
     "fastapi": "serving",
     "starlette": "serving",

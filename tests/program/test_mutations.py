@@ -25,7 +25,8 @@ from gerund.heads import build_head
 from gerund.learning.encoder import load_encoder, save_encoder
 from gerund.recognition import runtime
 from gerund.recognition.calibration import Familiarity
-from gerund.recognition.recognizer import Recognizer, sha256
+from gerund.recognition.folder import sha256
+from gerund.recognition.recognizer import Recognizer
 
 STRANGE = [
     None,
@@ -280,7 +281,7 @@ def exported(folder: Path, content: bytes = b"garbage", **change) -> Path:
 
 
 def test_a_replaced_export_is_one_line_of_the_light_runtime(tmp_path, capsys):
-    assert runtime.main([str(exported(tmp_path / "m")), "a.mp4"]) == 1
+    assert runtime.name_actions([str(exported(tmp_path / "m")), "a.mp4"]) == 1
     said = capsys.readouterr().err
     assert "backbone.onnx: cannot be opened (" in said
     assert len(said.splitlines()) == 1
@@ -291,10 +292,10 @@ def test_an_export_whose_graphs_are_not_what_its_config_says_is_one_line(tmp_pat
         raise IndexError("axis 7 is out of bounds")
 
     monkeypatch.setitem(runtime.OPENERS, "onnx", (("backbone.onnx", "head.onnx"), lambda path: run))
-    assert runtime.main([str(exported(tmp_path / "m")), str(ramp_video(10))]) == runtime.SOME_FAILED
+    assert runtime.name_actions([str(exported(tmp_path / "m")), str(ramp_video(10))]) == runtime.SOME_VIDEOS_FAILED
     assert "backbone.onnx: cannot be run (axis 7 is out of bounds); export the model again" in capsys.readouterr().err
     monkeypatch.setattr(runtime.ExportedModel, "predict", run)
-    assert runtime.main([str(tmp_path / "m"), "a.mp4"]) == 1
+    assert runtime.name_actions([str(tmp_path / "m"), "a.mp4"]) == 1
     assert capsys.readouterr().err == f"gerund: {tmp_path / 'm'}: IndexError: axis 7 is out of bounds; export the model again\n"
 
 

@@ -34,7 +34,7 @@ class Watchman(Head):
     """Says `there` when the watched pixel is brighter than the rest of the frame, and trusts the third step most."""
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
-        row, column = ((2 * place + 1) * SIDE // (2 * explaining.GRID) for place in WATCHED)
+        row, column = ((2 * place + 1) * SIDE // (2 * explaining.ACROSS) for place in WATCHED)
         seen = (x[:, :, row * SIDE + column] * self.step_weights(x, valid)).sum(1)
         return torch.stack([seen, torch.zeros_like(seen)], dim=1)
 
@@ -77,7 +77,7 @@ def centre(heat: np.ndarray) -> tuple[float, ...]:
 def test_the_hottest_place_is_the_one_the_answer_rests_on(lit, tmp_path, take):
     found = gerund.explain(watching(tmp_path, take), lit)
     assert found.prediction.label == "there"
-    assert found.heat.shape == (explaining.GRID, explaining.GRID)
+    assert found.heat.shape == (explaining.ACROSS, explaining.ACROSS)
     assert centre(found.heat) == pytest.approx(WATCHED, abs=0.5)  # a patch is two places wide
     far = np.abs(np.indices(found.heat.shape) - np.array(WATCHED)[:, None, None]).max(0) > 1
     assert found.heat[far].max() < 0.2 * found.heat.max()
@@ -131,7 +131,7 @@ def test_a_clip_shorter_than_the_steps_has_one_step_for_each_frame(tmp_path):
     video.write(tmp_path / "short.mp4", [np.full((32, 32, 3), level, np.uint8) for level in (30, 90)], fps=8)
     found = gerund.explain(watching(tmp_path), tmp_path / "short.mp4", out=tmp_path / "short.png")
     assert len(found.frames) == len(found.weights) == len(found.seconds) == 2
-    assert read_picture(tmp_path / "short.png").width == heatmaps.WIDTH
+    assert read_picture(tmp_path / "short.png").width == heatmaps.SHEET_WIDTH
 
 
 def test_a_single_frame_has_one_step(tmp_path):
@@ -200,10 +200,10 @@ def test_falls_of_no_account_get_no_colour(tmp_path):
 
 
 @pytest.mark.parametrize("count", [1, 3, 8, 40])
-@pytest.mark.parametrize("suffix", heatmaps.FORMATS)
+@pytest.mark.parametrize("suffix", heatmaps.PICTURE_FORMATS)
 def test_any_number_of_steps_makes_a_picture(tmp_path, count, suffix):
     heatmaps.draw_explanation(explanation(np.full((7, 7), 0.1), [1 / count] * count, ("é" * 90, "b")), tmp_path / f"x{suffix}")
-    assert read_picture(tmp_path / f"x{suffix}").size[0] == heatmaps.WIDTH
+    assert read_picture(tmp_path / f"x{suffix}").size[0] == heatmaps.SHEET_WIDTH
 
 
 def test_heat_is_shown_on_the_weightiest_steps_or_spread_over_equal_ones():
@@ -233,7 +233,7 @@ def test_predict_draws_what_its_answer_rests_on(lit, tmp_path, capsys):
     trained(tmp_path).save(model)
     out = tmp_path / "why.png"
     assert cli.app.meta(["predict", str(model), str(lit), "--explain", str(out)]) == 0
-    assert read_picture(out).width == heatmaps.WIDTH
+    assert read_picture(out).width == heatmaps.SHEET_WIDTH
     assert cli.app.meta(["predict", str(model), str(lit), str(lit), "--explain", str(out)]) == 2
     assert "one clip is drawn at a time, but 2 were given" in capsys.readouterr().err
     assert cli.app.meta(["predict", str(model), str(lit), "--explain", str(tmp_path / "why.mp4")]) == 2

@@ -23,7 +23,7 @@ from gerund.features.extractor import Extractor
 from gerund.features.tokens import Sampling
 from gerund.heads import HEADS, build_head
 from gerund.recognition import export as exporting
-from gerund.recognition import runtime
+from gerund.recognition import graphs, runtime
 from gerund.recognition.calibration import Familiarity
 from gerund.recognition.recognizer import Recognizer
 
@@ -116,7 +116,7 @@ def test_a_network_answers_alike_in_every_format(format_, head, clips, tmp_path)
     assert done.values["max_difference"] < 1e-4
     assert done.values["clips"] == 3
     config = json.loads((tmp_path / "out" / "config.json").read_text(encoding="utf-8"))
-    assert sorted(config["files"]) == sorted(exporting.FILES[format_])
+    assert sorted(config["files"]) == sorted(graphs.GRAPH_FILES[format_])
     assert {path.name for path in (tmp_path / "out").iterdir()} == {*config["files"], "config.json", "README.md"}
 
 
@@ -191,7 +191,7 @@ import sys
 for name in ("torch", "torchvision", "timm", "openvino", "lightning", "safetensors", "cyclopts", "rich", "huggingface_hub", "PIL"):
     sys.modules[name] = None
 from gerund.recognition import runtime
-code = runtime.main(sys.argv[1:])
+code = runtime.name_actions(sys.argv[1:])
 print(sorted(name for name, module in sys.modules.items() if module and name.startswith("gerund.")), file=sys.stderr)
 sys.exit(code)
 """
@@ -231,7 +231,7 @@ def unpickles(data):
 
 
 def test_other_answers_are_refused_and_nothing_is_left(light, clips, tmp_path, monkeypatch):
-    monkeypatch.setattr(exporting.FromBytes, "forward", lambda self, frames: self.module(frames.float() / 255).float() * 1.5)
+    monkeypatch.setattr(graphs.FromBytes, "forward", lambda self, frames: self.module(frames.float() / 255).float() * 1.5)
     with pytest.raises(
         ModelError, match=r"not written, since the exported model gives other answers: on .*off by 0\.\d+, allowed is 0.001"
     ):
@@ -243,7 +243,7 @@ def test_a_network_that_cannot_be_exported_is_named(model, clips, tmp_path, monk
     def forward(self, frames):
         return self.module(frames.float() if frames.float().sum() > 0 else frames.float() * 2)
 
-    monkeypatch.setattr(exporting.FromBytes, "forward", forward)
+    monkeypatch.setattr(graphs.FromBytes, "forward", forward)
     with pytest.raises(ModelError, match="pixels:8 with head transformer: the backbone cannot be exported as torch"):
         gerund.export(model, tmp_path / "out", format_="torch", check=clips)
     assert not list(tmp_path.iterdir())
@@ -351,7 +351,7 @@ def test_the_runtime_without_its_engine_says_what_to_install(exported, monkeypat
 def test_the_runtime_as_a_command_prints_answers_and_ends_with_3_for_a_broken_video(exported, clips, tmp_path, capsys):
     broken = tmp_path / "letter.mp4"
     broken.write_text("Dear Sir,", encoding="utf-8")
-    assert runtime.main([str(exported), str(clips[1]), str(broken), str(tmp_path / "gone.mp4"), "--top-k", "2"]) == 3
+    assert runtime.name_actions([str(exported), str(clips[1]), str(broken), str(tmp_path / "gone.mp4"), "--top-k", "2"]) == 3
     said = capsys.readouterr()
     lines = said.out.splitlines()
     assert lines[0] == str(clips[1])
@@ -361,7 +361,7 @@ def test_the_runtime_as_a_command_prints_answers_and_ends_with_3_for_a_broken_vi
         str(broken),
         str(tmp_path / "gone.mp4"),
     ]
-    assert runtime.main([str(tmp_path), "a.mp4"]) == 1
+    assert runtime.name_actions([str(tmp_path), "a.mp4"]) == 1
 
 
 def test_the_command_shows_what_was_compared(light, clips, tmp_path, capsys):

@@ -80,7 +80,7 @@ class OpenVinoEngine:
             assert backbone.quantized is not None
             source, rest = backbone.quantized, resolve_precision("auto", "cpu")
         else:
-            source, rest = converted(backbone, batch_size), precision
+            source, rest = openvino_file(backbone, batch_size), precision
         hints = {"INFERENCE_PRECISION_HINT": rest, "PERFORMANCE_HINT": "THROUGHPUT"}
         compiled = core().compile_model(source, "CPU", hints)
         self.queue = ov.AsyncInferQueue(compiled)
@@ -93,7 +93,7 @@ class OpenVinoEngine:
         self.queue.wait_all()
 
 
-def converted(backbone: Backbone, batch_size: int) -> Path:
+def openvino_file(backbone: Backbone, batch_size: int) -> Path:
     """The network in OpenVINO's own format, made once per machine: converting needs torch and timm, loading does not."""
     import openvino as ov
 

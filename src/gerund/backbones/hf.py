@@ -16,16 +16,16 @@ from torch import nn
 
 from gerund.backbones.base import Backbone, resize_of
 from gerund.backbones.timm import RANDOM_SEED, load_weights
-from gerund.core import hub
+from gerund.core import errors, hub
 from gerund.core.errors import BackboneError, UsageError
 from gerund.core.types import Fit
 
-KINDS = {
+VIDEO_MODELS = {
     "videomae": ("VideoMAEModel", "num_frames", "image_size"),
     "vjepa2": ("VJEPA2Model", "frames_per_clip", "crop_size"),
 }
 """Models that can be used: their class, and what their configuration calls the frames of a window and the side of the input."""
-LARGEST, MOST_LAYERS = 2**16, 256
+LARGEST_SIZE, MOST_NETWORK_LAYERS = 2**16, 256
 """No size of a network that exists is above this, nor has one more layers."""
 ADAPTER = "adapter_config.json"
 """Where this file is, transformers looks for the weights in the repository that it names."""
@@ -61,7 +61,7 @@ def load(name: str, *, weights: Path | None, pretrained: bool, image_size: int |
     config = config_of(read_object(folder / "config.json"), f"--backbone hf:{name}")
     if (folder / ADAPTER).exists():
         raise UsageError(f"--backbone hf:{name}: an adapter to another model ({ADAPTER} is there); give a model that is whole")
-    window, side = (getattr(config, key) for key in KINDS[config.model_type][1:])
+    window, side = (getattr(config, key) for key in VIDEO_MODELS[config.model_type][1:])
     if image_size not in (None, side):
         raise UsageError(f"--image-size {image_size}: hf:{name} takes {side} pixels and no others; leave the option out")
     module = VideoEncoder(network(config, folder if pretrained else None), window)
@@ -98,19 +98,19 @@ def config_of(values: Mapping[str, Any], where: str) -> Any:
     Raises UsageError, beginning with `where`, for other kinds of models, BackboneError for sizes that no network has.
     """
     kind = values.get("model_type")
-    if kind not in KINDS:
-        raise UsageError(f"{where}: a {kind} model; these kinds can be used: {', '.join(KINDS)}")
+    if kind not in VIDEO_MODELS:
+        raise UsageError(f"{where}: a {kind} model; these kinds can be used: {', '.join(VIDEO_MODELS)}")
     numbers: dict[str, Any] = {
         key: value for key, value in values.items() if isinstance(value, int | float) and not key.startswith("_")
     }
     for key, value in numbers.items():
-        if not 0 <= value <= (MOST_LAYERS if key.endswith("layers") else LARGEST):
+        if not 0 <= value <= (MOST_NETWORK_LAYERS if key.endswith("layers") else LARGEST_SIZE):
             raise BackboneError(f"{where}: {key} {value} in its config.json; no such network can be built")
     numbers |= {"return_dict": True, "hidden_act": str(values.get("hidden_act", "gelu"))}
     try:
         return transformers_package().AutoConfig.for_model(kind, **numbers)
     except Exception as error:  # transformers documents no exception types
-        raise BackboneError(f"{where}: its config.json does not describe a {kind} ({hub.first_line(error)})") from None
+        raise BackboneError(f"{where}: its config.json does not describe a {kind} ({errors.first_line(error)})") from None
 
 
 def fetched(name: str) -> Path:
@@ -128,14 +128,14 @@ def fetched(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=patterns))
     except Exception as error:  # the hub's client and the socket layer raise a dozen kinds here
         raise BackboneError(
-            f"hf:{name}: no such folder, not on this machine, and it could not be fetched ({hub.first_line(error)}). Give the folder of a "
+            f"hf:{name}: no such folder, not on this machine, and it could not be fetched ({errors.first_line(error)}). Give the folder of a "
             "model (config.json and model.safetensors) as hf:FOLDER, or connect to the internet once"
         ) from None
 
 
 def network(config: Any, folder: Path | None) -> nn.Module:
     """The encoder, with the weights of a folder or equally initialised in every process."""
-    kind = getattr(transformers_package(), KINDS[config.model_type][0])
+    kind = getattr(transformers_package(), VIDEO_MODELS[config.model_type][0])
     if folder is None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(RANDOM_SEED)
@@ -146,7 +146,7 @@ def network(config: Any, folder: Path | None) -> nn.Module:
             model, found = kind.from_pretrained(folder, config=config, **options)
         except Exception as error:  # transformers documents no exception types
             raise BackboneError(
-                f"{folder}: its weights cannot be read ({hub.first_line(error)}); model.safetensors is needed"
+                f"{folder}: its weights cannot be read ({errors.first_line(error)}); model.safetensors is needed"
             ) from None
         if found["missing_keys"]:
             raise BackboneError(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gerund.backbones.base import Backbone
-from gerund.backbones.engines import BATCH_SIZE, compile_engine, converted, core
+from gerund.backbones.engines import BATCH_SIZE, compile_engine, core, openvino_file
 from gerund.core.errors import UsageError
 from gerund.core.files import scratch
 from gerund.core.places import default_cache
@@ -29,14 +29,14 @@ def quantize(backbone: Backbone, frames: np.ndarray) -> tuple[Backbone, float]:
     name = f"{backbone.file_name}-int8-{hashlib.sha256(planes.data).hexdigest()[:16]}.xml"
     path = default_cache() / "openvino" / name
     if not path.is_file():
-        small = quantized_graph(core().read_model(converted(backbone, BATCH_SIZE)), planes)
+        small = quantized_graph(core().read_model(openvino_file(backbone, BATCH_SIZE)), planes)
         with scratch(path) as folder:
             partial = folder / path.name
             ov.save_model(small, partial, compress_to_fp16=False)
             partial.with_suffix(".bin").replace(path.with_suffix(".bin"))
             partial.replace(path)
     made = replace(backbone, quantized=path, digest=backbone.weights_digest)
-    return made, cosine(made, planes[:BATCH_SIZE].transpose(0, 2, 3, 1))
+    return made, cosine_to_f32(made, planes[:BATCH_SIZE].transpose(0, 2, 3, 1))
 
 
 def check_nncf() -> None:
@@ -63,7 +63,7 @@ def quantized_graph(model: Any, planes: np.ndarray) -> Any:
     return nncf.quantize(model, nncf.Dataset(list(batches)), subset_size=len(batches), preset=nncf.QuantizationPreset.MIXED)
 
 
-def cosine(backbone: Backbone, batch: np.ndarray) -> float:
+def cosine_to_f32(backbone: Backbone, batch: np.ndarray) -> float:
     """Mean cosine between the int8 and the f32 features of a batch of frames."""
     found: list[np.ndarray] = []
     for precision in ("int8", "f32"):

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from gerund.backbones.base import Backbone, resize_of
-from gerund.core import hub
+from gerund.core import errors, hub
 from gerund.core.errors import BackboneError, UsageError
 from gerund.core.types import Fit
 
@@ -22,7 +22,7 @@ def load(name: str, *, weights: Path | None, pretrained: bool, image_size: int |
     """A timm model with its classifier removed; see `gerund.backbones.load_backbone`."""
     from timm.data import resolve_model_data_config  # seconds to import, and not needed to predict
 
-    check_name(name)
+    check_listed(name)
     if weights is not None:
         module, origin = create(name, image_size), weights.name
         load_weights(module, read_weights(weights), weights, name)
@@ -42,7 +42,7 @@ def load(name: str, *, weights: Path | None, pretrained: bool, image_size: int |
     )
 
 
-def check_name(name: str) -> None:
+def check_listed(name: str) -> None:
     """Raise UsageError for a name that timm does not list: `hf-hub:` and `local-dir:` would have it ask and trust somebody else."""
     import timm
 
@@ -72,7 +72,7 @@ def create_pretrained(name: str, image_size: int | None) -> Any:
         return create(name, image_size, pretrained=True)
     except Exception as error:  # timm, the hub client and the socket layer raise a dozen kinds here, all meaning "no weights"
         raise BackboneError(
-            f"{name}: its pretrained weights are not on this machine and could not be fetched ({hub.first_line(error)}). Three ways out: "
+            f"{name}: its pretrained weights are not on this machine and could not be fetched ({errors.first_line(error)}). Three ways out: "
             "connect to the internet once; give a file with --weights FILE; or start without: --backbone pixels, --no-pretrained"
         ) from error
 
@@ -109,7 +109,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     except SafetensorError as error:
         raise BackboneError(f"--weights {path}: not a readable safetensors file ({error})") from None
     except Exception as error:  # torch.load documents no exception types
-        raise BackboneError(f"--weights {path}: not a state dict of tensors ({hub.first_line(error)})") from None
+        raise BackboneError(f"--weights {path}: not a state dict of tensors ({errors.first_line(error)})") from None
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise BackboneError(f"--weights {path}: not a state dict of tensors (found {type(state).__name__})")
@@ -156,7 +156,7 @@ def last_stage(module: Any) -> list[str]:
 
 def rebuild(name: str, image_size: int, state: dict[str, torch.Tensor], source: Path) -> nn.Module:
     """The network of a model folder with the weights bundled there, in the file `source`; nothing is fetched."""
-    check_name(name)
+    check_listed(name)
     module = create(name, image_size)
     load_weights(module, state, source, name)
     return module

@@ -54,3 +54,8 @@ class ModelError(GerundError):
 
 class TrainingError(GerundError):
     """Training that cannot start or go on: too few classes, features or losses that are not finite."""
+
+
+def first_line(error: Exception) -> str:
+    """What another library's error says, in one line of at most 200 characters; its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

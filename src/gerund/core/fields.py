@@ -19,7 +19,7 @@ MOST_PIXELS = 4096
 INTERPOLATIONS: tuple[Interpolation, ...] = ("bilinear", "bicubic", "area")
 
 
-def read_json(path: Path, kind: type[GerundError] = ModelError) -> Any:
+def json_of(path: Path, kind: type[GerundError] = ModelError) -> Any:
     """What a JSON file holds. Raises `kind` when it is missing or not readable, however it is not."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))

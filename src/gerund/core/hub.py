@@ -8,27 +8,27 @@ import urllib.request
 from pathlib import Path
 
 from gerund.core import progress
-from gerund.core.errors import ModelError, UsageError
+from gerund.core.errors import ModelError, UsageError, first_line
 
-PREFIX = "hf:"
-NAME = re.compile(r"(?P<repository>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[\w./-]+))?")
-PARTS = ["config.json", "*.safetensors", "backbone-int8.xml", "backbone-int8.bin", "README.md"]
+HUB_PREFIX = "hf:"
+MODEL_NAME = re.compile(r"(?P<repository>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[\w./-]+))?")
+MODEL_FILES = ["config.json", "*.safetensors", "backbone-int8.xml", "backbone-int8.bin", "README.md"]
 """All that a model folder may hold; whatever else is in a repository is neither sent nor fetched."""
-TIMEOUT = 5.0
+HUB_TIMEOUT = 5.0
 """Seconds to wait for the hub to answer at all; its client would try for most of a minute."""
 
 
 def is_remote(model: str | Path) -> bool:
-    return str(model).startswith(PREFIX)
+    return str(model).startswith(HUB_PREFIX)
 
 
-def fetch(model: str) -> Path:
+def fetch_model(model: str) -> Path:
     """The folder on this machine with a hub's `hf:USER/MODEL[@REVISION]`; without a connection, the one fetched before.
 
     The hub is the one in $HF_ENDPOINT, a private model needs $HF_TOKEN. Raises UsageError for a name that is none, ModelError when
     the model cannot be had.
     """
-    repository, revision = parsed(model)
+    repository, revision = repository_and_revision(model)
     from huggingface_hub import constants, snapshot_download, utils
     from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
@@ -36,7 +36,7 @@ def fetch(model: str) -> Path:
         utils.disable_progress_bars()
     offline = not reachable()
     try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=PARTS, local_files_only=offline))
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=MODEL_FILES, local_files_only=offline))
     except RevisionNotFoundError:
         raise ModelError(f"{model}: the model has no revision {revision or 'main'}") from None
     except RepositoryNotFoundError:
@@ -55,7 +55,7 @@ def fetch(model: str) -> Path:
 
 def send(folder: Path, repository: str, *, private: bool) -> str:
     """Put a model folder into a repository, made if needed; returns its address. Raises UsageError or ModelError when it is refused."""
-    if NAME.fullmatch(repository) is None or "@" in repository:
+    if MODEL_NAME.fullmatch(repository) is None or "@" in repository:
         raise UsageError(f"{repository}: write USER/MODEL")
     from huggingface_hub import HfApi, constants, get_token
     from huggingface_hub.errors import HfHubHTTPError
@@ -67,7 +67,9 @@ def send(folder: Path, repository: str, *, private: bool) -> str:
     api = HfApi()
     try:
         api.create_repo(repository, private=private, exist_ok=True)
-        api.upload_folder(repo_id=repository, folder_path=folder, allow_patterns=PARTS, commit_message="Upload a gerund model")
+        api.upload_folder(
+            repo_id=repository, folder_path=folder, allow_patterns=MODEL_FILES, commit_message="Upload a gerund model"
+        )
     except HfHubHTTPError as error:
         raise ModelError(f"{repository}: {constants.ENDPOINT} refuses it ({first_line(error)})") from None
     except Exception as error:  # as above
@@ -75,9 +77,9 @@ def send(folder: Path, repository: str, *, private: bool) -> str:
     return f"{constants.ENDPOINT}/{repository}"
 
 
-def parsed(model: str) -> tuple[str, str | None]:
+def repository_and_revision(model: str) -> tuple[str, str | None]:
     """The repository and revision in `hf:USER/MODEL[@REVISION]`."""
-    match = NAME.fullmatch(model.removeprefix(PREFIX))
+    match = MODEL_NAME.fullmatch(model.removeprefix(HUB_PREFIX))
     if match is None:
         raise UsageError(f"{model}: write hf:USER/MODEL, or hf:USER/MODEL@REVISION")
     return match["repository"], match["revision"]
@@ -90,13 +92,9 @@ def reachable() -> bool:
     if constants.HF_HUB_OFFLINE:
         return False
     try:
-        urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=TIMEOUT).close()
+        urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=HUB_TIMEOUT).close()
     except urllib.error.HTTPError:
         return True
     except OSError:
         return False
     return True
-
-
-def first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -19,7 +19,7 @@ import numpy as np
 
 from gerund.core import options
 from gerund.core.errors import CacheError, DataError, UsageError
-from gerund.core.fields import Fields, read_json
+from gerund.core.fields import Fields, json_of
 from gerund.core.files import tidy, whole_folder, write_bytes
 from gerund.core.progress import note, progress
 from gerund.core.types import Features, FeatureSpec, Rows
@@ -169,7 +169,7 @@ class Pack:
 
     def __init__(self, folder: Path) -> None:
         try:
-            summary = Fields(read_json(folder / "pack.json", CacheError), str(folder / "pack.json"), CacheError)
+            summary = Fields(json_of(folder / "pack.json", CacheError), str(folder / "pack.json"), CacheError)
             if summary.get("format") != FORMAT:
                 raise CacheError(f"{folder}: packed in format {summary.get('format')}; this version reads {FORMAT}: pack again")
             self.index = np.load(folder / "index.npy", mmap_mode="r", allow_pickle=False)

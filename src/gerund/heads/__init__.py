@@ -45,11 +45,11 @@ def head_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         if key not in options:
             known = ", ".join(f"--head.{each.replace('_', '-')}" for each in options) or "none"
             raise UsageError(f"head {name!r} has no option --head.{key.replace('_', '-')}; it has: {known}")
-        options[key] = converted(key, value, type(options[key]))
+        options[key] = option_value(key, value, type(options[key]))
     return options
 
 
-def converted(key: str, value: Any, kind: type) -> Any:
+def option_value(key: str, value: Any, kind: type) -> Any:
     """A value from the command line as the type of the option's default."""
     if kind is bool and str(value).lower() in ("true", "false", "yes", "no", "1", "0"):
         return str(value).lower() in ("true", "yes", "1")

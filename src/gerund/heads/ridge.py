@@ -14,7 +14,7 @@ from gerund.heads.base import Head, Standardize, masked_max, masked_mean
 SCALES = torch.logspace(-1, 3, 81, dtype=torch.float64)
 USUAL_SCALE = 5.0
 """For scores that nothing is known of, since no class has clips of a second group."""
-CHUNK = 1024
+CLIPS_POOLED_AT_ONCE = 1024
 
 
 class PrototypeHead(Head):
@@ -49,7 +49,7 @@ class PrototypeHead(Head):
 
     def embed(self, x: Tensor, valid: Tensor) -> Tensor:
         """Tokens (B, T, D) -> (B, 4 D)."""
-        z = self.standardize(statistics(x, valid))
+        z = self.standardize(token_statistics(x, valid))
         return functional.normalize(z, dim=1) if self.kind == "mean" else z
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
@@ -57,8 +57,8 @@ class PrototypeHead(Head):
 
     @torch.no_grad()
     def solve(self, x: Tensor, valid: Tensor, targets: Tensor, groups: Tensor) -> None:
-        parts = zip(x.split(CHUNK), valid.split(CHUNK), strict=True)
-        pooled = torch.cat([statistics(part.float(), mask) for part, mask in parts])
+        parts = zip(x.split(CLIPS_POOLED_AT_ONCE), valid.split(CLIPS_POOLED_AT_ONCE), strict=True)
+        pooled = torch.cat([token_statistics(part.float(), mask) for part, mask in parts])
         self.standardize.fit(pooled[:, None], torch.ones(len(pooled), 1, dtype=torch.bool))
         z = self.standardize(pooled)
         truth = functional.one_hot(targets, self.classify.out_features).double()
@@ -71,7 +71,7 @@ class PrototypeHead(Head):
         self.classify.bias.copy_(scale * bias)
 
 
-def statistics(x: Tensor, valid: Tensor) -> Tensor:
+def token_statistics(x: Tensor, valid: Tensor) -> Tensor:
     """Mean, standard deviation, maximum and trend over the valid steps of signed square roots: (B, T, D) -> (B, 4 D).
 
     The trend is the mean product with time, which runs from -1 to 1 over the valid steps.

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from gerund.core import files
 from gerund.core.errors import ModelError, UsageError
-from gerund.core.fields import Fields, read_json
+from gerund.core.fields import Fields, json_of
 from gerund.features.tokens import Sampling
 from gerund.heads import Head
 from gerund.heads.learned.transformer import TransformerHead
-from gerund.recognition.recognizer import read_tensors, sha256
+from gerund.recognition.folder import sha256
+from gerund.recognition.weights import read_tensors
 
 ENCODER_FORMAT, ENCODER_VERSION = "gerund-encoder", 1
 ENCODER_WEIGHTS = "encoder.safetensors"
@@ -67,7 +68,7 @@ def load_encoder(folder: Path, head: Head, use: Mapping[str, Any]) -> None:
 def read_encoder(found: Path, folder: Path, head: TransformerHead, use: Mapping[str, Any]) -> None:
     """The same from this very folder; `folder` is the one that was asked for."""
     path = found / "config.json"
-    config = read_json(path, UsageError) if path.is_file() else None
+    config = json_of(path, UsageError) if path.is_file() else None
     if not isinstance(config, dict) or config.get("format") != ENCODER_FORMAT or not (found / ENCODER_WEIGHTS).is_file():
         raise UsageError(
             f"--init {folder}: not a folder made by gerund pretrain (its config.json and {ENCODER_WEIGHTS} are not in it)"

@@ -17,17 +17,17 @@ from gerund.core.types import Clip, Explanation, Features
 from gerund.features.batches import Windows
 from gerund.features.tokens import picked_rows, step_edges, stored_rows, tokens
 from gerund.recognition.explain_picture import check_picture, draw_explanation
-from gerund.recognition.recognizer import Recognizer, as_clip
+from gerund.recognition.recognizer import Recognizer, clip_to_see
 from gerund.video.rate import TIME_SLACK
 
-GRID = 7
+ACROSS = 7
 """Places of the patch along each side of the frame."""
-PATCH = 2 / GRID
+PATCH = 2 / ACROSS
 """Side of the patch as a share of the frame's: Zeiler and Fergus cover about a quarter too, and smaller ones hardly move an answer."""
 GREY = 128
 MOST_ROWS = 2000
-"""Rows of a clip that can be searched; each is seen GRID x GRID times, and what was seen is held in memory."""
-AT_ONCE = 4
+"""Rows of a clip that can be searched; each is seen ACROSS x ACROSS times, and what was seen is held in memory."""
+ROWS_AT_ONCE = 4
 """Rows whose covered copies are seen together: enough to fill the backbone's batches."""
 SHOWN_HEIGHT = 240
 
@@ -50,7 +50,7 @@ def explain(
     if out is not None:
         check_picture(out)
     recognizer = model if isinstance(model, Recognizer) else Recognizer.load(model, device=device, cache=cache)
-    found = explanation(recognizer, as_clip(clip))
+    found = explanation(recognizer, clip_to_see(clip))
     if out is not None:
         draw_explanation(found, out)
     return found
@@ -111,31 +111,31 @@ def pictures(recognizer: Recognizer, path: Path, seconds: np.ndarray) -> np.ndar
 
 
 def occlusion(recognizer: Recognizer, features: Features, clip: Clip, span: slice, answer: int) -> np.ndarray:
-    """How far the probability of class `answer` falls with each place covered in the rows of `span`: (GRID, GRID)."""
+    """How far the probability of class `answer` falls with each place covered in the rows of `span`: (ACROSS, ACROSS)."""
     rows = np.array(features.data[: span.stop])
 
     def score() -> float:
         data, valid = tokens(Features(rows, features.pts[: span.stop], features.end), clip, recognizer.sampling)
         return float(recognizer.probabilities(data[None], valid[None])[0, answer])
 
-    plain, heat = score(), np.zeros(GRID * GRID)
+    plain, heat = score(), np.zeros(ACROSS * ACROSS)
     behind = stored_rows(features)[span]
     seen = covered_rows(recognizer, clip.path, slice(int(behind[0]), int(behind[-1]) + 1))
-    for place in range(GRID * GRID):
+    for place in range(ACROSS * ACROSS):
         rows[span] = seen[behind - behind[0], place]
         heat[place] = plain - score()
-    return heat.reshape(GRID, GRID)
+    return heat.reshape(ACROSS, ACROSS)
 
 
 def covered_rows(recognizer: Recognizer, path: Path, span: slice) -> np.ndarray:
-    """Features (rows, GRID * GRID, D) of a video's rows with each place covered."""
+    """Features (rows, ACROSS * ACROSS, D) of a video's rows with each place covered."""
     found: list[np.ndarray] = []
     seen = windows_seen(recognizer, path, span)
-    with progress("Covering places", (span.stop - span.start) * GRID * GRID, "looks") as bar:
-        while some := [covered(window) for window in itertools.islice(seen, AT_ONCE)]:
+    with progress("Covering places", (span.stop - span.start) * ACROSS * ACROSS, "looks") as bar:
+        while some := [covered(window) for window in itertools.islice(seen, ROWS_AT_ONCE)]:
             found.append(recognizer.extractor.look(np.concatenate(some)))
             bar.advance(len(found[-1]))
-    return np.concatenate(found).reshape(span.stop - span.start, GRID * GRID, -1)
+    return np.concatenate(found).reshape(span.stop - span.start, ACROSS * ACROSS, -1)
 
 
 def windows_seen(recognizer: Recognizer, path: Path, span: slice) -> Iterator[np.ndarray]:
@@ -153,17 +153,17 @@ def windows_seen(recognizer: Recognizer, path: Path, span: slice) -> Iterator[np
 
 
 def covered(frames: np.ndarray) -> np.ndarray:
-    """Copies of frames (n, H, W, 3), in each of them the patch at another place: (GRID * GRID * n, H, W, 3), places row by row."""
+    """Copies of frames (n, H, W, 3), in each of them the patch at another place: (ACROSS * ACROSS * n, H, W, 3), places row by row."""
     count, height, width, _ = frames.shape
-    copies = np.tile(frames, (GRID * GRID, 1, 1, 1))
-    for place in range(GRID * GRID):
-        top, bottom = patch(place // GRID, height)
-        left, right = patch(place % GRID, width)
+    copies = np.tile(frames, (ACROSS * ACROSS, 1, 1, 1))
+    for place in range(ACROSS * ACROSS):
+        top, bottom = patch(place // ACROSS, height)
+        left, right = patch(place % ACROSS, width)
         copies[place * count : (place + 1) * count, top:bottom, left:right] = GREY
     return copies
 
 
 def patch(place: int, length: int) -> tuple[int, int]:
     """First and last-but-one pixel of the patch around a place's middle, cut at the borders."""
-    middle = (place + 0.5) / GRID
+    middle = (place + 0.5) / ACROSS
     return max(round((middle - PATCH / 2) * length), 0), min(round((middle + PATCH / 2) * length), length)

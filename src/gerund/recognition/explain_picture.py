@@ -14,13 +14,13 @@ from gerund.core.types import Explanation
 from gerund.video.annotate import ROWS, answer_panel
 from gerund.video.draw import INK, PAPER, fitting_text, font
 
-FORMATS = (".png", ".jpg", ".jpeg", ".webp")
-WIDTH, GAP, PAD = 1200, 10, 24
+PICTURE_FORMATS = (".png", ".jpg", ".jpeg", ".webp")
+SHEET_WIDTH, GAP, PAD = 1200, 10, 24
 LARGE, PER_LINE = 4, 8
 """Frames with heat, and steps in one line of the strip."""
 SAME = 1e-3
 """Weights this close together are the same."""
-MUTED, TRACK, WEIGHT, BACKGROUND = "#5b6673", "#dfe4e9", "#1f6feb", "#f2f4f6"
+SMALL_PRINT, EMPTY_BAR, WEIGHT, SHEET_COLOUR = "#5b6673", "#dfe4e9", "#1f6feb", "#f2f4f6"
 COLD, WARM, HOT = (255, 214, 0), (255, 122, 0), (214, 0, 28)
 MINUS = "\N{MINUS SIGN}"
 LEAST_FALL = 0.005
@@ -29,16 +29,16 @@ LEAST_FALL = 0.005
 
 def check_picture(path: Path) -> None:
     """Raise UsageError for an output that is no picture."""
-    if path.suffix.lower() not in FORMATS:
-        raise UsageError(f"--explain {path}: unknown format {path.suffix!r}; choose one of {', '.join(FORMATS)}")
+    if path.suffix.lower() not in PICTURE_FORMATS:
+        raise UsageError(f"--explain {path}: unknown format {path.suffix!r}; choose one of {', '.join(PICTURE_FORMATS)}")
 
 
 def draw_explanation(explanation: Explanation, out: Path) -> None:
     """Draw an explanation into a picture file. Raises UsageError for an unknown format, VideoError when it cannot be written."""
     check_picture(out)
-    parts = [heading(explanation), places(explanation), strip(explanation)]
+    parts = [heading(explanation), frames_with_heat(explanation), strip_of_steps(explanation)]
     height = sum(part.height for part in parts)
-    sheet = Image.new("RGB", (WIDTH, height), BACKGROUND)
+    sheet = Image.new("RGB", (SHEET_WIDTH, height), SHEET_COLOUR)
     top = 0
     for part in parts:
         sheet.paste(part, (0, top))
@@ -53,8 +53,8 @@ def draw_explanation(explanation: Explanation, out: Path) -> None:
 def heading(explanation: Explanation) -> Image.Image:
     """The file's name and the three likeliest labels."""
     prediction = explanation.prediction
-    panel = Image.fromarray(answer_panel(WIDTH // 2, prediction.scores[:ROWS]))
-    part = Image.new("RGB", (WIDTH, panel.height), "#11161d")
+    panel = Image.fromarray(answer_panel(SHEET_WIDTH // 2, prediction.scores[:ROWS]))
+    part = Image.new("RGB", (SHEET_WIDTH, panel.height), "#11161d")
     part.paste(panel, (0, 0))
     draw = ImageDraw.Draw(part)
     span = "" if prediction.end is None else f"  {prediction.start:g} to {prediction.end:g} s"
@@ -63,16 +63,16 @@ def heading(explanation: Explanation) -> Image.Image:
         (f"Colour shows the places without which {prediction.scores[0][0]} is less likely.", 15, "#a9b4c0"),
     )
     for number, (text, size, colour) in enumerate(lines):
-        shown = fitting_text(draw, text, WIDTH / 2 - 2 * PAD, size)
-        draw.text((WIDTH - PAD, PAD + 12 + 32 * number), shown, font=font(size), fill=colour, anchor="rm")
+        shown = fitting_text(draw, text, SHEET_WIDTH / 2 - 2 * PAD, size)
+        draw.text((SHEET_WIDTH - PAD, PAD + 12 + 32 * number), shown, font=font(size), fill=colour, anchor="rm")
     return part
 
 
-def places(explanation: Explanation) -> Image.Image:
+def frames_with_heat(explanation: Explanation) -> Image.Image:
     """The weightiest steps' frames with the heat over them, and a legend."""
-    width = (WIDTH - 2 * PAD - (LARGE - 1) * GAP) // LARGE
+    width = (SHEET_WIDTH - 2 * PAD - (LARGE - 1) * GAP) // LARGE
     height = round(width * explanation.frames.shape[1] / explanation.frames.shape[2])
-    part = Image.new("RGB", (WIDTH, height + PAD + 44), BACKGROUND)
+    part = Image.new("RGB", (SHEET_WIDTH, height + PAD + 44), SHEET_COLOUR)
     fall = float(explanation.heat.max())
     for number, step in enumerate(weightiest(explanation.weights)):
         frame = Image.fromarray(explanation.frames[step]).resize((width, height), Image.Resampling.BICUBIC)
@@ -93,14 +93,14 @@ def legend(draw: ImageDraw.ImageDraw, left: int, middle: int, explanation: Expla
     label, fall = explanation.prediction.scores[0][0], float(explanation.heat.max())
     if fall < LEAST_FALL:
         text = f"No single place decides: a patch over any place costs {label} less than {points(LEAST_FALL)}."
-        draw.text((left, middle), text, font=font(15), fill=MUTED, anchor="lm")
+        draw.text((left, middle), text, font=font(15), fill=SMALL_PRINT, anchor="lm")
         return
     shares = np.linspace(0, 1, 160)
     colours = tinted(np.full((1, 160, 3), 235.0), shares[None])
     for x, colour in enumerate(colours[0]):
         draw.line([left + x, middle - 7, left + x, middle + 7], fill=tuple(colour.tolist()))
     text = f"0 to {MINUS}{points(fall)}: what {label} loses when a grey patch covers the place throughout the clip"
-    draw.text((left + 172, middle), text, font=font(15), fill=MUTED, anchor="lm")
+    draw.text((left + 172, middle), text, font=font(15), fill=SMALL_PRINT, anchor="lm")
 
 
 def heated(frame: Image.Image, heat: np.ndarray, top: float) -> Image.Image:
@@ -123,14 +123,14 @@ def ramp(share: np.ndarray) -> np.ndarray:
     return np.stack([np.interp(share, [0, 0.5, 1], stops[:, channel]) for channel in range(3)], axis=-1)
 
 
-def strip(explanation: Explanation) -> Image.Image:
+def strip_of_steps(explanation: Explanation) -> Image.Image:
     """All steps in order: frame, time, weight as a bar, and what is lost without the step."""
     count = len(explanation.frames)
-    width = (WIDTH - 2 * PAD - (PER_LINE - 1) * GAP) // PER_LINE
+    width = (SHEET_WIDTH - 2 * PAD - (PER_LINE - 1) * GAP) // PER_LINE
     height = round(width * explanation.frames.shape[1] / explanation.frames.shape[2])
     line = height + 62
     lines = -(-count // PER_LINE)
-    part = Image.new("RGB", (WIDTH, 40 + lines * line + PAD), BACKGROUND)
+    part = Image.new("RGB", (SHEET_WIDTH, 40 + lines * line + PAD), SHEET_COLOUR)
     draw = ImageDraw.Draw(part)
     most, alike = float(explanation.weights.max()), np.ptp(explanation.weights) < SAME
     title = (
@@ -141,13 +141,13 @@ def strip(explanation: Explanation) -> Image.Image:
         left, top = PAD + step % PER_LINE * (width + GAP), 40 + step // PER_LINE * line
         part.paste(Image.fromarray(explanation.frames[step]).resize((width, height), Image.Resampling.BICUBIC), (left, top))
         bar = top + height + 6
-        draw.rounded_rectangle([left, bar, left + width - 1, bar + 8], 4, fill=TRACK)
+        draw.rounded_rectangle([left, bar, left + width - 1, bar + 8], 4, fill=EMPTY_BAR)
         full = round(width * explanation.weights[step] / most)
         if full >= 8:
             draw.rounded_rectangle([left, bar, left + full - 1, bar + 8], 4, fill=WEIGHT)
-        draw.text((left, bar + 20), f"{explanation.seconds[step]:.1f} s", font=font(13), fill=MUTED, anchor="lm")
+        draw.text((left, bar + 20), f"{explanation.seconds[step]:.1f} s", font=font(13), fill=SMALL_PRINT, anchor="lm")
         draw.text((left + width, bar + 20), f"{100 * explanation.weights[step]:.0f} %", font=font(13), fill=INK, anchor="rm")
-        draw.text((left, bar + 38), f"{signed(-explanation.drops[step])} points", font=font(13), fill=MUTED, anchor="lm")
+        draw.text((left, bar + 38), f"{signed(-explanation.drops[step])} points", font=font(13), fill=SMALL_PRINT, anchor="lm")
     return part
 
 

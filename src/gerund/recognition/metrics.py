@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-DRAWS = 2000
+BOOTSTRAP_DRAWS = 2000
 DRAW_MEMORY = 2**20
 """Group numbers drawn at a time."""
 
@@ -62,7 +62,7 @@ def bootstrap_interval(
     place = [numbers[group] for group in groups]
     right, clips = np.bincount(place, correct), np.bincount(place)
     shares = []
-    for part in np.array_split(np.arange(DRAWS), -(-DRAWS * len(numbers) // DRAW_MEMORY)):
+    for part in np.array_split(np.arange(BOOTSTRAP_DRAWS), -(-BOOTSTRAP_DRAWS * len(numbers) // DRAW_MEMORY)):
         drawn = rng.integers(len(numbers), size=(len(part), len(numbers)))
         shares.append(right[drawn].sum(axis=1) / clips[drawn].sum(axis=1))
     low, high = np.quantile(np.concatenate(shares), [(1 - level) / 2, (1 + level) / 2])

@@ -10,12 +10,9 @@ from gerund.core import options
 from gerund.core.errors import UsageError, VideoError, at_least
 from gerund.core.types import Clip, Prediction
 from gerund.data.inputs import expand
-from gerund.recognition.explain import explanation
-from gerund.recognition.explain_picture import check_picture, draw_explanation
 from gerund.recognition.recognizer import Recognizer
-from gerund.video.annotate import annotate, check_format
 
-AT_ONCE = 64
+CLIPS_AT_ONCE = 64
 """Clips whose features are looked up together; answers come in portions of this size, in constant memory."""
 
 
@@ -37,8 +34,12 @@ def predict(
     at_least(1, top_k=top_k)
     clips = expand([inputs] if isinstance(inputs, str | Path) else inputs)
     if save_video is not None:
+        from gerund.video.annotate import check_format  # draws, which an answer alone does not need
+
         check_format(save_video)
     if explain is not None:
+        from gerund.recognition.explain_picture import check_picture  # as above
+
         check_picture(explain)
     for flag, out in (("--save-video", save_video), ("--explain", explain)):
         if out is not None and len(clips) != 1:
@@ -56,8 +57,8 @@ def predict(
 def predictions(
     recognizer: Recognizer, clips: Sequence[Clip], top_k: int, save_video: Path | None, explain: Path | None
 ) -> Iterator[Prediction]:
-    for first in range(0, len(clips), AT_ONCE):
-        portion = clips[first : first + AT_ONCE]
+    for first in range(0, len(clips), CLIPS_AT_ONCE):
+        portion = clips[first : first + CLIPS_AT_ONCE]
         for clip, prediction in zip(portion, recognizer.predict_clips(portion), strict=True):
             failed = [] if prediction.error else drawn(recognizer, clip, prediction, save_video, explain)
             yield replace(prediction, scores=prediction.scores[:top_k], unwritten=failed)
@@ -68,11 +69,16 @@ def drawn(recognizer: Recognizer, clip: Clip, prediction: Prediction, save_video
     failed = []
     try:
         if save_video is not None:
+            from gerund.video.annotate import annotate
+
             annotate(clip, drawn_scores(prediction), save_video)
     except VideoError as error:
         failed.append(str(error))
     try:
         if explain is not None:
+            from gerund.recognition.explain import explanation
+            from gerund.recognition.explain_picture import draw_explanation
+
             draw_explanation(explanation(recognizer, clip), explain)
     except VideoError as error:
         failed.append(str(error))

@@ -6,7 +6,8 @@ from gerund.backbones import weights_licence
 from gerund.core import hub, options
 from gerund.core.errors import ModelError
 from gerund.core.progress import note
-from gerund.recognition.recognizer import Recognizer, find_model
+from gerund.recognition.folder import find_model
+from gerund.recognition.recognizer import Recognizer
 
 
 def push(model: options.ModelPath, repo: options.Repository, *, private: options.Private = False) -> dict[str, str]:

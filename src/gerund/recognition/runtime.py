@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import itertools
 import sys
 import zipfile
@@ -18,20 +17,23 @@ from typing import Any
 import numpy as np
 
 from gerund import video
-from gerund.core.errors import GerundError, ModelError, VideoError
-from gerund.core.fields import Fields, checked_labels, read_json, resize_in
+from gerund.core.errors import GerundError, ModelError, VideoError, first_line
+from gerund.core.fields import Fields, checked_labels, json_of, resize_in
 from gerund.core.openvino import core
 from gerund.core.printing import json_text, prepare, prepare_data, say
 from gerund.core.types import Clip, Features, Prediction
 from gerund.core.workers import UNREADABLE, reason
 from gerund.features.tokens import as_stored, on_screen, sampling_in, tokens
 from gerund.recognition.calibration import UNKNOWN_THRESHOLD, Familiarity
+from gerund.recognition.folder import FASTEST_RATE, HOTTEST, MODEL_FORMAT, check_whole, known_format
 
-FORMAT = "gerund-export"
-FORMAT_VERSION = 1
-FAMILIARITY = "unknown.npz"
-BATCH_SIZE = 16
-SOME_FAILED = 3
+EXPORT_FORMAT, EXPORT_FORMAT_VERSION = "gerund-export", 1
+EXPORTED_FAMILIARITY = "unknown.npz"
+EXPORT_AGAIN = "export the model again"
+FRAMES_AT_ONCE = 16
+SOME_VIDEOS_FAILED = 3
+PRINTED = ("path", "label", "scores", "error", "unknown", "known")
+"""What `--json` prints of an answer."""
 
 Network = Callable[..., np.ndarray]
 """A compiled graph: arrays in, one array out. The backbone takes frames (N, 3, H, W) uint8, the head tokens (B, T, D) and valid (B, T)."""
@@ -43,22 +45,13 @@ class ExportedModel:
     Below `unknown_threshold` (0..1, 0 is never) a clip is answered `unknown`, by a model that was trained to tell.
     """
 
-    def __init__(
-        self,
-        config: dict[str, Any],
-        backbone: Network,
-        head: Network,
-        familiarity: Familiarity | None = None,
-        *,
-        where: str = "config.json",
-    ) -> None:
-        fields = Fields(config, where)
-        features = fields.object("features")
-        self.labels = checked_labels(config.get("labels"), fields)
-        self.fps = features.optional("fps", 1000.0)
+    def __init__(self, config: Fields, backbone: Network, head: Network, familiarity: Familiarity | None = None) -> None:
+        features = config.object("features")
+        self.labels = checked_labels(config.values.get("labels"), config)
+        self.fps = features.optional("fps", FASTEST_RATE)
         self.resize = resize_in(features.object("resize"))
-        self.sampling = sampling_in(fields.object("sampling"))
-        self.temperature = fields.positive("temperature", 1e6)
+        self.sampling = sampling_in(config.object("sampling"))
+        self.temperature = config.positive("temperature", HOTTEST)
         self.backbone, self.head, self.familiarity = backbone, head, familiarity
         self.unknown_threshold = UNKNOWN_THRESHOLD
 
@@ -76,10 +69,10 @@ class ExportedModel:
         return on_screen(as_stored(rows), np.array(pts), ends[0], 1 / self.fps if self.fps else None)
 
     def batches(self, path: Path, ended: Callable[[float], None]) -> Iterator[tuple[list[float], np.ndarray]]:
-        """The wanted frames of a video as planes (n, 3, H, W) uint8, at most BATCH_SIZE at once, with their times; `ended` is told the end."""
+        """The wanted frames of a video as planes (n, 3, H, W) uint8, at most FRAMES_AT_ONCE at once, with their times; `ended` is told the end."""
         convert = video.FrameConverter(self.resize)
         frames = video.wanted_frames(path, fps=self.fps, threads=0, ended=ended)
-        while batch := [(time, convert(frame).transpose(2, 0, 1)) for time, frame in itertools.islice(frames, BATCH_SIZE)]:
+        while batch := [(time, convert(frame).transpose(2, 0, 1)) for time, frame in itertools.islice(frames, FRAMES_AT_ONCE)]:
             yield [time for time, _ in batch], np.stack([picture for _, picture in batch])
 
     def scores(self, features: Features, clip: Clip) -> np.ndarray:
@@ -118,77 +111,57 @@ class ExportedModel:
 def load(folder: str | Path) -> ExportedModel:
     """The model in a folder that `gerund export` wrote. Raises ModelError when there is none, a damaged one, or one for torch."""
     folder = Path(folder)
-    config = read_config(folder)
-    fields = Fields(config, str(folder / "config.json"))
-    network, files = fields.text("network"), fields.object("files")
+    config = exported_config(folder)
+    network, checksums = config.text("network"), config.object("files")
     if network not in OPENERS:
         raise ModelError(f"{folder}: exported for {network}; the light runtime opens {' and '.join(OPENERS)}")
     names, opener = OPENERS[network]
     for name in names:
-        verify(folder / name, files.text(name))
-    backbone, head = (opened(folder / name, opener) for name in names[:2])
-    return ExportedModel(config, backbone, head, read_familiarity(folder, config), where=fields.where)
+        check_whole(folder / name, checksums.text(name), EXPORT_AGAIN)
+    backbone, head = (open_network(folder / name, opener) for name in names[:2])
+    return ExportedModel(config, backbone, head, exported_familiarity(folder, checksums))
 
 
-def opened(path: Path, opener: Callable[[Path], Network]) -> Network:
+def open_network(path: Path, opener: Callable[[Path], Network]) -> Network:
     """A compiled graph. Raises ModelError for what the engine does not take: garbage, or data outside the folder."""
     try:
         network = opener(path)
     except GerundError:
         raise
     except Exception as error:  # the engines document no exception types
-        raise ModelError(f"{path}: cannot be opened ({first_line(error)}); export the model again") from None
+        raise ModelError(f"{path}: cannot be opened ({first_line(error)}); {EXPORT_AGAIN}") from None
 
     def run(*arrays: np.ndarray) -> np.ndarray:
         try:
             return network(*arrays)
         except Exception as error:  # as above
-            raise ModelError(f"{path}: cannot be run ({first_line(error)}); export the model again") from None
+            raise ModelError(f"{path}: cannot be run ({first_line(error)}); {EXPORT_AGAIN}") from None
 
     return run
 
 
-def first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-
-
-def read_config(folder: Path) -> dict[str, Any]:
+def exported_config(folder: Path) -> Fields:
     """The config.json of an exported model, of a version this gerund knows."""
     path = folder / "config.json"
     if not path.exists():
         raise ModelError(f"{folder}: no exported model (config.json is missing); gerund export MODEL {folder} makes one")
-    config = read_json(path)
-    found = config.get("format") if isinstance(config, dict) else None
-    if found == "gerund":
+    values = json_of(path)
+    if isinstance(values, dict) and values.get("format") == MODEL_FORMAT:
         raise ModelError(f"{folder}: a model folder, not an exported one; gerund export {folder} OUT makes one")
-    if found != FORMAT:
-        raise ModelError(f"{path}: not an exported gerund model")
-    if config.get("format_version") != FORMAT_VERSION:
-        raise ModelError(
-            f"{path}: format version {config.get('format_version')}, but this gerund reads version {FORMAT_VERSION}; update gerund"
-        )
-    return config
+    return known_format(values, path, EXPORT_FORMAT, EXPORT_FORMAT_VERSION, "an exported gerund model")
 
 
-def read_familiarity(folder: Path, config: dict[str, Any]) -> Familiarity | None:
+def exported_familiarity(folder: Path, checksums: Fields) -> Familiarity | None:
     """The sense of the unknown of an exported model, where it has one."""
-    if FAMILIARITY not in config["files"]:
+    if EXPORTED_FAMILIARITY not in checksums.values:
         return None
-    verify(folder / FAMILIARITY, config["files"][FAMILIARITY])
+    path = folder / EXPORTED_FAMILIARITY
+    check_whole(path, checksums.text(EXPORTED_FAMILIARITY), EXPORT_AGAIN)
     try:
-        with np.load(folder / FAMILIARITY, allow_pickle=False) as arrays:
+        with np.load(path, allow_pickle=False) as arrays:
             return Familiarity.of_tensors(dict(arrays))
     except (OSError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        raise ModelError(f"{folder / FAMILIARITY}: not readable ({first_line(error)}); export the model again") from None
-
-
-def verify(path: Path, expected: str) -> None:
-    """Raise ModelError for a file that is missing, or whose SHA-256 is not the recorded one."""
-    if not path.is_file():
-        raise ModelError(f"{path}: missing; export the model again")
-    with path.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != expected:
-            raise ModelError(f"{path}: damaged (its SHA-256 is not the one in config.json); export the model again")
+        raise ModelError(f"{path}: not readable ({first_line(error)}); {EXPORT_AGAIN}") from None
 
 
 def open_onnx(path: Path) -> Network:
@@ -216,7 +189,7 @@ OPENERS: dict[str, tuple[tuple[str, ...], Callable[[Path], Network]]] = {
 """The files of each format, backbone and head first, and how one is opened."""
 
 
-def main(words: list[str] | None = None) -> int:
+def name_actions(words: list[str] | None = None) -> int:
     """`python -m gerund.recognition.runtime`; exit codes as those of gerund."""
     parser = argparse.ArgumentParser(
         prog="python -m gerund.recognition.runtime", description="Name the action in videos with an exported model."
@@ -232,41 +205,34 @@ def main(words: list[str] | None = None) -> int:
     if given.json:
         prepare_data("json")
     try:
-        return answer(load(given.model), given)
+        return print_answers(load(given.model), given)
     except GerundError as error:
         say(f"gerund: {error}", file=sys.stderr)
         return error.exit_code
     except (
         Exception
     ) as error:  # a graph that opens, and then is not what config.json says; the engines document no exception types
-        say(f"gerund: {given.model}: {type(error).__name__}: {first_line(error)}; export the model again", file=sys.stderr)
+        say(f"gerund: {given.model}: {type(error).__name__}: {first_line(error)}; {EXPORT_AGAIN}", file=sys.stderr)
         return 1
 
 
-def answer(model: ExportedModel, given: argparse.Namespace) -> int:
+def print_answers(model: ExportedModel, given: argparse.Namespace) -> int:
     """Name the action in the videos and print it; returns the exit code."""
     failed = False
     for path in given.videos:
         prediction = model.predict(path)
         failed |= prediction.error is not None
         if given.json:
-            values = {
-                "path": str(path),
-                "label": prediction.label,
-                "scores": prediction.top(given.top_k),
-                "error": prediction.error,
-                "unknown": prediction.unknown,
-                "known": prediction.known,
-            }
-            say(json_text(values))
+            values = prediction.values(given.top_k)
+            say(json_text({name: values[name] for name in PRINTED}))
         elif prediction.error:
             say(f"gerund: {prediction.error}", file=sys.stderr)
         else:
             lines = [f"  {100 * score:6.2f} %  {label}" for label, score in prediction.scores[: given.top_k]]
             doubt = f"  unknown; the best guess is {prediction.best_guess}" if prediction.unknown else ""
             say(f"{path}{doubt}", *lines)
-    return SOME_FAILED if failed else 0
+    return SOME_VIDEOS_FAILED if failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(name_actions())

@@ -43,7 +43,8 @@ def serve(
         from gerund.serving.app import build
     except ModuleNotFoundError as error:
         raise UsageError(f"serving needs {error.name}: pip install 'gerund[serve]'") from None
-    from gerund.recognition.recognizer import Recognizer, find_model
+    from gerund.recognition.folder import find_model
+    from gerund.recognition.recognizer import Recognizer
     from gerund.serving.scratch import Scratch
     from gerund.serving.service import Service
 

@@ -35,9 +35,10 @@ from gerund.learning.fit import Epoch
 from gerund.learning.team import ALONE, Team, join, team_shape
 from gerund.learning.tokens import token_set
 from gerund.recognition.calibration import without_temperature
+from gerund.recognition.card import model_card
 from gerund.recognition.evaluate import Evaluation, evaluate_clips
 from gerund.recognition.metrics import expected_calibration_error
-from gerund.recognition.recognizer import Recognizer, model_card
+from gerund.recognition.recognizer import Recognizer
 from gerund.recognition.runs import FINETUNE, check_free, find_checkpoint, make_run_folder, run_of
 from gerund.training.calibrate import calibrate
 from gerund.training.leaderboard import FOLDS, HEADS, Leaderboard, cross_validate, processes_on, with_head
