@@ -25,7 +25,7 @@ MODEL_FORMAT, MODEL_FORMAT_VERSION = "gerund", 1
 HEAD_FILE, FAMILIARITY_FILE, BACKBONE_FILE = "model.safetensors", "unknown.safetensors", "backbone.safetensors"
 INT8_FILE = "backbone-int8.xml"
 REMEDY = "copy the model again or train it again"
-FASTEST_RATE, LONGEST_CLIP, HOTTEST = 1000.0, 1e6, 1e6
+HIGHEST_FPS, LONGEST_CLIP, HOTTEST = 1000.0, 1e6, 1e6
 """Frames per second, seconds of a clip and temperature: no model has more, nor more of what follows."""
 MOST_HEAD_LAYERS, LARGEST_OPTION = 256, 2**17
 
@@ -63,7 +63,7 @@ class ModelConfig:
         return cls(
             labels=labels_in(config),
             backbone=backbone_in(config.object("backbone")),
-            fps=features.optional("fps", FASTEST_RATE),
+            fps=features.optional("fps", HIGHEST_FPS),
             precision=precision,
             sampling=sampling_in(config.object("sampling")),
             head_name=head.text("name"),

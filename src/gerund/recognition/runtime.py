@@ -25,7 +25,7 @@ from gerund.core.types import Clip, Features, Prediction
 from gerund.core.workers import UNREADABLE, reason
 from gerund.features.tokens import as_stored, on_screen, sampling_in, tokens
 from gerund.recognition.calibration import UNKNOWN_THRESHOLD, Familiarity
-from gerund.recognition.folder import FASTEST_RATE, HOTTEST, MODEL_FORMAT, check_whole, known_format
+from gerund.recognition.folder import HIGHEST_FPS, HOTTEST, MODEL_FORMAT, check_whole, known_format
 
 EXPORT_FORMAT, EXPORT_FORMAT_VERSION = "gerund-export", 1
 EXPORTED_FAMILIARITY = "unknown.npz"
@@ -48,7 +48,7 @@ class ExportedModel:
     def __init__(self, config: Fields, backbone: Network, head: Network, familiarity: Familiarity | None = None) -> None:
         features = config.object("features")
         self.labels = checked_labels(config.values.get("labels"), config)
-        self.fps = features.optional("fps", FASTEST_RATE)
+        self.fps = features.optional("fps", HIGHEST_FPS)
         self.resize = resize_in(features.object("resize"))
         self.sampling = sampling_in(config.object("sampling"))
         self.temperature = config.positive("temperature", HOTTEST)
