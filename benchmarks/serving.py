@@ -16,7 +16,7 @@ from servers import Server
 from gerund import Clip, Recognizer
 from gerund.core import progress
 from gerund.features.cache import FeatureCache
-from gerund.recognition.predict import CLIPS_AT_ONCE
+from gerund.recognition.predict import ANSWERS_AT_ONCE
 
 REQUESTS, CONCURRENCY, ROUNDS = 200, 16, 3
 
@@ -27,10 +27,10 @@ def predicted(recognizer: Recognizer, paths: list[Path]) -> tuple[float, list[di
         recognizer.extractor.cache = FeatureCache(Path(folder))
         started = time.perf_counter()
         answers = []
-        for first in range(0, len(paths), CLIPS_AT_ONCE):
+        for first in range(0, len(paths), ANSWERS_AT_ONCE):
             answers += [
                 each.values(5)
-                for each in recognizer.predict_clips([Clip(path=path) for path in paths[first : first + CLIPS_AT_ONCE]])
+                for each in recognizer.predict_clips([Clip(path=path) for path in paths[first : first + ANSWERS_AT_ONCE]])
             ]
         return time.perf_counter() - started, answers
 

@@ -12,7 +12,7 @@ from gerund.core.types import Clip, Prediction
 from gerund.data.inputs import expand
 from gerund.recognition.recognizer import Recognizer
 
-CLIPS_AT_ONCE = 64
+ANSWERS_AT_ONCE = 64
 """Clips whose features are looked up together; answers come in portions of this size, in constant memory."""
 
 
@@ -57,8 +57,8 @@ def predict(
 def predictions(
     recognizer: Recognizer, clips: Sequence[Clip], top_k: int, save_video: Path | None, explain: Path | None
 ) -> Iterator[Prediction]:
-    for first in range(0, len(clips), CLIPS_AT_ONCE):
-        portion = clips[first : first + CLIPS_AT_ONCE]
+    for first in range(0, len(clips), ANSWERS_AT_ONCE):
+        portion = clips[first : first + ANSWERS_AT_ONCE]
         for clip, prediction in zip(portion, recognizer.predict_clips(portion), strict=True):
             failed = [] if prediction.error else drawn(recognizer, clip, prediction, save_video, explain)
             yield replace(prediction, scores=prediction.scores[:top_k], unwritten=failed)
