@@ -141,7 +141,7 @@ def test_the_command_of_a_report_means_the_same_settings(recipe, given):
     settings = resolve(recipe, None, given | {"data": "my clips"})
     words = shlex.split(as_command(settings))
     _, bound, _ = cli.app.parse_args(words[1:], print_error=False, exit_on_error=False)
-    again = dict(bound.arguments)
+    again = {name: value for name, value in bound.arguments.items() if name != "settings"} | bound.kwargs
     understood = resolve(again.pop("recipe", None), None, again)
     options = [head_options(each.head, each.head_options) for each in (understood, settings)]
     assert options[0] == options[1]
