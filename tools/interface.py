@@ -17,6 +17,7 @@ from cyclopts import App
 
 import gerund
 from gerund.cli import app as cli
+from gerund.cli.show import columns_of
 
 
 def lines() -> Iterator[str]:
@@ -26,7 +27,7 @@ def lines() -> Iterator[str]:
     for command in cli.COMMANDS:
         for option in options(cli.app[command]):
             yield f"gerund {command} {option}"
-    for command in sorted(cli.NO_ROWS):
+    for command in sorted(command for command in cli.COMMANDS if not columns_of(cli.function_of(command))):
         yield f"gerund {command} refuses --csv"
     for alias, option in cli.ALIASES.items():
         yield f"alias {alias} = {option}"

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from gerund.training.benchmark import Benchmark, benchmark
     from gerund.training.compare import Comparison, compare
     from gerund.training.repeat import Trainings, train_all
-    from gerund.training.train import Training, train
+    from gerund.training.run import Training
+    from gerund.training.train import train
 
 HOMES = {
     "gerund.training.benchmark": ("Benchmark", "benchmark"),
@@ -61,7 +62,8 @@ HOMES = {
     "gerund.cli.info": ("info",),
     "gerund.timelines.evaluate": ("TimelineEvaluation", "evaluate_timeline"),
     "gerund.timelines.timeline": ("timeline",),
-    "gerund.training.train": ("Training", "train"),
+    "gerund.training.run": ("Training",),
+    "gerund.training.train": ("train",),
     "gerund.core.types": ("Clip", "Explanation", "FeatureSpec", "Features", "Frames", "Prediction", "Segment", "Timeline"),
     "gerund.recognition.watch": ("watch",),
 }

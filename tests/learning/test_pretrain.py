@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 import gerund
 from gerund import video
 from gerund.cli import app as cli
-from gerund.cli import show as showing
+from gerund.cli.show import SOME_FAILED
 from gerund.core.errors import DataError, GerundError, ModelError, TrainingError, UsageError
 from gerund.core.types import Clip, Features
 from gerund.features.extractor import Extraction
@@ -234,7 +234,7 @@ def test_an_unreadable_video_is_left_out_and_told(clips, tmp_path, capsys):
         "--epochs",
         "1",
     ]
-    assert cli.app.meta([*words, "--out", str(tmp_path / "encoder")]) == showing.SOME_FAILED
+    assert cli.app.meta([*words, "--out", str(tmp_path / "encoder")]) == SOME_FAILED
     printed = capsys.readouterr()
     assert "notes.mp4: not readable as video" in printed.err
     assert f"Next: gerund train DATA --init {tmp_path / 'encoder'}" in printed.out

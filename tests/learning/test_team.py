@@ -13,7 +13,7 @@ import torch
 import gerund
 from gerund import video
 from gerund.cli import app as cli
-from gerund.cli import show as showing
+from gerund.cli.show import SOME_FAILED
 from gerund.core.errors import UsageError
 from gerund.core.recipes import Recipe
 from gerund.heads import build_head
@@ -71,8 +71,7 @@ def rows(run):
 def alone(clips, tmp_path_factory):
     run = tmp_path_factory.mktemp("alone") / "run"
     assert (
-        cli.app.meta(["train", str(clips), *TRAIN, *NO_DROPOUT, "--class-weights", "--out", str(run), "--quiet"])
-        == showing.SOME_FAILED
+        cli.app.meta(["train", str(clips), *TRAIN, *NO_DROPOUT, "--class-weights", "--out", str(run), "--quiet"]) == SOME_FAILED
     )
     return run
 
@@ -117,7 +116,7 @@ def test_only_the_first_process_speaks_and_writes(alone, together):
 def test_a_team_goes_on_where_one_process_stopped(alone, clips, tmp_path):
     run = tmp_path / "run"
     words = [clips, *TRAIN, *NO_DROPOUT, "--class-weights", "--save-every", 2, "--out", run, "--quiet"]
-    assert cli.app.meta([str(word) for word in ["train", *words]]) == showing.SOME_FAILED
+    assert cli.app.meta([str(word) for word in ["train", *words]]) == SOME_FAILED
     _, out, err = torchrun(2, "--resume", run / "epochs" / "0002.ckpt")
     assert "Model: " in out, err
     assert "epoch 2/3" not in err
@@ -149,7 +148,7 @@ def test_slurm_tasks_make_a_team(alone, clips, tmp_path):
         for rank in range(2)
     ]
     said = [task.communicate()[0] for task in tasks]
-    assert [task.returncode for task in tasks] == [showing.SOME_FAILED, 0]
+    assert [task.returncode for task in tasks] == [SOME_FAILED, 0]
     assert "Model: " in said[0]
     assert not said[1]
     assert_alike(weights(tmp_path / "run"), weights(alone))

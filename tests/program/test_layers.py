@@ -14,7 +14,7 @@ from support.source import FLOOR_OF, MODULES, imports_of, own_modules, packages_
 DOORS = {
     "torch": """learning heads.learned backbones recognition.graphs
         heads.base heads.ridge diagnosis.leak recognition.explain recognition.recognizer recognition.weights
-        training.calibrate training.train training.trials""",
+        training.calibrate training.head training.prepare training.trials""",
     "torchvision": "learning.finetune",
     "timm": "backbones.timm",
     "lightning": "learning",

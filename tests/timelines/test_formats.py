@@ -75,7 +75,7 @@ def test_a_timeline_says_itself_as_values_and_as_rows() -> None:
         path=Path("a.mp4"), labels=["x"], segments=[Segment(start=0.5, end=2, label="x, y", score=0.75)], duration=3.0
     )
     segment = {"start": 0.5, "end": 2, "label": "x, y", "score": 0.75}
-    assert shown.values() == {"path": "a.mp4", "duration": 3.0, "segments": [segment], "error": None}
+    assert shown.as_json() == {"path": "a.mp4", "duration": 3.0, "segments": [segment], "error": None}
     assert csv_text(shown, shown.path) == 'path,start,end,label,score,error\r\na.mp4,0.500,2.000,"x, y",0.750000,\r\n'
     lost = Timeline(path=Path("b.mp4"), labels=["x"], error="b.mp4: gone")
-    assert lost.rows() == [[Path("b.mp4"), "", "", "", "", "b.mp4: gone"]]
+    assert lost.as_rows() == [[Path("b.mp4"), None, None, None, None, "b.mp4: gone"]]

@@ -280,7 +280,7 @@ def test_an_interrupt_ends_the_comparison_cleanly(clips_folder, tmp_path, monkey
 
 
 def test_train_auto_takes_the_winner_and_says_why(clips_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("gerund.training.train.HEADS", ("mean", "prototype"))
+    monkeypatch.setattr("gerund.training.train.COMPARED_HEADS", ("mean", "prototype"))
     words = ("train", clips_folder, *PATTERN, "--backbone", "pixels:8", "--num-frames", 4, "--epochs", 2, "--workers", 1)
     code, _, err = run(*words, "--auto", "--out", tmp_path / "run")
     assert code == 0, err

@@ -12,7 +12,6 @@ import pytest
 import gerund
 from gerund import video
 from gerund.cli import app as cli
-from gerund.cli import show as showing
 from gerund.core.errors import UsageError
 from gerund.core.recipes import read_config
 from gerund.training.repeat import Trainings, split_numbers, wanted_runs
@@ -134,4 +133,5 @@ def test_data_without_test_clips_has_no_figures_to_compare(ucf: Path, tmp_path: 
     (tmp_path / "clips.csv").write_text("path,label,split\n" + "\n".join(rows), encoding="utf-8")
     done = gerund.train_all(tmp_path / "clips.csv", seeds=2, **OPTIONS, out=tmp_path / "runs")
     assert (done.test, done.per_split, done.metrics) == (None, {}, {})
-    assert showing.show_trainings(done, "text") == 0
+    assert done.is_complete
+    assert list(done.as_text()) == ["", f"Runs: {done.run}, each with its report.html"]

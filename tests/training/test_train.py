@@ -258,7 +258,7 @@ def test_an_existing_run_is_never_overwritten(clips_folder, training):
 def test_runs_are_numbered(tmp_path, monkeypatch):
     from pathlib import Path
 
-    from gerund.training.train import make_run_folder
+    from gerund.recognition.runs import make_run_folder
 
     monkeypatch.chdir(tmp_path)
     assert [make_run_folder(None) for _ in range(3)] == [Path("runs/train"), Path("runs/train-2"), Path("runs/train-3")]

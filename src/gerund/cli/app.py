@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
-from gerund.cli.show import Style, show
+from gerund.cli.show import Style, columns_of, show
 from gerund.core import progress
 from gerund.core.errors import GerundError, UsageError
 from gerund.core.printing import prepare, say
@@ -59,8 +61,12 @@ WORK = {
 }
 """The commands in the order of the work, as help lists them."""
 
-NO_ROWS = frozenset("train pretrain extract pack cache export push frames download info".split())
-"""Commands whose result has no rows, so that they refuse --csv."""
+
+def function_of(command: str) -> Callable[..., Any]:
+    """The function of the Python API that a command calls."""
+    module, _, name = COMMANDS[command][0].partition(":")
+    return getattr(import_module(module), name)
+
 
 FLAG_NAMES = {"head_options": "head"}
 """Where a flag is not simply the argument's name: options of the head are --head.width and so on."""
@@ -138,14 +144,21 @@ def launch(
         Show a traceback when something fails.
     """
     prepare()
-    progress.quiet, progress.silent = quiet, False
+    progress.notes.setLevel(logging.WARNING if quiet else logging.INFO)
     style: Style = "json" if json else "csv" if csv else "text"
     try:
         command, *options = modern(words) or [""]
-        if csv and command in NO_ROWS and "--help" not in options:
+        columns = columns_of(function_of(command)) if csv and command in COMMANDS else ()
+        if csv and not columns and command in COMMANDS and "--help" not in options:
             raise UsageError(f"--csv: {command} has no rows to print; it prints text, or JSON with --json")
         result = app([command, *options] if command else [])
-        return show(command, result, style) if result is not None and not progress.silent else 0
+        if result is None or progress.is_mute():
+            return 0
+        if command == "watch":
+            from gerund.cli.live import show_watch
+
+            return show_watch(result, style)
+        return show(result, style, columns)
     except (GerundError, CycloptsError) as error:
         return failed(str(error).strip(), error.exit_code if isinstance(error, GerundError) else 2, debug)
     except KeyboardInterrupt:

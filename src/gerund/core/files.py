@@ -20,7 +20,7 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -245,7 +245,7 @@ def append_row(path: Path, row: dict[str, Any]) -> None:
         writer.writerow(row)
 
 
-def write_rows(path: Path, header: list[str], rows: Iterable[Iterable[Any]]) -> None:
+def write_rows(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
     with whole(path) as temporary, temporary.open("w", encoding="utf-8", errors=LENIENT, newline="") as file:
         writer = csv.writer(file)
         writer.writerow(header)

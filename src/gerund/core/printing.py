@@ -10,7 +10,7 @@ import codecs
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, TextIO
 
 HIDDEN = re.compile(
@@ -102,6 +102,27 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
         lambda found: found[0] if found[0] == "\n" else json.dumps(found[0])[1:-1],
         json.dumps(value, indent=indent, ensure_ascii=False),
     )
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[str]], *, left: Sequence[int] = (0, 3)) -> Iterator[str]:
+    """Lines of aligned columns; words (the columns in `left`) to the left, numbers to the right."""
+    lines = [[visible(each) for each in line] for line in (header, *rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    for line in lines:
+        cells = [
+            cell.ljust(width) if column in left or not any(widths[1:]) else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        if any(line):
+            yield "  ".join(cells).rstrip()
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.2f} %"
+
+
+def rounded(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def cell(value: Any) -> Any:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
+
+from gerund.core.results import Answer
 
 EXTRACTOR_VERSION = 4
 """Raised by hand whenever a change in decoding, resizing or pooling changes the value of a feature."""
 
 Fit = Literal["crop", "squeeze", "letterbox"]
 Interpolation = Literal["bilinear", "bicubic", "area"]
+BAR = 20
+"""Letters of the longest bar that shows a probability as text."""
 FITS: tuple[Fit, ...] = ("crop", "squeeze", "letterbox")
 
 
@@ -153,11 +157,8 @@ class Segment:
     score: float
 
 
-TIMELINE_COLUMNS = ("path", "start", "end", "label", "score", "error")
-
-
 @dataclass(frozen=True, kw_only=True)
-class Timeline:
+class Timeline(Answer):
     """One video over time: `scores` (N, K) float32 are the probabilities of `labels` at `pts` (N,) seconds, the feature grid.
 
     `segments` are in order of time and do not overlap; what lies between them is background, or nothing the model is sure of.
@@ -173,23 +174,35 @@ class Timeline:
     duration: float = 0.0
     error: str | None = None
     unwritten: Sequence[str] = ()
+    columns: ClassVar = ("path", "start", "end", "label", "score", "error")
 
-    def values(self) -> dict[str, Any]:
-        """Plain values for JSON, without the scores at each step."""
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, without the scores at each step."""
         segments = [asdict(each) for each in self.segments]
         return {"path": str(self.path), "duration": self.duration, "segments": segments, "error": self.error}
 
-    def rows(self) -> list[list[Any]]:
-        """TIMELINE_COLUMNS of each segment; of a video that could not be read one row with the error."""
+    def as_text(self) -> Iterator[str]:
+        yield f"{self.path}  ({self.duration:.1f} s, {len(self.segments)} segments)"
+        for each in self.segments:
+            yield f"  {clock_time(each.start)} .. {clock_time(each.end)}  {100 * each.score:6.2f} %  {each.label}"
+
+    def as_rows(self) -> list[list[Any]]:
+        """Each segment; of a video that could not be read one row with the error."""
         if self.error is not None:
-            return [[self.path, "", "", "", "", self.error]]
+            return [[self.path, None, None, None, None, self.error]]
         return [
-            [self.path, f"{each.start:.3f}", f"{each.end:.3f}", each.label, f"{each.score:.6f}", ""] for each in self.segments
+            [self.path, f"{each.start:.3f}", f"{each.end:.3f}", each.label, f"{each.score:.6f}", None] for each in self.segments
         ]
 
 
+def clock_time(seconds: float) -> str:
+    """0:01:02.3"""
+    tenths = round(10 * seconds)
+    return f"{tenths // 36_000}:{tenths // 600 % 60:02d}:{tenths // 10 % 60:02d}.{tenths % 10}"
+
+
 @dataclass(frozen=True, kw_only=True)
-class Prediction:
+class Prediction(Answer):
     """The answer for one clip: `scores` holds (label, probability) pairs, highest first, adding up to 1 over all classes.
 
     `known` is the share of clips of known classes that look at most as familiar, 0..1 (None from a model that cannot tell); where it is
@@ -204,6 +217,7 @@ class Prediction:
     known: float | None = None
     unknown: bool = False
     unwritten: Sequence[str] = ()
+    columns: ClassVar = ("path", "start", "end", "rank", "label", "score", "error", "known", "unknown")
 
     @property
     def label(self) -> str | None:
@@ -224,6 +238,24 @@ class Prediction:
         values: dict[str, Any] = {"path": str(self.path), "start": self.start, "end": self.end}
         values |= {"label": self.label, "best_guess": self.best_guess, "unknown": self.unknown, "known": self.known}
         return values | {"scores": self.top(top_k), "error": self.error}
+
+    def as_json(self) -> dict[str, Any]:
+        return self.values()
+
+    def as_text(self) -> Iterator[str]:
+        span = f"  [{self.start:g} .. {self.end:g} s]" if self.end is not None else ""
+        yield f"{self.path}{span}{f'  unknown; the best guess is {self.best_guess}' if self.unknown else ''}"
+        width = max((len(label) for label, _ in self.scores), default=0)
+        for label, score in self.scores:
+            yield f"  {100 * score:6.2f} %  {label:<{width}}  {'█' * round(BAR * score)}".rstrip()
+
+    def as_rows(self) -> list[list[Any]]:
+        """Each label with its rank; of a clip that could not be decoded one row with the error."""
+        span = [self.path, self.start, self.end]
+        trust = [None if self.known is None else f"{self.known:.6f}", self.unknown]
+        ranked = enumerate(self.scores, start=1)
+        rows = [[*span, rank, label, f"{score:.6f}", None, *trust] for rank, (label, score) in ranked]
+        return rows or [[*span, None, None, None, self.error, *trust]]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 from gerund.core import options
 from gerund.core.errors import DataError, UsageError
 from gerund.core.progress import note, progress
+from gerund.core.results import Printable
 from gerund.data.unpack import NoProgramError, unpack
 
 RETRIES = 6
@@ -80,11 +81,17 @@ SOURCES: dict[str, tuple[Archive, ...]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Download:
+class Download(Printable):
     """A data set that is there: `data` is what `train` takes, `folders` what was unpacked now."""
 
     data: str
     folders: list[Path]
+
+    def as_json(self) -> dict[str, Any]:
+        return {"data": self.data, "folders": [str(folder) for folder in self.folders]}
+
+    def as_text(self) -> Iterator[str]:
+        yield f"Next: gerund train {self.data}"
 
 
 class CutError(Exception):

@@ -7,8 +7,8 @@ import json
 import math
 import os
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from gerund.core import options
 from gerund.core.errors import DataError, UsageError
 from gerund.core.files import write_json
 from gerund.core.progress import note, progress
+from gerund.core.results import Printable
 from gerund.core.types import Clip
 from gerund.data.datasets import load_dataset
 from gerund.data.manifest import relative_name, write_manifest
@@ -27,13 +28,24 @@ MANIFEST = "clips.csv"
 
 
 @dataclass(frozen=True, kw_only=True)
-class FrameFolders:
+class FrameFolders(Printable):
     """What was written: `manifest` names all folders; `kept` were there already; `failed` has the reason for each folder not made."""
 
     manifest: Path
     written: int
     kept: int
     failed: dict[str, str]
+
+    @property
+    def is_complete(self) -> bool:
+        return not self.failed
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "manifest": str(self.manifest)}
+
+    def as_text(self) -> Iterator[str]:
+        yield f"{self.written} folders written, {self.kept} were there already, {len(self.failed)} failed"
+        yield f"Next: gerund train {self.manifest}"
 
 
 def frames(

@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from gerund.core import options
 from gerund.core.errors import DataError
+from gerund.core.printing import table
 from gerund.core.progress import note
+from gerund.core.results import Printable
 from gerund.core.types import Clip
 from gerund.data.datasets import load_dataset
-from gerund.data.manifest import assign_splits, write_manifest
+from gerund.data.manifest import SPLITS, address, assign_splits, labels_of, write_manifest
+
+
+class ClipList(list[Clip], Printable):
+    """The clips of a data set, with their labels, groups and splits."""
+
+    columns = ("path", "label", "start", "end", "split", "group")
+
+    def as_json(self) -> list[dict[str, Any]]:
+        return [{"path": str(clip.path)} | {name: getattr(clip, name) for name in self.columns[1:]} for clip in self]
+
+    def as_rows(self) -> Iterator[list[Any]]:
+        return ([address(clip.path), *(getattr(clip, name) for name in self.columns[1:])] for clip in self)
+
+    def as_text(self) -> Iterator[str]:
+        """How many clips each class has on each side."""
+        sides = [*SPLITS, *({None} & {clip.split for clip in self})]
+        counts = [
+            (label or "(no label)", *(str(sum(clip.label == label and clip.split == side for clip in self)) for side in sides))
+            for label in [*labels_of(self), *({None} & {clip.label for clip in self})]
+        ]
+        totals = ("all", *(str(sum(clip.split == side for clip in self)) for side in sides))
+        yield from table(("class", *(side or "no split" for side in sides)), [*counts, totals])
 
 
 def index(
@@ -20,7 +47,7 @@ def index(
     background: options.Background = options.USUAL.background,
     seed: options.Seed = options.USUAL.seed,
     out: options.ManifestFile | None = None,
-) -> list[Clip]:
+) -> ClipList:
     """List the clips of a data set with their labels, groups and splits, as `train` would use them.
 
     Clips that cannot be split so (one video per class) are listed all the same, and a line says what `train` would refuse.
@@ -36,4 +63,4 @@ def index(
         note(line)
     if out is not None:
         write_manifest(clips, out)
-    return clips
+    return ClipList(clips)

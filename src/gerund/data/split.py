@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 
 from gerund.core import options
 from gerund.core.errors import DataError, UsageError
+from gerund.core.printing import percent, table
 from gerund.core.progress import note
+from gerund.core.results import Printable
 from gerund.core.types import Clip
 from gerund.data.datasets import load_dataset
 from gerund.data.manifest import SPLITS, TEST_SHARE, VAL_SHARE, group_hash, group_of, of_split, relative_name, write_manifest
@@ -37,12 +40,27 @@ class Share:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Splitting:
+class Splitting(Printable):
     """All clips with their splits, once or once per fold; the files that hold them; and how close the shares are."""
 
     manifests: list[list[Clip]]
     files: list[Path]
     shares: list[Share]
+    columns: ClassVar = ("split", "asked", "got", "furthest off", "got", "clips", "groups")
+
+    def as_json(self) -> dict[str, Any]:
+        return {"files": [str(file) for file in self.files], "shares": [asdict(share) for share in self.shares]}
+
+    def as_rows(self) -> Iterator[tuple[str, ...]]:
+        for share in self.shares:
+            side = f"fold {share.fold}" if share.fold else share.split
+            worst = share.worst_class, percent(share.worst_got)
+            yield (side, percent(share.asked), percent(share.got), *worst, str(share.clips), str(share.groups))
+
+    def as_text(self) -> Iterator[str]:
+        yield from table(self.columns, self.as_rows())
+        for file in self.files:
+            yield f"Written: {file}"
 
 
 def split(

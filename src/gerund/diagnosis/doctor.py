@@ -8,14 +8,16 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from gerund.core import options
 from gerund.core.errors import ModelError, UsageError
 from gerund.core.files import encoded, write_bytes
+from gerund.core.printing import table
 from gerund.core.progress import note, progress
+from gerund.core.results import Printable
 from gerund.core.types import Clip
 from gerund.data.checks import Finding, check_clips, class_table, siblings_in_train
 from gerund.data.datasets import is_published, load_dataset
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(kw_only=True)
-class Diagnosis:
+class Diagnosis(Printable):
     """What the doctor found: findings, notes in sentences, statistics, one table row per class, and the measured leak, if asked for.
 
     `healthy` are the clips without a problem in their file; of several copies one.
@@ -42,6 +44,7 @@ class Diagnosis:
     table: list[dict[str, str | int]] = field(default_factory=list)
     leakage: Leakage | None = None
     healthy: list[Clip] = field(default_factory=list)
+    columns: ClassVar = ("level", "area", "kind", "message")
 
     @property
     def problems(self) -> list[Finding]:
@@ -50,6 +53,10 @@ class Diagnosis:
     @property
     def clean(self) -> bool:
         return not self.problems
+
+    @property
+    def is_complete(self) -> bool:
+        return self.clean
 
     def values(self) -> dict[str, Any]:
         """Everything as plain values, for JSON."""
@@ -65,6 +72,26 @@ class Diagnosis:
             "classes": self.table,
             "leak": asdict(self.leakage) if self.leakage else None,
         }
+
+    def as_json(self) -> dict[str, Any]:
+        return self.values()
+
+    def as_rows(self) -> Iterator[tuple[str, ...]]:
+        return ((each.level, each.area, each.kind, each.message) for each in self.findings)
+
+    def as_text(self) -> Iterator[str]:
+        if self.table:
+            yield from table(self.table[0], [[str(cell) for cell in row.values()] for row in self.table])
+            yield ""
+        for name, value in self.statistics.items():
+            shown = ", ".join(f"{key}: {each}" for key, each in value.items()) if isinstance(value, dict) else value
+            yield f"{name.replace('_', ' ')}: {shown}"
+        yield from ("", *self.notes)
+        if self.leakage is not None:
+            yield f"Measured leak: {self.leakage.sentence}"
+        for finding in self.findings:
+            yield f"{finding.area} {finding.kind}{' (usable)' * (finding.level == 'remark')}: {finding.message}"
+        yield f"Findings: {len(self.problems)}" if self.problems else "No findings."
 
 
 def doctor(

@@ -26,6 +26,7 @@ from gerund.core import options, storage
 from gerund.core.errors import CacheError, UsageError, at_least
 from gerund.core.files import LENIENT, check_name, remove, write_bytes
 from gerund.core.places import default_cache
+from gerund.core.results import Facts
 from gerund.core.types import EXTRACTOR_VERSION, Features, FeatureSpec, Rows
 from gerund.features.blocks import DIGEST_LENGTH, StackedRows, block_spec, blocks_in, checksum, read_block
 from gerund.features.tokens import on_screen
@@ -304,7 +305,7 @@ class BlockWriter:
 
 def manage_cache(
     action: options.CacheAction = "ls", *, older_than: options.OlderThan | None = None, cache: options.CacheFolder | None = None
-) -> dict[str, Any]:
+) -> Facts:
     """List, check or tidy the feature cache.
 
     Each argument is explained in `gerund.core.options`, and by `gerund cache --help`.
@@ -314,5 +315,5 @@ def manage_cache(
     at_least(0, older_than=older_than)
     store = FeatureCache(cache)
     if action == "verify":
-        return store.verify()
-    return store.prune(older_than) if action == "prune" else store.listing()
+        return Facts(store.verify())
+    return Facts(store.prune(older_than) if action == "prune" else store.listing())

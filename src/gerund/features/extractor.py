@@ -11,21 +11,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from gerund.backbones import Backbone, Engine, best_device, compile_engine, quantize, quantized_digest, resolve_precision
 from gerund.core.errors import ClipError, DataError, UsageError, VideoError, at_least
 from gerund.core.progress import note, progress
+from gerund.core.results import Printable
 from gerund.core.storage import url_of
 from gerund.core.types import Clip, Features, FeatureSpec
-from gerund.core.workers import UNREADABLE, Finished, Job
+from gerund.core.workers import UNREADABLE, Finished
 from gerund.features.batches import Windows, run_batches
 from gerund.features.cache import BlockWriter, FeatureCache
 from gerund.features.tokens import as_stored, clip_rows
 from gerund.video import probe
 from gerund.video.formats import frame_images
-from gerund.video.pool import Decoded, DecodePool, Ended, Reading, decode_here, frames_of
+from gerund.video.pool import Decoded, DecodeJob, DecodePool, Ended, Reading, decode_here, frames_of
 
 CALIBRATION_VIDEOS, CALIBRATION_FRAMES = 64, 5
 """How many videos, and at most how many frames of each, an int8 copy is calibrated on."""
@@ -38,12 +40,25 @@ FEW_VIDEOS = 2
 
 
 @dataclass(frozen=True)
-class Extraction:
+class Extraction(Printable):
     """Features by path, and for the videos that gave none the reason; `spans` has clips beyond the end of theirs (`with_spans`)."""
 
     features: dict[Path, Features] = field(default_factory=dict)
     failed: dict[Path, str] = field(default_factory=dict)
     spans: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_complete(self) -> bool:
+        return not self.left_out
+
+    def as_json(self) -> dict[str, Any]:
+        return {"videos": len(self.features), "failed": self.left_out}
+
+    def as_text(self) -> Iterator[str]:
+        rows = sum(map(len, self.features.values()))
+        yield f"{len(self.features)} videos, {rows} feature rows in the cache, {len(self.failed)} failed"
+        if self.spans:
+            yield f"{len(self.spans)} clips begin after the end of their video"
 
     def problem(self, clip: Clip) -> str | None:
         """Why a clip cannot be used: its video gave no features, or has none in the clip's span; None for a clip that can."""
@@ -198,7 +213,7 @@ class Extractor:
         seconds = total_seconds([paths[digest][0] for digest in digests])
         with progress("Extracting features", len(digests), "videos", seconds=seconds) as bar:
 
-            def claimed() -> Iterator[Job]:
+            def claimed() -> Iterator[DecodeJob]:
                 """Claims a video when a decoder is free for it, no sooner."""
                 for index, digest in enumerate(digests):
                     claim = self.cache.claim(self.spec, digest)
@@ -211,7 +226,7 @@ class Extractor:
                         writers[index].release()
                         bar.advance()
                     else:
-                        yield Job(index=index, path=paths[digest][0], skip=len(pts) * self.spec.stride)
+                        yield DecodeJob(index=index, path=paths[digest][0], skip=len(pts) * self.spec.stride)
 
             try:
                 with decoded(claimed(), len(digests), reading, self.workers) as events:
@@ -252,8 +267,7 @@ def calibration_frames(backbone: Backbone, videos: Iterable[Path]) -> np.ndarray
     frames: list[np.ndarray] = []
     for index in np.linspace(0, len(paths) - 1, min(CALIBRATION_VIDEOS, len(paths))).round().astype(int):
         with contextlib.suppress(*UNREADABLE):  # it will be listed when its features are made
-            job = Job(index=0, path=paths[index])
-            frames += [picture for _, picture in itertools.islice(frames_of(job, reading), CALIBRATION_FRAMES)]
+            frames += [picture for _, picture in itertools.islice(frames_of(paths[index], reading), CALIBRATION_FRAMES)]
     if not frames:
         raise DataError("--precision int8: none of the videos could be read, so there is nothing to calibrate on")
     return np.stack(frames)
@@ -279,7 +293,9 @@ def total_seconds(paths: Sequence[Path]) -> float | None:
 
 
 @contextmanager
-def decoded(jobs: Iterable[Job], count: int, reading: Reading, workers: int) -> Iterator[Iterator[Decoded | Ended | Finished]]:
+def decoded(
+    jobs: Iterable[DecodeJob], count: int, reading: Reading, workers: int
+) -> Iterator[Iterator[Decoded | Ended | Finished]]:
     """Decode in this process for a few videos, in a pool for many."""
     if count <= FEW_VIDEOS:
         yield decode_here(jobs, reading)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from tokenize import TokenError
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from gerund.core.errors import CacheError, DataError, UsageError
 from gerund.core.fields import Fields, json_of
 from gerund.core.files import tidy, whole_folder, write_bytes
 from gerund.core.progress import note, progress
+from gerund.core.results import Printable
 from gerund.core.types import Features, FeatureSpec, Rows
 from gerund.features.blocks import DIGEST_LENGTH, block_spec, blocks_in
 from gerund.features.cache import FeatureCache, read_digests
@@ -33,7 +35,7 @@ INDEX = np.dtype([("video", f"S{DIGEST_LENGTH}"), ("shard", "<u4"), ("start", "<
 
 
 @dataclass(frozen=True, kw_only=True)
-class Packed:
+class Packed(Printable):
     """What was packed: the folder to give to `--packed`, how many videos, shards and bytes, and which blocks were damaged."""
 
     out: Path
@@ -41,6 +43,17 @@ class Packed:
     shards: int = 0
     bytes: int = 0
     failed: tuple[str, ...] = ()
+
+    @property
+    def is_complete(self) -> bool:
+        return not self.failed
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "out": str(self.out)}
+
+    def as_text(self) -> Iterator[str]:
+        yield f"{self.videos} videos, {self.shards} shards, {self.bytes / 1e6:.1f} MB, {len(self.failed)} left out"
+        yield f"Next: gerund train DATA --packed {self.out}"
 
 
 def pack(cache: options.PackedFrom, out: options.PackedFolder) -> Packed:

@@ -36,6 +36,11 @@ def head_class(name: str) -> type[Head]:
     return HEADS[name]
 
 
+def in_closed_form(name: str) -> bool:
+    """Whether a head is solved for at once, without epochs."""
+    return head_class(name).in_closed_form
+
+
 def head_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """All options of a head with their values: its defaults, overridden by what is given (`--head.dense-width 512`)."""
     parameters = inspect.signature(head_class(name)).parameters.values()

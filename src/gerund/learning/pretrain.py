@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from gerund.core.errors import DataError, TrainingError, UsageError, at_least
 from gerund.core.files import append_row
 from gerund.core.progress import note, progress
 from gerund.core.recipes import underscored
+from gerund.core.results import Printable
 from gerund.core.types import Clip
 from gerund.data.datasets import DATASETS, load_dataset
 from gerund.data.manifest import group_hash, group_of, relative_name
@@ -77,15 +79,39 @@ class PretrainingEpoch:
     train_loss: float
     val_loss: float
 
+    def line(self, epochs: int, better: bool) -> str:
+        said = f"{self.epoch}/{epochs}  train loss {self.train_loss:.3f}  val loss {self.val_loss:.3f}"
+        return f"epoch {said}{'  best' * better}"
+
 
 @dataclass(frozen=True, kw_only=True)
-class Pretraining:
+class Pretraining(Printable):
     """A pretrained encoder: its folder, one row per epoch, how many clips it learned from, and the videos that could not be read."""
 
     folder: Path
     history: list[PretrainingEpoch]
     num_clips: int
     failed: dict[str, str]
+
+    @property
+    def is_complete(self) -> bool:
+        return not self.failed
+
+    @property
+    def best(self) -> PretrainingEpoch:
+        """The epoch that was kept."""
+        return min(self.history, key=lambda epoch: epoch.val_loss)
+
+    def as_json(self) -> dict[str, Any]:
+        values = {"folder": str(self.folder), "clips": self.num_clips, "failed": self.failed}
+        return values | {"best_epoch": self.best.epoch, "val_loss": self.best.val_loss}
+
+    def as_text(self) -> Iterator[str]:
+        best = self.best
+        yield f"Kept epoch {best.epoch} with validation loss {best.val_loss:.3f} (1 is what guessing the mean costs)"
+        for reason in self.failed.values():
+            yield f"left out: {reason}"
+        yield from (f"Encoder: {self.folder}", "", f"Next: gerund train DATA --init {self.folder}")
 
 
 def pretrain(
@@ -142,18 +168,15 @@ def pretrain(
     use = made_for(frozen.fingerprint, rate, sampling, options)
     note(f"Pretraining on {len(train_set)} clips, {len(val_set)} held out")
     history: list[PretrainingEpoch] = []
-    best = float("inf")
     try:
         with progress("Pretraining", epochs, "epochs") as bar:
             for epoch in epochs_of(model, train_set, val_set, settings, extractor.device):
-                history.append(epoch)
-                better = epoch.val_loss < best
+                better = epoch.val_loss < min((each.val_loss for each in history), default=math.inf)
                 if better:
-                    best = epoch.val_loss
                     save_encoder(model.head, use, folder)
+                history.append(epoch)
                 append_row(folder / "results.csv", row_of_losses(epoch))
-                said = f"epoch {epoch.epoch}/{epochs}  train loss {epoch.train_loss:.3f}  val loss {epoch.val_loss:.3f}"
-                bar.advance(said=said + "  best" * better)
+                bar.advance(said=epoch.line(epochs, better))
     except KeyboardInterrupt:
         note(f"Interrupted: the best encoder so far is in {folder}" if history else "Interrupted before the first epoch was over")
         raise

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from gerund import video
 from gerund.backbones import Backbone, compile_engine
 from gerund.core.errors import UsageError, VideoError
 from gerund.core.progress import note
+from gerund.core.results import Answer
 from gerund.core.types import Features
 from gerund.features.tokens import as_stored
 from gerund.live.record import Recorder, Window, check_recording
@@ -74,7 +75,7 @@ class Look:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Event:
+class Event(Answer):
     """An action started or ended. `start`, `end` (None while it lasts) and `seconds`, when this was decided, count from the first frame.
 
     `score` is the smoothed probability when it started, and its mean over the whole action when it ended; `time` is the wall clock
@@ -89,6 +90,19 @@ class Event:
     seconds: float
     time: datetime
     latency: float | None
+    columns: ClassVar = ("kind", "label", "score", "start", "end", "seconds", "time", "latency")
+
+    def as_rows(self) -> Iterator[Iterable[Any]]:
+        yield (asdict(self) | {"time": self.time.isoformat(timespec="milliseconds")}).values()
+
+    def as_json(self) -> dict[str, Any]:
+        values = zip(self.columns, next(self.as_rows()), strict=True)
+        return {name: round(value, 4) if isinstance(value, float) else value for name, value in values}
+
+    def as_text(self) -> Iterator[str]:
+        span = f"{self.start:8.2f} s" + (" .. " if self.end is None else f" .. {self.end:.2f} s")
+        delay = "" if self.latency is None else f"latency {1e3 * self.latency:.0f} ms"
+        yield f"{self.kind:7}  {self.label:<20} {100 * self.score:5.1f} %  {span:24}{delay}".rstrip()
 
 
 class Spotter:
@@ -207,6 +221,8 @@ class Watch:
     `open_eye` is called then, and `judge` for each frame: features of the last seconds -> probabilities (K,). `now` is the last look,
     `playing` the label of the action that is going on, `latencies` those of the last looks in seconds.
     """
+
+    columns = Event.columns
 
     def __init__(
         self,

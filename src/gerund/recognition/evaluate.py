@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from gerund.core import options
 from gerund.core.errors import DataError, ModelError, UsageError
+from gerund.core.printing import percent, rounded, table
+from gerund.core.results import Printable
 from gerund.core.types import Clip
 from gerund.data.datasets import load_dataset
 from gerund.data.manifest import group_of, of_split, read_manifest
@@ -36,12 +38,14 @@ from gerund.recognition.recognizer import Recognizer
 BOOTSTRAP_SEED = 0
 MOST_LISTED = 10
 """Confused pairs and worst clips that are listed."""
+FEW = 5
+"""Of which so many are told on a terminal."""
 SPREAD = ("top1", "top5", "mean_class", "macro_f1", "ece", "nll")
 """Metrics of which several runs have a mean and a spread."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluation:
+class Evaluation(Printable):
     """Answers beside the truth: `scores` (N, K), NaN rows for clips in `failed` (path, or path and span -> reason).
 
     `runs` has the single evaluations by run folder when several runs were measured together; then clips and scores are all of theirs.
@@ -53,6 +57,7 @@ class Evaluation:
     scores: np.ndarray
     failed: dict[str, str]
     runs: Mapping[str, Evaluation] = field(default_factory=dict)
+    columns: ClassVar = ("label", "clips", "accuracy", "mistaken_for", "low", "high")
 
     @cached_property
     def targets(self) -> np.ndarray:
@@ -185,6 +190,71 @@ class Evaluation:
                     }
                 )
         return rows
+
+    @property
+    def is_complete(self) -> bool:
+        return not self.failed
+
+    def as_json(self) -> dict[str, Any]:
+        values = {
+            **self.metrics,
+            "per_class": self.per_class,
+            "confusion_pairs": self.confusion_pairs,
+            "worst_clips": self.worst_clips,
+            "failed": self.failed,
+        }
+        if self.runs:
+            values |= {"runs": {run: each.metrics for run, each in self.runs.items()}, "spread": self.spread}
+        return values
+
+    def as_rows(self) -> Iterator[list[Any]]:
+        return ([*list(row.values())[:4], *row["interval"]] for row in self.per_class)
+
+    def as_text(self) -> Iterator[str]:
+        yield from (*self.summary(), *self.mistakes(), *self.by_run())
+
+    def summary(self) -> Iterator[str]:
+        """Lines for people: the classes, and the metrics of all clips."""
+        rows = [(row["label"], str(row["clips"]), percent(row["accuracy"]), row["mistaken_for"]) for row in self.per_class]
+        yield from table(("class", "clips", "correct", "most mistaken for"), rows)
+        metrics, top1 = self.metrics, f"top-1 {percent(self.metrics['top1'])}"
+        yield ""
+        yield f"{top1}   top-5 {percent(metrics['top5'])}   mean class {percent(metrics['mean_class'])}   ({metrics['num_clips']} clips)"
+        trust = f"calibration error {rounded(metrics['ece'])}   log loss {rounded(metrics['nll'])}"
+        yield f"macro F1 {percent(metrics['macro_f1'])}   {trust}"
+        if interval := metrics["top1_interval"]:
+            yield f"95 % interval of top-1 (bootstrap by group): {percent(interval[0])} to {percent(interval[1])}"
+        for reason in self.failed.values():
+            yield f"counted as wrong: {reason}"
+
+    def mistakes(self) -> Iterator[str]:
+        """Lines for people: the most confused pairs of classes and the worst clips, a few of each."""
+        if pairs := self.confusion_pairs[:FEW]:
+            yield from ("", "most confused:")
+        for pair in pairs:
+            yield f"  {pair['label']} taken for {pair['answer']}: {pair['clips']} of {pair['of']} clips"
+        if worst := [clip for clip in self.worst_clips if clip["answer"] != clip["label"]][:FEW]:
+            yield from ("", "most certain mistakes:")
+        for clip in worst:
+            scores = f"{clip['label']} {percent(clip['label_score'])}, {clip['answer']} {percent(clip['answer_score'])}"
+            yield f"  {clip['path']}: {scores}"
+
+    def by_run(self) -> Iterator[str]:
+        """Lines for people: one per run, then mean and spread of the columns."""
+        if not self.runs:
+            return
+        shown = {
+            "top1": "top-1",
+            "mean_class": "mean class",
+            "macro_f1": "macro F1",
+            "ece": "calibration error",
+            "nll": "log loss",
+        }
+        columns = {name: title for name, title in shown.items() if name in self.spread}
+        measured = {run: each.metrics for run, each in self.runs.items()}
+        rows = [[run, str(of["num_clips"]), *(rounded(of[name]) for name in columns)] for run, of in measured.items()]
+        rows += [[what, "", *(rounded(self.spread[name][what]) for name in columns)] for what in ("mean", "std", "min", "max")]
+        yield from ("", *table(("run", "clips", *columns.values()), rows, left=(0,)))
 
 
 def known(value: float) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,9 @@ from gerund.backbones.quantize import check_nncf, full_batches
 from gerund.core import options
 from gerund.core.errors import DataError, ModelError, UsageError
 from gerund.core.files import remove, whole_folder
+from gerund.core.printing import percent
 from gerund.core.progress import note, progress
+from gerund.core.results import Printable
 from gerund.core.types import Clip, Features
 from gerund.data.manifest import of_split, read_manifest
 from gerund.features.extractor import Extractor, calibration_frames
@@ -61,7 +63,7 @@ class Parity:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Export:
+class Export(Printable):
     """A written export: its folder, format, precision (f32 or int8), size in bytes, and how its answers compare with the model's."""
 
     folder: Path
@@ -85,6 +87,22 @@ class Export:
             "top1_model": accuracies[0] if accuracies else None,
             "top1_exported": accuracies[1] if accuracies else None,
         }
+
+    def as_json(self) -> dict[str, Any]:
+        return self.values
+
+    def as_text(self) -> Iterator[str]:
+        found = self.values
+        yield f"{self.folder}: {self.format}, {self.precision}, {self.size / 1e6:.1f} MB"
+        yield (
+            f"Compared with the model in f32 on {found['clips']} clips: largest difference of a probability "
+            f"{found['max_difference']:.1e}, same label for {percent(found['same_label'])}"
+        )
+        if found["top1_model"] is not None:
+            drop = found["top1_model"] - found["top1_exported"]
+            yield f"Top-1: model {percent(found['top1_model'])}, exported {percent(found['top1_exported'])}, drop {percent(drop)}"
+        if self.format != "torch":
+            yield from ("", f"Next: python -m gerund.recognition.runtime {self.folder} VIDEO")
 
 
 def export(

@@ -34,7 +34,7 @@ def analysis(recognizer: Recognizer, name: str, features: Features, windows: Tim
     timeline = timeline_of(recognizer, Path(name), features, windows)
     values = {
         "prediction": prediction.values(),
-        "timeline": timeline.values(),
+        "timeline": timeline.as_json(),
         "steps": steps(timeline),
         "weights": weights(recognizer, features),
     }

@@ -24,7 +24,7 @@ DISCARDED, DISCARD_SECONDS = 64 * 2**20, 5.0
 """How much of a refused upload is read and thrown away: a client that still sends does not look for its answer."""
 LONGEST_NAME = 200
 
-Answer = TypeVar("Answer")
+Reply = TypeVar("Reply")
 Name = Annotated[str | None, Header(alias="X-Video-Name", description="The video's name, percent-encoded; answers repeat it.")]
 BODY = {
     "requestBody": {
@@ -97,7 +97,7 @@ async def discard(request: Request) -> None:
                     return
 
 
-async def while_connected(request: Request, work: Coroutine[Any, Any, Answer]) -> Answer:
+async def while_connected(request: Request, work: Coroutine[Any, Any, Reply]) -> Reply:
     """Do the work unless the client goes away; then it is cancelled."""
     working = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(gone(request))

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from gerund.core import options
 from gerund.core.errors import DataError
+from gerund.core.printing import percent, table
+from gerund.core.results import Printable
 from gerund.core.types import Clip, Segment, Timeline
 from gerund.data.datasets import load_dataset
 from gerund.data.datasets.background import BACKGROUND
@@ -28,12 +30,39 @@ AP_OVERLAPS = (0.3, 0.4, 0.5, 0.6, 0.7)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TimelineEvaluation:
+class TimelineEvaluation(Printable):
     """Timelines beside the truth: `truth` has the true segments of each, in order of time; `fps` is for videos without a grid."""
 
     timelines: list[Timeline]
     truth: list[list[Segment]]
     fps: float
+    columns: ClassVar = ("metric", "value")
+
+    @property
+    def is_complete(self) -> bool:
+        return not self.failed
+
+    def as_json(self) -> dict[str, Any]:
+        return {**self.metrics, "failed": self.failed}
+
+    def as_rows(self) -> Iterable[tuple[str, Any]]:
+        return self.metrics.items()
+
+    def as_text(self) -> Iterator[str]:
+        metrics = dict(self.metrics)
+        seconds = metrics.pop("boundary_error_seconds")
+        counts = f"({metrics.pop('num_segments')} segments in {metrics.pop('num_videos')} videos)"
+        names = {"frame_accuracy": "frame accuracy", "edit": "edit score", "map": "mAP at IoU 0.3 to 0.7"}
+        yield from table(
+            ("", ""),
+            [
+                (names.get(name, name.replace("map", "mAP").replace("f1", "F1")), percent(value))
+                for name, value in metrics.items()
+            ],
+        )
+        yield from ("", f"median boundary error {seconds:.2f} s   {counts}")
+        for reason in self.failed.values():
+            yield f"counted as missed: {reason}"
 
     @property
     def failed(self) -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from gerund.core.errors import DataError, UsageError
 from gerund.core.printing import json_text
-from gerund.core.types import TIMELINE_COLUMNS, Timeline
+from gerund.core.types import Timeline
 
 NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 SRT_TAG = re.compile(r"<(?=[\s/]*(?:b|i|u|s|font)\b)", re.IGNORECASE)
@@ -169,8 +169,8 @@ def csv_text(timeline: Timeline, path: Path) -> str:
     """The table that `gerund timeline --csv` prints."""
     out = io.StringIO()
     table = csv.writer(out)
-    table.writerow(TIMELINE_COLUMNS)
-    table.writerows(timeline.rows())
+    table.writerow(timeline.columns)
+    table.writerows(timeline.as_rows())
     return out.getvalue()
 
 

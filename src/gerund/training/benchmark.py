@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -12,8 +12,10 @@ from typing import Any, Unpack
 from gerund.backbones import load_backbone
 from gerund.core import options
 from gerund.core.errors import BackboneError, UsageError
+from gerund.core.printing import percent, table
 from gerund.core.progress import note
 from gerund.core.recipes import Recipe, resolve, split_words
+from gerund.core.results import Printable
 from gerund.core.settings import BenchmarkSettings, checked
 from gerund.core.types import Clip
 from gerund.data.datasets import SPLIT_NUMBERS, load_dataset
@@ -21,7 +23,7 @@ from gerund.data.manifest import group_of, of_split
 from gerund.data.split import divide
 from gerund.training.train import train
 
-SPLITS = (1, 2, 3)
+OFFICIAL_SPLITS = (1, 2, 3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +41,7 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Benchmark:
+class Benchmark(Printable):
     """One row per recipe, in the layout of the literature; recipe -> why it could not run; how far the random splits leak.
 
     `left_out` has the videos and spans that could not be used, with the reasons.
@@ -64,6 +66,29 @@ class Benchmark:
         """Plain values for JSON."""
         rows = [vars(each) | {"mean": each.mean} for each in self.rows]
         return {**vars(self), "rows": rows, "warning": self.warning}
+
+    @property
+    def is_complete(self) -> bool:
+        return not self.failed and not self.left_out
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return ("recipe", *(f"split {split}" for split in self.splits), "mean", "random clips (leaks)")
+
+    def as_json(self) -> dict[str, Any]:
+        return self.values
+
+    def as_rows(self) -> Iterator[tuple[Any, ...]]:
+        return ((each.recipe, *each.by_split, each.mean, each.leaking) for each in self.rows)
+
+    def as_text(self) -> Iterator[str]:
+        yield from table(self.columns, [(recipe, *map(percent, shares)) for recipe, *shares in self.as_rows()])
+        yield from ("", f"Top-1 of the test clips; mean over {self.seeds} seed{'s' * (self.seeds != 1)}.")
+        yield f"WARNING: {self.warning}"
+        for recipe, reason in self.failed.items():
+            yield f"not run: {recipe}: {reason}"
+        for reason in self.left_out.values():
+            yield f"left out: {reason}"
 
 
 def benchmark(
@@ -90,7 +115,7 @@ def benchmark(
     if seeds < 1:
         raise UsageError(f"--seeds {seeds}: at least 1 is needed")
     resolved = {name: resolve(name, None, flags) for name in split_words("recipes", recipes)}
-    official = {split: load_dataset(data, split=split) for split in SPLITS}
+    official = {split: load_dataset(data, split=split) for split in OFFICIAL_SPLITS}
     leaking = {split: shuffled(clips, split) for split, clips in official.items()}
     failed = {name: reason for name, each in resolved.items() if (reason := missing_backbone(each))}
     for name, reason in failed.items():
@@ -116,7 +141,7 @@ def benchmark(
             random = statistics.mean(top1(name, split, clips, "random") for split, clips in leaking.items())
             rows.append(Row(recipe=name, backbone=resolved[name].backbone, by_split=by_split, leaking=random))
     return Benchmark(
-        splits=SPLITS,
+        splits=OFFICIAL_SPLITS,
         seeds=seeds,
         rows=rows,
         failed=failed,

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Unpack
+from typing import Any, ClassVar, Unpack
 
 import numpy as np
 
 from gerund.core import options
 from gerund.core.errors import DataError, UsageError
 from gerund.core.files import write_json
+from gerund.core.printing import percent, table
 from gerund.core.progress import note
 from gerund.core.recipes import Recipe, resolve, split_words
+from gerund.core.results import Printable
 from gerund.core.settings import CompareSettings, checked
 from gerund.core.types import Clip
 from gerund.data.datasets import load_dataset
@@ -21,19 +23,63 @@ from gerund.data.manifest import assign_splits, of_split
 from gerund.features.cache import FeatureCache
 from gerund.learning.tokens import token_set
 from gerund.recognition.runs import check_free
-from gerund.training.leaderboard import FOLDS, HEADS, Leaderboard, cross_validate, processes_on, with_head
-from gerund.training.train import Training, extract_views, train_on, untrained
+from gerund.training.leaderboard import COMPARED_HEADS, FOLDS, Leaderboard, Standing, cross_validate, processes_on, with_head
+from gerund.training.prepare import extract_views, untrained
+from gerund.training.run import Training
+from gerund.training.train import train_on
 
-COMPARED = ",".join(HEADS)
+COMPARED = ",".join(COMPARED_HEADS)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class Comparison(Printable):
     """A leaderboard, the training of its winner if that was asked for, and the videos that could not be decoded, with the reasons."""
 
     leaderboard: Leaderboard
     training: Training | None
     failed: dict[str, str]
+    columns: ClassVar = tuple(name.name for name in fields(Standing) if name.name != "correct")
+
+    @property
+    def is_complete(self) -> bool:
+        return not self.failed and not self.leaderboard.failed
+
+    def as_json(self) -> dict[str, Any]:
+        return {**self.leaderboard.values, "left_out": self.failed, "run": str(self.training.run) if self.training else None}
+
+    def as_rows(self) -> Iterator[Iterable[Any]]:
+        return (each.values.values() for each in self.leaderboard.standings)
+
+    def as_text(self) -> Iterator[str]:
+        board, training = self.leaderboard, self.training
+        header = ("head", "top-1", "95 % interval", "backbone", "parameters", "train s", "ms/clip")
+        yield from table(header, [standing_cells(each) for each in board.standings])
+        yield from ("", f"{board.num_clips} clips, {board.num_groups} groups, {board.folds} folds")
+        for name, reason in board.failed.items():
+            yield f"not compared: {name}: {reason}"
+        for reason in self.failed.values():
+            yield f"left out: {reason}"
+        yield f"Winner: {board.winner.name}. {board.reason}."
+        if training is not None:
+            yield from (
+                "",
+                f"Run:   {training.run}",
+                f"Model: {training.model}",
+                "",
+                f"Next: gerund predict {training.run} VIDEO",
+            )
+
+
+def standing_cells(standing: Standing) -> tuple[str, ...]:
+    return (
+        standing.head,
+        percent(standing.top1),
+        f"{100 * standing.low:.1f} .. {100 * standing.high:.1f} %",
+        standing.backbone,
+        f"{standing.parameters:,}",
+        f"{standing.train_seconds:.1f}",
+        f"{standing.ms_per_clip:.2f}",
+    )
 
 
 def compare(

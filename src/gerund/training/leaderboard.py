@@ -25,7 +25,7 @@ from gerund.recognition.metrics import bootstrap_interval, lead_error
 from gerund.training import trials
 from gerund.training.trials import Outcome, Trial, write_tokens
 
-HEADS = ("transformer", "bilstm", "mean", "prototype")
+COMPARED_HEADS = ("transformer", "bilstm", "mean", "prototype")
 """What is compared when nothing else is asked for."""
 FOLDS = 5
 ROUNDING = 1e-9

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,16 +13,19 @@ import numpy as np
 from gerund.core import options
 from gerund.core.errors import UsageError
 from gerund.core.files import write_json
+from gerund.core.printing import percent
 from gerund.core.progress import note
 from gerund.core.recipes import read_config, resolve
+from gerund.core.results import Printable
 from gerund.core.settings import TrainSettings, checked
 from gerund.recognition.evaluate import Evaluation, pooled
 from gerund.recognition.runs import make_run_folder
-from gerund.training.train import Training, train
+from gerund.training.run import Training
+from gerund.training.train import train
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trainings:
+class Trainings(Printable):
     """Finished runs: the folder that holds them all, and each by (split, seed); split None where the data has no numbered ones."""
 
     run: Path
@@ -52,6 +55,35 @@ class Trainings:
             "spread": self.test.spread,
             "test": self.test.metrics,
         }
+
+    @property
+    def is_complete(self) -> bool:
+        return all(each.is_complete for each in self.runs.values())
+
+    def as_json(self) -> dict[str, Any]:
+        """The values of a single run, or those of all."""
+        runs = list(self.runs.values())
+        if len(runs) == 1:
+            return runs[0].as_json()
+        return {"run": str(self.run), "metrics": self.metrics, "runs": {str(each.run): each.metrics for each in runs}}
+
+    def as_text(self) -> Iterator[str]:
+        if len(self.runs) == 1:
+            yield from next(iter(self.runs.values())).as_text()
+            return
+        test, count, per_split = self.test, len(self.runs), self.per_split
+        if test is not None:
+            yield from (*test.summary(), *test.by_run(), "")
+            for split, top1 in per_split.items():
+                if split is not None:
+                    seeds = count // len(per_split)
+                    yield f"split {split}: top-1 {percent(top1)}{f', mean of {seeds} seeds' * (seeds > 1)}"
+            of = test.spread["top1"]
+            yield (
+                f"all: top-1 {percent(of['mean'])}, mean of {count} runs; standard deviation {percent(of['std'])}, "
+                f"from {percent(of['min'])} to {percent(of['max'])}"
+            )
+        yield from ("", f"Runs: {self.run}, each with its report.html")
 
 
 def train_all(

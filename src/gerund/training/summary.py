@@ -1,4 +1,4 @@
-"""What report.html tells of a finished run, gathered from its settings, clips, model and evaluations."""
+"""What a finished run shows: the answers as rows, pictures, and a page gathered from its settings, clips, model and evaluations."""
 
 from __future__ import annotations
 
@@ -7,44 +7,85 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from gerund.core.files import write_text
+import numpy as np
+
+from gerund.core.errors import GerundError
+from gerund.core.files import write_rows, write_text
+from gerund.core.progress import note
 from gerund.core.recipes import Recipe, as_command
 from gerund.core.types import Clip
 from gerund.data.checks import Finding, check_clips
 from gerund.data.datasets import is_published
 from gerund.data.manifest import labels_of, of_split
+from gerund.features.extractor import Extraction
+from gerund.features.tokens import spread
+from gerund.recognition.evaluate import Evaluation
 from gerund.recognition.recognizer import Recognizer
 from gerund.training.report.page import ClipSteps, RunReport, run_page
-
-if TYPE_CHECKING:
-    from gerund.recognition.evaluate import Evaluation
+from gerund.training.report.plots import SHEET, confusion_plot, contact_sheet, history_plot
+from gerund.training.run import Run
 
 NAMED_PACKAGES = ("gerund", "torch", "lightning", "timm", "openvino", "av", "numpy")
+PREDICTIONS_HEADER = (
+    *("split", "path", "start", "end", "label", "correct"),
+    *(f"{what}{rank}" for rank in range(1, 6) for what in ("label", "score")),
+    "error",
+)
 
 
-def write_report(
-    run: Path,
+def write_reports(
+    run: Run,
     recognizer: Recognizer,
-    settings: Recipe,
-    clips: Sequence[Clip],
+    extraction: Extraction,
+    history: Sequence[Mapping[str, Any]],
+    evaluations: Mapping[str, Evaluation],
+) -> None:
+    """Write predictions.csv, the pictures and report.html of a run; `history` has the rows of results.csv."""
+    answers = [row for side, evaluation in evaluations.items() for row in prediction_rows(side, evaluation)]
+    write_rows(run.folder / "predictions.csv", PREDICTIONS_HEADER, answers)
+    draw_pictures(run, extraction, history, evaluations)
+    write_run_page(run, recognizer, history, evaluations, extraction.left_out)
+
+
+def draw_pictures(
+    run: Run, extraction: Extraction, history: Sequence[Mapping[str, Any]], evaluations: Mapping[str, Evaluation]
+) -> None:
+    """The curves, the confusion matrices and the contact sheets of a run."""
+    history_plot(run.folder / "history.png", history, validated=bool(run.usable(extraction, "val")))
+    shown = evaluations.get("test") or evaluations.get("val")
+    if shown is not None:
+        confusion_plot(run.folder / "confusion_matrix.png", shown.confusion, shown.labels)
+        confusion_plot(run.folder / "confusion_matrix_normalized.png", shown.confusion, shown.labels, normalized=True)
+    examples = spread(run.usable(extraction, "train"), SHEET)
+    try:
+        contact_sheet(run.folder / "train_clips.jpg", [(clip, clip.label or "", None) for clip in examples])
+        if "val" in evaluations:
+            contact_sheet(run.folder / "val_predictions.jpg", judged(evaluations["val"]))
+    except GerundError as error:
+        note(f"No contact sheet: {error}")
+
+
+def write_run_page(
+    run: Run,
+    recognizer: Recognizer,
     history: Sequence[Mapping[str, Any]],
     evaluations: Mapping[str, Evaluation],
     failed: Mapping[str, str],
 ) -> None:
-    """Write `run`/report.html: about the test clips, or the validation clips when there are none.
+    """Write report.html: about the test clips, or the validation clips when there are none.
 
-    `history` has the rows of results.csv, `failed` the videos and spans that could not be used, with the reasons.
+    `failed` has the videos and spans that could not be used, with the reasons.
     """
-    settings = replace(settings, data=settings.data or str(run / "clips.csv"))
+    clips = run.clips
+    settings = replace(run.settings, data=run.settings.data or str(run.folder / "clips.csv"))
     side = next((side for side in ("test", "val") if side in evaluations), "test")
     evaluation = evaluations.get(side)
     unused = {**failed, **(evaluation.failed if evaluation is not None else {})}
     findings = [Finding(area="file", kind="not used", message=why) for why in unused.values()]
     report = RunReport(
-        run=str(run),
+        run=str(run.folder),
         facts=facts(recognizer, settings, clips, len(history)),
         clips=clips,
         history=history,
@@ -55,7 +96,7 @@ def write_report(
         evaluation=evaluation,
         steps=worst_steps(recognizer, evaluation) if evaluation is not None else {},
     )
-    write_text(run / "report.html", run_page(report))
+    write_text(run.folder / "report.html", run_page(report))
 
 
 def worst_steps(recognizer: Recognizer, evaluation: Evaluation) -> dict[int, ClipSteps]:
@@ -96,3 +137,26 @@ def versions() -> dict[str, str]:
         "on": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "packages": ", ".join(f"{name} {version(name)}" for name in NAMED_PACKAGES),
     }
+
+
+def judged(evaluation: Evaluation) -> list[tuple[Clip, str, bool | None]]:
+    """Some clips with what was answered and whether it was right."""
+    good = np.flatnonzero(np.isfinite(evaluation.scores).all(axis=1)).tolist()
+    chosen = spread([evaluation.clips[index] for index in good], SHEET)
+    answers = {evaluation.clips[index]: evaluation.labels[int(evaluation.scores[index].argmax())] for index in good}
+    shares = {evaluation.clips[index]: float(evaluation.scores[index].max()) for index in good}
+    return [(clip, f"{answers[clip]} {100 * shares[clip]:.0f} %", answers[clip] == clip.label) for clip in chosen]
+
+
+def prediction_rows(side: str, evaluation: Evaluation) -> list[list[Any]]:
+    """One row per evaluated clip with its five likeliest labels."""
+    rows = []
+    for index, (clip, scores) in enumerate(zip(evaluation.clips, evaluation.scores, strict=True)):
+        failed = not np.isfinite(scores).all()
+        ranked = np.argsort(-scores, kind="stable")[: 0 if failed else 5]
+        answers: list[Any] = [value for index in ranked for value in (evaluation.labels[index], f"{scores[index]:.6f}")]
+        answers += [""] * (10 - len(answers))
+        correct = not failed and answers[0] == clip.label
+        span = clip.start, "" if clip.end is None else clip.end
+        rows.append([side, clip.path, *span, clip.label, correct, *answers, evaluation.reason(index)])
+    return rows

@@ -22,7 +22,7 @@ from gerund.core import workers
 from gerund.core.errors import GerundError
 from gerund.core.recipes import Recipe, as_config
 from gerund.core.workers import ALIVE_EVERY, Finished, Job
-from gerund.heads import Head, build_head, head_class
+from gerund.heads import Head, build_head, in_closed_form
 from gerund.learning.fit import fit
 from gerund.learning.tokens import TokenSet
 
@@ -116,12 +116,12 @@ def run(trials: Sequence[Trial], processes: int) -> Iterator[tuple[int, Outcome 
 
     What needs no epochs is done sooner than a process has started.
     """
-    processes = min(processes, sum(not head_class(trial.settings.head).in_closed_form for trial in trials))
+    processes = min(processes, sum(not in_closed_form(trial.settings.head) for trial in trials))
     if processes < 2:
         yield from enumerate(map(attempted, trials))
         return
     with TrialPool(processes, trials) as pool:
-        for event in pool.run(Job(index=index, path=Path(trial.settings.head)) for index, trial in enumerate(trials)):
+        for event in pool.run(Job(index=index) for index in range(len(trials))):
             if not isinstance(event, Finished):
                 yield event
             elif event.error:
@@ -175,9 +175,6 @@ class TrialWorker(workers.WorkerSide):
     def work(self, job: Job) -> None:
         outcome = attempt(trial_from(self.setup["trials"][job.index]))
         self.report({"kind": "tried", "index": job.index, "outcome": asdict(outcome)})
-
-    def reason(self, job: Job, failure: Exception) -> str:
-        return str(failure) if isinstance(failure, GerundError) else f"{type(failure).__name__}: {failure}"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,109 @@
+"""What a training starts from: a recogniser whose head has its first weights, on its backbone, and the features of its clips."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from gerund import heads
+from gerund.backbones import Backbone, load_backbone
+from gerund.core.progress import note
+from gerund.core.recipes import Recipe
+from gerund.core.types import Clip
+from gerund.data.manifest import labels_of, of_split
+from gerund.features.cache import FeatureCache
+from gerund.features.extractor import Extraction, Extractor, calibrated, with_spans
+from gerund.features.tokens import Sampling
+from gerund.learning.encoder import load_encoder, made_for
+from gerund.learning.finetune import tune, tuned
+from gerund.learning.team import ALONE, Team
+from gerund.recognition.recognizer import Recognizer
+from gerund.training.run import Run
+
+
+def with_tuned_backbone(recognizer: Recognizer, run: Run) -> Recognizer:
+    """An untrained recogniser on a backbone that is fine-tuned now, or was before the run stopped."""
+    if run.head_checkpoint is None:
+        try:
+            tune(recognizer, run.clips, run.settings, run.tuning, checkpoint=run.checkpoint, team=run.team)
+        except KeyboardInterrupt:
+            note(f"Interrupted: go on with: gerund train --resume {run.folder}")
+            raise
+    backbone = tuned(recognizer.backbone, run.tuning, run.settings.finetune or "")
+    return untrained(run.clips, run.settings, run.cache, backbone)
+
+
+def untrained(clips: Sequence[Clip], settings: Recipe, cache: FeatureCache, backbone: Backbone | None = None) -> Recognizer:
+    """A recogniser for the clips' labels whose head has its first weights, on the settings' backbone if none is given."""
+    if backbone is None:
+        backbone = chosen_backbone(clips, settings)
+    labels = labels_of(clips)
+    sampling = Sampling(num_frames=settings.num_frames, take=settings.take, motion=settings.motion)
+    torch.manual_seed(settings.seed)
+    head = heads.build_head(
+        settings.head,
+        token_dim=sampling.token_dim(backbone.feature_dim),
+        num_classes=len(labels),
+        num_frames=sampling.num_frames,
+        options=settings.head_options,
+    )
+    options = heads.head_options(settings.head, settings.head_options)
+    if settings.init:
+        load_encoder(Path(settings.init), head, made_for(backbone.fingerprint, settings.fps, sampling, options))
+    return Recognizer(
+        labels=labels,
+        extractor=Extractor(
+            backbone,
+            fps=settings.fps,
+            cache=cache,
+            device=settings.device,
+            precision=settings.precision,
+            workers=settings.workers,
+        ),
+        sampling=sampling,
+        head=head,
+        head_name=settings.head,
+        head_options=options,
+    )
+
+
+def chosen_backbone(clips: Sequence[Clip], settings: Recipe) -> Backbone:
+    weights = Path(settings.weights) if settings.weights else None
+    backbone = load_backbone(
+        settings.backbone, weights=weights, pretrained=settings.pretrained, image_size=settings.image_size, fit=settings.fit
+    )
+    warn_of_random_weights(backbone)
+    return calibrated(backbone, [clip.path for clip in clips]) if settings.precision == "int8" else backbone
+
+
+def warn_of_random_weights(backbone: Backbone) -> None:
+    if backbone.origin.startswith("random"):
+        note(
+            f"WARNING: {backbone.name} has RANDOM weights, it has never seen an image. Accuracies will be poor; "
+            "give --weights, or drop --no-pretrained."
+        )
+
+
+def extract_views(recognizer: Recognizer, settings: Recipe, clips: Sequence[Clip], team: Team = ALONE) -> list[Extraction]:
+    """Features of all clips, and with `views` 2 those of the mirrored training clips.
+
+    Each process of a team makes those that no other has claimed, and waits for the rest.
+    """
+    extractor = recognizer.extractor
+    extractor.workers = max(1, extractor.workers // team.devices)
+    views = [with_spans(extractor.extract(clip.path for clip in clips), clips)]
+    if settings.views == 2:
+        mirrored = Extractor(
+            recognizer.backbone,
+            fps=settings.fps,
+            cache=extractor.cache,
+            device=recognizer.device,
+            precision=extractor.spec.precision.partition("-")[0],
+            view="flip",
+            workers=extractor.workers,
+        )
+        mirrored.compiled = extractor.compiled
+        views.append(mirrored.extract(clip.path for clip in views[0].usable(of_split(clips, "train"))))
+    return views
