@@ -27,9 +27,9 @@ from video_kinds import KINDS, SIZE, made
 
 from gerund import video
 from gerund.core.types import Resize
-from gerund.core.workers import UNREADABLE, Finished, Job
+from gerund.core.workers import UNREADABLE, Finished
 from gerund.diagnosis.inspection import inspect
-from gerund.video.pool import Decoded, DecodePool, Reading, frames_of
+from gerund.video.pool import Decoded, DecodeJob, DecodePool, Reading, frames_of
 
 RATE = 8.0
 THREADS = (1, 2, 8)
@@ -230,7 +230,7 @@ def read_among_others(rows: Sequence[Row], fps: float | None) -> None:
     reading = Reading(fps=fps, resize=resize)
     found: dict[int, list[tuple[float, np.ndarray]]] = {index: [] for index in range(len(rows))}
     with DecodePool(reading, 2) as pool:
-        for event in pool.run(Job(index=index, path=row.path) for index, row in enumerate(rows)):
+        for event in pool.run(DecodeJob(index=index, path=row.path) for index, row in enumerate(rows)):
             if isinstance(event, Decoded):
                 found[event.index] += zip(event.pts.tolist(), event.frames.copy(), strict=True)
                 event.release()
@@ -238,7 +238,7 @@ def read_among_others(rows: Sequence[Row], fps: float | None) -> None:
                 rows[event.index].complain("among others", [event.error.replace(f"{rows[event.index].path}: ", "")])
     for index, row in enumerate(rows):
         with contextlib.suppress(*UNREADABLE):  # it was told above
-            alone = list(frames_of(Job(index=index, path=row.path), reading))
+            alone = list(frames_of(row.path, reading))
             same = len(alone) == len(found[index]) and all(
                 one[0] == other[0] and np.array_equal(one[1], other[1]) for one, other in zip(alone, found[index], strict=True)
             )

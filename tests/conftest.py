@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -38,9 +39,9 @@ def ctrl_c_is_heard() -> None:
 
 
 @pytest.fixture(autouse=True)
-def spoken(monkeypatch: pytest.MonkeyPatch) -> None:
+def spoken() -> None:
     """Progress and notes are shown, whatever a command before has asked for."""
-    monkeypatch.setattr(progress, "quiet", False)
+    progress.notes.setLevel(logging.INFO)
 
 
 @pytest.fixture

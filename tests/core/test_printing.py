@@ -8,7 +8,6 @@ import sys
 import pytest
 
 from gerund.cli import app as cli
-from gerund.cli.show import SHOW
 from gerund.core import progress
 from gerund.core.printing import HIDDEN, json_text, say, visible
 from gerund.core.types import Prediction
@@ -133,4 +132,3 @@ def test_a_bar_on_a_terminal_shows_what_it_is_told_as_it_is(monkeypatch):
 def test_each_line_is_one_line(capsys):
     say("a", "b\nc", "")
     assert capsys.readouterr().out == "a\nb\\nc\n\n"
-    assert set(SHOW) <= set(cli.COMMANDS)

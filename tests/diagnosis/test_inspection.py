@@ -307,7 +307,7 @@ def test_a_decoder_that_crashes_costs_one_file(healthy: Callable[..., Path], mon
     killed: list[int] = []
     give = inspecting.workers.Worker.give
 
-    def killing(worker: inspecting.workers.Worker, job: inspecting.Job) -> None:
+    def killing(worker: inspecting.workers.Worker, job: inspecting.FileJob) -> None:
         if job.index == 2 and not killed:
             killed.append(job.index)
             worker.jobs.append(job)

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from gerund.backbones import load_backbone
-from gerund.core import progress, storage
+from gerund.core import storage
 from gerund.core.errors import ClusterError, DataError, UsageError
 from gerund.core.storage import url_of
 from gerund.data.datasets import load_dataset, toy
@@ -45,9 +45,8 @@ def memory() -> Iterator[Any]:
 
 
 @pytest.fixture
-def worker(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], ClusterWorker]:
+def worker() -> Callable[[Path], ClusterWorker]:
     """A worker in this process."""
-    monkeypatch.setattr(progress, "quiet", True)
     return lambda cache: ClusterWorker(load_backbone("pixels:8"), cache, OPTIONS)
 
 

@@ -238,7 +238,7 @@ def test_a_crashed_decoder_is_a_failure_with_the_path(
             return self
 
         def __exit__(self, *_: object) -> None: ...
-        def run(self, jobs: list[decoding.Job]) -> Iterator[decoding.Finished]:
+        def run(self, jobs: list[decoding.DecodeJob]) -> Iterator[decoding.Finished]:
             for job in jobs:
                 yield decoding.Finished(index=job.index, error="the decoder crashed (signal 9)")
 

@@ -19,7 +19,6 @@ import pytest
 
 import gerund
 from gerund import video
-from gerund.core import progress
 from gerund.core.errors import UsageError, VideoError
 from gerund.core.types import Clip
 from gerund.live.record import Recorder
@@ -63,10 +62,8 @@ def model(tmp_path_factory):
         (folder / "clips" / label).mkdir(parents=True)
         for number in range(8):
             film(folder / "clips" / label / f"{number}.mp4", (label, 20 + number))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(progress, "quiet", True)
-        gerund.train(folder / "clips", out=folder / "run", lr=3e-3, **TRAIN)
-        list(gerund.watch(folder / "run", folder / "clips" / "day" / "0.mp4"))  # compiles the network: no stream waits for that
+    gerund.train(folder / "clips", out=folder / "run", lr=3e-3, **TRAIN)
+    list(gerund.watch(folder / "run", folder / "clips" / "day" / "0.mp4"))  # compiles the network: no stream waits for that
     return folder / "run"
 
 

@@ -35,7 +35,7 @@ from gerund.core.units import bytes_bound, seconds_bound
 from gerund.serving import connections, drawing, requests, scratch, security
 from gerund.serving import server as server_module
 from gerund.serving import service as service_module
-from gerund.serving.decoder import DecodePool
+from gerund.serving.decoder import ServingPool
 from gerund.serving.limits import Limits
 from gerund.serving.security import COOKIE, Guard, is_loopback
 from gerund.serving.service import RefusedError
@@ -891,12 +891,12 @@ def test_a_decoder_that_dies_while_idle_costs_nobody(server, clip):
 
 def test_a_video_that_comes_to_its_end_as_it_is_ended_costs_the_next_one_nothing(clip):
     reading = decoding.Reading(fps=8.0, resize=Resize(height=16, width=16, fit="squeeze"))
-    with DecodePool(reading, 1, Limits(), condemned=lambda index: index == 0) as pool:
-        (worker,) = pool.workers
-        worker.give(decoding.Job(index=0, path=clip.with_name("none.mp4")))
+    with ServingPool(reading, 1, Limits()) as pool:
+        pool.submit(decoding.DecodeJob(index=0, path=clip.with_name("none.mp4")))
         until(lambda: not pool.reports.empty())  # it says that it is done with the first
+        pool.cancel(0)
         ends = {}
-        for event in pool.run([decoding.Job(index=1, path=clip)]):
+        for event in pool.run([decoding.DecodeJob(index=1, path=clip)]):
             if isinstance(event, decoding.Decoded):
                 event.release()
             elif isinstance(event, decoding.Finished):

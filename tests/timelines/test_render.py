@@ -188,7 +188,6 @@ def test_labels_keep_their_colour_and_neighbours_differ():
 
 def test_progress_within_one_long_video_tells_the_time_left(capsys, monkeypatch):
     now = 0.0
-    monkeypatch.setattr(progress, "quiet", False)
     monkeypatch.setattr(progress.time, "monotonic", lambda: now)
     with progress.progress("Extracting features", 1, "videos", seconds=100.0) as bar:
         now = 20.0

@@ -13,7 +13,7 @@ import pytest
 
 from gerund import heads, video
 from gerund.backbones import load_backbone
-from gerund.core import files, progress
+from gerund.core import files
 from gerund.core.errors import ClipError, DataError, UsageError
 from gerund.core.types import Clip, Features, Segment, Timeline
 from gerund.data.datasets import activitynet, boris, elan, toy
@@ -198,8 +198,7 @@ def test_a_video_without_rows_is_refused():
         timeline_of(recognizer(), "x.mp4", features(0), TimelineSettings(window=2.0))
 
 
-def test_auto_window_is_the_length_of_the_training_clips(capsys, monkeypatch):
-    monkeypatch.setattr(progress, "quiet", False)
+def test_auto_window_is_the_length_of_the_training_clips(capsys):
     assert windows_for(recognizer(clip_seconds=3.0)).window == 3.0
     assert capsys.readouterr().err == ""
     assert windows_for(recognizer(clip_seconds=None)).window == 1.0  # 4 steps at 4 per second

@@ -16,9 +16,9 @@ import pytest
 
 from gerund import video
 from gerund.core.types import Resize
-from gerund.core.workers import Finished, Job
+from gerund.core.workers import Finished
 from gerund.diagnosis.inspection import inspect
-from gerund.video.pool import Decoded, DecodePool, Reading
+from gerund.video.pool import Decoded, DecodeJob, DecodePool, Reading
 
 COUNT, FPS, STEP = 24, 24, 8
 HEIGHT, WIDTH = 48, 64
@@ -114,7 +114,7 @@ def test_a_pool_reads_the_same_pictures_among_many_files(files: dict[str, Path])
     paths = list(files.values())
     found: dict[int, list[np.ndarray]] = {index: [] for index in range(len(paths))}
     with DecodePool(Reading(fps=None, resize=Resize(height=HEIGHT, width=WIDTH, fit="squeeze")), 2) as pool:
-        for event in pool.run(Job(index=index, path=path) for index, path in enumerate(paths)):
+        for event in pool.run(DecodeJob(index=index, path=path) for index, path in enumerate(paths)):
             if isinstance(event, Decoded):
                 found[event.index].append(event.frames.copy())
                 event.release()

@@ -24,7 +24,7 @@ from gerund.core import workers
 from gerund.core.errors import VideoError
 from gerund.core.types import Resize
 from gerund.video import pool as decoding
-from gerund.video.pool import Decoded, DecodePool, Ended, Finished, Job, Reading, Worker, WorkerSide, decode_here
+from gerund.video.pool import Decoded, DecodeJob, DecodePool, DecodeSide, DecodeWorker, Ended, Finished, Reading, decode_here
 
 RampVideo = Callable[..., Path]
 READING = Reading(fps=None, resize=Resize(height=16, width=24, fit="squeeze"))
@@ -80,7 +80,7 @@ def open_files(folder: Path) -> list[str]:
 def test_a_pool_gives_the_frames_that_direct_reading_gives(ramp_video: RampVideo, memory: Path) -> None:
     paths = [ramp_video(count, name=f"Vidéo {count}", step=1) for count in (5, MORE_THAN_FITS, decoding.SLOT_FRAMES, 1)]
     with DecodePool(READING, 2) as pool:
-        rows, ends = collect(pool.run(Job(index=index, path=path) for index, path in enumerate(paths)))
+        rows, ends = collect(pool.run(DecodeJob(index=index, path=path) for index, path in enumerate(paths)))
     assert ends == dict.fromkeys(range(4))
     assert rows == {index: directly(path) for index, path in enumerate(paths)}
 
@@ -89,7 +89,7 @@ def test_in_process_and_in_a_pool_rate_skip_and_flip_mean_the_same(tmp_path: Pat
     column = np.arange(48, dtype=np.uint8)[None, :, None] * 4
     video.write(tmp_path / "columns.mp4", [np.broadcast_to(column + np.uint8(index), (32, 48, 3)) for index in range(50)], fps=25)
     reading = Reading(fps=8, resize=READING.resize, flip=True)
-    jobs = [Job(index=0, path=tmp_path / "columns.mp4", skip=5), Job(index=1, path=tmp_path / "columns.mp4")]
+    jobs = [DecodeJob(index=0, path=tmp_path / "columns.mp4", skip=5), DecodeJob(index=1, path=tmp_path / "columns.mp4")]
     found: list[dict[int, np.ndarray]] = []
     with DecodePool(reading, 1) as pool:
         for events in (decode_here(jobs, reading), pool.run(jobs)):
@@ -126,7 +126,7 @@ def test_a_worker_killed_in_the_middle_of_a_video_costs_that_one_and_no_other(ra
             yield event
 
     with DecodePool(READING, 2) as pool:
-        rows, ends = collect(killing(pool.run([Job(index=index, path=path) for index, path in enumerate(paths)]), pool))
+        rows, ends = collect(killing(pool.run([DecodeJob(index=index, path=path) for index, path in enumerate(paths)]), pool))
         assert len(pool.workers) == 2
     assert killed == [0]
     assert ends[0] is not None
@@ -142,7 +142,7 @@ def test_a_worker_that_hangs_is_ended_and_says_so(ramp_video: RampVideo, memory:
     path = ramp_video(MORE_THAN_FITS, step=1)
     ends = []
     with DecodePool(READING, 1) as pool:
-        for event in pool.run([Job(index=7, path=path)]):
+        for event in pool.run([DecodeJob(index=7, path=path)]):
             if isinstance(event, Decoded):  # never given back, so that it cannot come to its end before it is stopped
                 kill(pool, 7, signal.SIGSTOP)
                 monkeypatch.setattr(workers, "SILENCE_LIMIT", 0.2)
@@ -155,7 +155,7 @@ def test_a_worker_that_hangs_is_ended_and_says_so(ramp_video: RampVideo, memory:
 def test_a_broken_file_in_a_pool_is_named_and_the_next_ones_are_read(tmp_path: Path, ramp_video: RampVideo, memory: Path) -> None:
     (tmp_path / "letter.mp4").write_text("Dear Sir or Madam,\n" * 50)
     paths = [tmp_path / "letter.mp4", tmp_path / "none.mp4", ramp_video(3)]
-    jobs = [Job(index=index, path=path) for index, path in enumerate(paths)]
+    jobs = [DecodeJob(index=index, path=path) for index, path in enumerate(paths)]
     with DecodePool(READING, 1) as pool:
         in_pool, here = collect(pool.run(jobs)), collect(decode_here(jobs, READING))
     assert in_pool == here
@@ -178,14 +178,14 @@ def test_a_file_that_trips_the_decoder_library_costs_one_video_in_process_too(
         return original(path, **options)
 
     monkeypatch.setattr(decoding, "wanted_frames", tripping)
-    jobs = [Job(index=0, path=ramp_video(3, name="bad")), Job(index=1, path=ramp_video(3, name="good"))]
+    jobs = [DecodeJob(index=0, path=ramp_video(3, name="bad")), DecodeJob(index=1, path=ramp_video(3, name="good"))]
     rows, ends = collect(decode_here(jobs, READING))
     assert "bad.mp4: " in str(ends[0])
     assert ends[1] is None
     assert list(rows) == [1]
 
 
-class Side(WorkerSide):
+class Side(DecodeSide):
     """The worker's side in this process; its job's frames come from `given`."""
 
     def __init__(self, memory: Path, given: Callable[[], Iterator[tuple[float, np.ndarray]]]) -> None:
@@ -196,7 +196,7 @@ class Side(WorkerSide):
         super().__init__(io.BytesIO(json.dumps(setup).encode() + b"\n"), io.BytesIO())
         self.given = given
 
-    def frames(self, job: Job) -> Iterator[tuple[float, np.ndarray]]:
+    def frames(self, job: DecodeJob) -> Iterator[tuple[float, np.ndarray]]:
         yield from self.given()
 
     @property
@@ -218,12 +218,12 @@ def test_a_video_that_fails_in_the_middle_takes_no_room_with_it(memory: Path, fa
     side = Side(memory, failing)
     for index in range(2 * decoding.SLOTS):
         with pytest.raises(type(failure)):
-            side.work(Job(index=index, path=memory))
+            side.work(DecodeJob(index=index, path=memory))
         for told in (each for each in side.said if each["index"] == index):
             side.obey({"kind": "slot", "slot": told["slot"]})
     assert sorted(side.free) == list(range(decoding.SLOTS))
     side.given = lambda: pictures(decoding.SLOTS * decoding.SLOT_FRAMES)
-    side.work(Job(index=99, path=memory))
+    side.work(DecodeJob(index=99, path=memory))
     assert [len(each["pts"]) for each in side.said if each["index"] == 99] == [decoding.SLOT_FRAMES] * decoding.SLOTS
 
 
@@ -239,7 +239,7 @@ def test_a_worker_that_waits_for_room_says_that_it_is_alive(memory: Path, monkey
         return next(heard)
 
     monkeypatch.setattr(side, "heard", SimpleNamespace(get=get))
-    side.work(Job(index=0, path=memory))
+    side.work(DecodeJob(index=0, path=memory))
     kinds = [each["kind"] for each in side.said]
     assert kinds == ["frames"] * decoding.SLOTS + ["alive"] * 3 + ["frames"] * 2
 
@@ -247,7 +247,7 @@ def test_a_worker_that_waits_for_room_says_that_it_is_alive(memory: Path, monkey
 @linux_only
 def test_nothing_is_left_of_a_pool(ramp_video: RampVideo, memory: Path) -> None:
     with DecodePool(READING, 3) as pool:
-        collect(pool.run([Job(index=0, path=ramp_video(3))]))
+        collect(pool.run([DecodeJob(index=0, path=ramp_video(3))]))
         assert open_files(memory)
     assert list(memory.iterdir()) == []
     assert all(worker.process.poll() is not None for worker in pool.workers)
@@ -260,14 +260,14 @@ def test_nothing_is_left_of_a_pool(ramp_video: RampVideo, memory: Path) -> None:
 def test_a_pool_left_by_an_error_is_ended_too(ramp_video: RampVideo, memory: Path) -> None:
     pool = DecodePool(READING, 2)
     with pytest.raises(KeyboardInterrupt), pool:
-        next(iter(pool.run([Job(index=index, path=ramp_video(MORE_THAN_FITS, step=1)) for index in range(2)])))
+        next(iter(pool.run([DecodeJob(index=index, path=ramp_video(MORE_THAN_FITS, step=1)) for index in range(2)])))
         raise KeyboardInterrupt
     assert list(memory.iterdir()) == []
     assert all(worker.process.poll() is not None for worker in pool.workers)
 
 
 def test_a_worker_ends_by_itself_when_its_parent_is_gone(memory: Path) -> None:
-    worker = Worker(READING, queue.SimpleQueue())
+    worker = DecodeWorker(READING, queue.SimpleQueue())
     assert worker.process.stdin is not None
     worker.process.stdin.close()  # what the system does when the main process dies
     assert worker.process.wait(timeout=60) == 0
@@ -277,8 +277,8 @@ def test_a_worker_ends_by_itself_when_its_parent_is_gone(memory: Path) -> None:
 
 def test_a_worker_in_the_middle_of_a_video_ends_too_when_its_parent_is_gone(ramp_video: RampVideo, memory: Path) -> None:
     reports: workers.Reports = queue.SimpleQueue()
-    worker = Worker(READING, reports)
-    worker.give(Job(index=0, path=ramp_video(MORE_THAN_FITS, step=1)))
+    worker = DecodeWorker(READING, reports)
+    worker.give(DecodeJob(index=0, path=ramp_video(MORE_THAN_FITS, step=1)))
     for _ in range(decoding.SLOTS):
         assert reports.get(timeout=60)[1]["kind"] == "frames"
     assert worker.process.stdin is not None
@@ -303,7 +303,7 @@ def test_memory_too_small_to_share_is_replaced_by_a_file_on_disk(
     monkeypatch.setattr(os, "posix_fallocate", full)
     path = ramp_video(4)
     with DecodePool(READING, 1) as pool:
-        rows, _ = collect(pool.run([Job(index=0, path=path)]))
+        rows, _ = collect(pool.run([DecodeJob(index=0, path=path)]))
         assert not pool.workers[0].memory.is_relative_to(memory)
     assert rows == {0: directly(path)}
     assert len(asked) == 2

@@ -21,7 +21,7 @@ from PIL import Image, ImageOps
 from gerund import video
 from gerund.core.errors import StreamError, VideoError
 from gerund.core.types import Frames, Resize
-from gerund.core.workers import Finished, Job
+from gerund.core.workers import Finished
 from gerund.data.listing import list_videos
 from gerund.diagnosis.inspection import inspect
 from gerund.video import reader
@@ -29,7 +29,7 @@ from gerund.video.container import Trust, complaints
 from gerund.video.decoder import Record
 from gerund.video.formats import frame_images, is_frame_folder, is_video, webp_durations
 from gerund.video.header import picture_span
-from gerund.video.pool import Reading, decode_here
+from gerund.video.pool import DecodeJob, Reading, decode_here
 from gerund.video.rate import PACKET_UNUSED, at_rate
 from gerund.video.skipping import plan_of
 from gerund.video.stream import live
@@ -794,7 +794,7 @@ def test_pictures_in_an_unknown_codec_cost_their_own_file_and_the_codec_is_named
     assert inspection.problem == "no-video-stream"
     assert said in inspection.reason
     reading = Reading(fps=8, resize=Resize(height=8, width=8, fit="squeeze"))
-    events = [*decode_here([Job(index=0, path=path), Job(index=1, path=good)], reading)]
+    events = [*decode_here([DecodeJob(index=0, path=path), DecodeJob(index=1, path=good)], reading)]
     ends = {event.index: event.error for event in events if isinstance(event, Finished)}
     assert ends[1] is None
     assert said in ends[0]

@@ -32,7 +32,7 @@ def fetch_model(model: str) -> Path:
     from huggingface_hub import constants, snapshot_download, utils
     from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
-    if progress.quiet:
+    if progress.is_quiet():
         utils.disable_progress_bars()
     offline = not reachable()
     try:

@@ -1,7 +1,11 @@
-"""What long work says while it runs: a rich bar on a terminal, a plain line now and then elsewhere. All of it goes to stderr."""
+"""What long work says while it runs: a rich bar on a terminal, a plain line now and then elsewhere. All of it goes to stderr.
+
+How much is said is the level of the logger `gerund.progress`: INFO for all, WARNING for `--quiet`.
+"""
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Iterator
@@ -13,17 +17,38 @@ from gerund.core.printing import say, visible
 PLAIN_EVERY = 10.0
 """Seconds between two plain lines."""
 
-quiet = False
-"""Set by `--quiet`; notes, warnings and progress are then not shown."""
+notes = logging.getLogger("gerund.progress")
 
-silent = False
-"""Set in all but the first of several processes that train together: they do not show results either."""
+
+class Lines(logging.Handler):
+    """Writes each message as a line for people."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage(), file=sys.stderr)
+
+
+notes.addHandler(Lines())
+notes.setLevel(logging.INFO)
+notes.propagate = False
 
 
 def note(message: str) -> None:
     """One line for the person who waits."""
-    if not quiet:
-        say(message, file=sys.stderr)
+    notes.info("%s", message)
+
+
+def is_quiet() -> bool:
+    """Whether notes, warnings and progress are not shown."""
+    return not notes.isEnabledFor(logging.INFO)
+
+
+def mute() -> None:
+    """Say nothing, and show no results either: for all but the first of several processes that work together."""
+    notes.setLevel(logging.CRITICAL + 1)
+
+
+def is_mute() -> bool:
+    return not notes.isEnabledFor(logging.CRITICAL)
 
 
 class Bar(Protocol):
@@ -36,7 +61,7 @@ class Bar(Protocol):
 @contextmanager
 def progress(title: str, total: int, unit: str, *, seconds: float | None = None) -> Iterator[Bar]:
     """Progress over `total` items with rate and time left; `seconds` of video they hold tells more where the items are long."""
-    if quiet:
+    if is_quiet():
         yield Plain(title, total, unit, seconds, every=float("inf"))
     elif sys.stderr.isatty():
         with Rich(title, total, unit, seconds) as bar:

@@ -17,7 +17,7 @@ import traceback
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,11 +35,19 @@ UNREADABLE = (GerundError, MemoryError, ArithmeticError, LookupError, RuntimeErr
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One video to work on; of its wanted frames, the first `skip` are already known and need no converting."""
+    """One piece of work for a worker process; kinds of work that need more than a number say so in fields of plain values."""
 
     index: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileJob(Job):
+    """Work on one file, or one folder of images."""
+
     path: Path
-    skip: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))  # it comes to the worker as a text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,14 +103,14 @@ class Worker:
     def tell(self, order: Mapping[str, Any]) -> None:
         with contextlib.suppress(OSError, ValueError):  # a dead worker is noticed by its reports ending
             assert self.process.stdin is not None
-            self.process.stdin.write(json.dumps(order).encode() + b"\n")
+            self.process.stdin.write(json.dumps(order, default=str).encode() + b"\n")
             self.process.stdin.flush()
 
     def give(self, job: Job) -> None:
         if not self.jobs:
             self.heard = time.monotonic()  # an idle worker has nothing to say; its silence counts from here
         self.jobs.append(job)
-        self.tell({"kind": "job", "index": job.index, "path": str(job.path), "skip": job.skip})
+        self.tell({"kind": "job", **asdict(job)})
 
     def end(self) -> None:
         self.process.kill()
@@ -138,41 +146,57 @@ class Pool(ABC):
 
     @abstractmethod
     def event(self, worker: Any, report: dict[str, Any]) -> Any:
-        """What a report of a worker on a job in hand means to the caller of `run`."""
+        """What a report of a worker on a job in hand means to the caller of `events`."""
 
     def run(self, jobs: Iterable[Job]) -> Iterator[Any]:
-        """Do all jobs: their events, those of several jobs interleaved, and one Finished for each."""
+        """Do all jobs, taking each when there is room for it: their events, those of several interleaved, and one Finished for each."""
         todo = iter(jobs)
-        again: deque[Job] = deque()
-        while self.hand_out(again, todo):
-            try:
-                worker, report = self.reports.get(timeout=ALIVE_EVERY)
-            except queue.Empty:
-                self.end_silent_workers()
-                continue
-            if worker not in self.workers or report["kind"] == "alive":
-                continue
-            if report["kind"] == "exited":
-                if worker.jobs:
-                    yield Finished(index=worker.jobs.popleft().index, error=self.cause_of_death(worker))
-                again.extend(worker.jobs)
-                worker.end()
-                self.workers[self.workers.index(worker)] = self.start()
-            elif report["kind"] == "finished":
-                worker.jobs.popleft()
-                yield Finished(index=report["index"], error=report["error"])
-            else:
-                yield self.event(worker, report)
+        while True:
+            while self.has_room and (job := next(todo, None)) is not None:
+                self.submit(job)
+            if not self.is_busy:
+                return
+            yield from self.events()
 
-    def hand_out(self, again: deque[Job], todo: Iterator[Job]) -> bool:
-        """Give every worker with room its next jobs; whether any job is in hand."""
-        for worker in self.workers:
-            while len(worker.jobs) < self.AHEAD:
-                job = again.popleft() if again else next(todo, None)
-                if job is None:
-                    break
-                worker.give(job)
+    @property
+    def has_room(self) -> bool:
+        """Whether some worker can take one more job."""
+        return any(len(worker.jobs) < self.AHEAD for worker in self.workers)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether any job is in hand."""
         return any(worker.jobs for worker in self.workers)
+
+    def submit(self, job: Job) -> None:
+        """Give a job to the first worker that has room."""
+        next(worker for worker in self.workers if len(worker.jobs) < self.AHEAD).give(job)
+
+    def events(self) -> Iterator[Any]:
+        """Wait for what a worker says next, for at most ALIVE_EVERY seconds; the events that it means, none or one."""
+        try:
+            worker, report = self.reports.get(timeout=ALIVE_EVERY)
+        except queue.Empty:
+            self.end_silent_workers()
+            return
+        if worker not in self.workers or report["kind"] == "alive":
+            return
+        if report["kind"] == "exited":
+            if worker.jobs:
+                yield Finished(index=worker.jobs.popleft().index, error=self.cause_of_death(worker))
+            self.replace(worker)
+        elif report["kind"] == "finished":
+            worker.jobs.popleft()
+            yield Finished(index=report["index"], error=report["error"])
+        else:
+            yield self.event(worker, report)
+
+    def replace(self, worker: Worker) -> None:
+        """A new worker, with the jobs that the old one had in hand."""
+        worker.end()
+        self.workers[self.workers.index(worker)] = successor = self.start()
+        for job in worker.jobs:
+            successor.give(job)
 
     def end_silent_workers(self) -> None:
         for worker in self.workers:
@@ -197,7 +221,10 @@ def limit_memory() -> None:
 
 
 class WorkerSide(ABC):
-    """What runs in the worker process."""
+    """What runs in the worker process. `survives` are the errors that end a job of its kind, any other ends the process."""
+
+    job: type[Job] = Job
+    survives: tuple[type[Exception], ...] = UNREADABLE
 
     def __init__(self, orders: IO[bytes], reports: IO[bytes]) -> None:
         self.orders, self.reports = orders, reports
@@ -207,8 +234,8 @@ class WorkerSide(ABC):
         self.spoken = time.monotonic()
 
     @abstractmethod
-    def work(self, job: Job) -> None:
-        """Do one job, reporting on the way; UNREADABLE errors are caught and reported."""
+    def work(self, job: Any) -> None:
+        """Do one job, reporting on the way."""
 
     def ordered(self, order: dict[str, Any]) -> None:
         """Take an order that is not a job."""
@@ -220,7 +247,9 @@ class WorkerSide(ABC):
 
     def reason(self, job: Job, failure: Exception) -> str:
         """Why nothing came of a job."""
-        return reason(job.path, failure)
+        if isinstance(job, FileJob):
+            return reason(job.path, failure)
+        return str(failure) if isinstance(failure, GerundError) else f"{type(failure).__name__}: {failure}"
 
     def serve(self) -> None:
         """Do jobs until the main process is gone."""
@@ -240,7 +269,7 @@ class WorkerSide(ABC):
         error = None
         try:
             self.work(job)
-        except UNREADABLE as failure:
+        except self.survives as failure:
             error = self.reason(job, failure)
         self.report({"kind": "finished", "index": job.index, "error": error})
 
@@ -261,7 +290,7 @@ class WorkerSide(ABC):
 
     def obey(self, order: dict[str, Any]) -> None:
         if order["kind"] == "job":
-            self.jobs.append(Job(index=order["index"], path=Path(order["path"]), skip=order["skip"]))
+            self.jobs.append(self.job(**{name: value for name, value in order.items() if name != "kind"}))
         else:
             self.ordered(order)
 

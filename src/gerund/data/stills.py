@@ -16,7 +16,7 @@ from gerund import video
 from gerund.core import workers
 from gerund.core.errors import ClipError
 from gerund.core.files import beside
-from gerund.core.workers import UNREADABLE, Finished, Job, reason
+from gerund.core.workers import UNREADABLE, FileJob, Finished, reason
 from gerund.video.rate import TIME_SLACK
 
 JPEG_QUALITY = 92
@@ -129,7 +129,7 @@ def write_orders(orders: Sequence[Order], count: int) -> Iterator[tuple[Order, d
     """Carry out orders in `count` processes; yields each with the folders that failed."""
     failed: dict[int, dict[str, str]] = {}
     with StillsPool(orders, count) as pool:
-        for event in pool.run(Job(index=index, path=Path(order.path)) for index, order in enumerate(orders)):
+        for event in pool.run(FileJob(index=index, path=Path(order.path)) for index, order in enumerate(orders)):
             if not isinstance(event, Finished):
                 failed |= [event]
                 continue
@@ -157,7 +157,9 @@ class StillsPool(workers.Pool):
 class StillWorker(workers.WorkerSide):
     """What runs in the worker process."""
 
-    def work(self, job: Job) -> None:
+    job = FileJob
+
+    def work(self, job: FileJob) -> None:
         values = self.setup["orders"][job.index]
         order = Order(**values | {"spans": [StillSpan(**span) for span in values["spans"]]})
         self.report({"kind": "written", "index": job.index, "failed": write_spans(order, self.tick)})

@@ -19,7 +19,7 @@ import numpy as np
 from gerund import video
 from gerund.core import workers
 from gerund.core.types import Resize
-from gerund.core.workers import UNREADABLE, Finished, Job
+from gerund.core.workers import UNREADABLE, FileJob, Finished
 from gerund.diagnosis.damage import CORRUPTION, damaged, misleading, unreadable
 from gerund.video.clock import shown_for
 from gerund.video.container import complaints
@@ -220,7 +220,7 @@ def whole_digest(path: Path, tick: Callable[[], None] = lambda: None) -> str:
 def inspect_all(paths: Sequence[Path], workers: int) -> Iterator[tuple[int, Inspection]]:
     """Inspect files in worker processes: (index, inspection) in the order in which they are done. A crash costs one file."""
     with InspectPool(max(1, min(workers, len(paths)))) as pool:
-        for event in pool.run(Job(index=index, path=path) for index, path in enumerate(paths)):
+        for event in pool.run(FileJob(index=index, path=path) for index, path in enumerate(paths)):
             if not isinstance(event, Finished):
                 yield event
             elif event.error:
@@ -253,7 +253,9 @@ def inspection_from(values: dict[str, Any]) -> Inspection:
 class InspectWorker(workers.WorkerSide):
     """What runs in the worker process."""
 
-    def work(self, job: Job) -> None:
+    job = FileJob
+
+    def work(self, job: FileJob) -> None:
         inspection = inspect(job.path, self.tick)
         self.report({"kind": "inspected", "index": job.index, "inspection": inspection_values(inspection)})
 

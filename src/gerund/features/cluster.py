@@ -176,7 +176,7 @@ class ClusterWorker:
     """Runs on some machine: a backbone, compiled once, that fills the shared cache."""
 
     def __init__(self, backbone: Backbone, cache: Path, options: Mapping[str, Any]) -> None:
-        progress.quiet = True
+        progress.mute()
         self.extractor = Extractor(backbone, cache=open_cache(cache), **options)
 
     def extract(self, paths: Sequence[Path]) -> Extraction:

@@ -95,8 +95,8 @@ def join(devices: int, nodes: int, device: str) -> Team:
         strategy=DDPStrategy(timeout=PATIENCE_WITH_THE_FIRST),
     )
     fabric.launch()
-    progress.quiet = progress.quiet or fabric.global_rank > 0
-    progress.silent = fabric.global_rank > 0
+    if fabric.global_rank > 0:
+        progress.mute()
     return Team(devices=devices, nodes=nodes, rank=fabric.global_rank, fabric=fabric)
 
 

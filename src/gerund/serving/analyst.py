@@ -18,13 +18,13 @@ import numpy as np
 from gerund.backbones import Engine
 from gerund.core.errors import CacheError, GerundError, VideoError
 from gerund.core.types import Features
-from gerund.core.workers import Finished, Job
+from gerund.core.workers import Finished
 from gerund.features.batches import Packer, Windows
 from gerund.features.cache import BlockWriter, FeatureCache
 from gerund.recognition.recognizer import Recognizer
-from gerund.serving.decoder import DecodePool, Nudge, Probed
+from gerund.serving.decoder import Probed, ServingPool
 from gerund.serving.limits import Limits, NoRoomError
-from gerund.video.pool import Decoded, Ended, Reading
+from gerund.video.pool import Decoded, DecodeJob, Ended, Reading
 
 VIDEO = "video"
 """What the one video of a folder is called there and in its cache; a stranger's name never becomes a path."""
@@ -82,7 +82,7 @@ class Analyst:
         self.closing = False
         self.due: float | None = None
         reading = Reading(fps=recognizer.extractor.spec.fps, resize=recognizer.backbone.resize)
-        self.pool = DecodePool(reading, workers, limits, self.condemned)
+        self.pool = ServingPool(reading, workers, limits)
         self.clear_desk()
         self.thread = threading.Thread(target=self.work, name="analyst", daemon=True)
         self.thread.start()
@@ -90,10 +90,7 @@ class Analyst:
     def clear_desk(self) -> None:
         backbone = self.recognizer.backbone
         self.windows = Windows(backbone.window, backbone.stride)
-        self.desk = Desk(self.engine, {}, backbone.window, failed=self.pool.nudge)
-
-    def condemned(self, index: int) -> bool:
-        return index in self.tasks and self.tasks[index].condemned
+        self.desk = Desk(self.engine, {}, backbone.window, failed=self.pool.wake)
 
     def submit(self, task: Task) -> Future[Features]:
         """Queue a task; its future gives the features, or raises VideoError (the file is at fault), NoRoomError or EndedError."""
@@ -139,27 +136,41 @@ class Analyst:
     def analyse(self) -> None:
         """Work until nothing is in hand or waiting."""
         self.due = None
-        for event in self.pool.run(Waiting(self.next_job)):
+        while self.hand_out():
+            for event in self.pool.events():
+                self.take(event)
             self.desk.raise_failure()
-            task = self.tasks.get(event.index)
-            if isinstance(event, Decoded):
-                if task is not None:
-                    task.seconds_seen = float(event.pts[-1])
-                    for frames, pts in self.windows.add(event.index, event.frames, event.pts):
-                        self.desk.add(event.index, frames, pts)
-                event.release()
-            elif task is None or isinstance(event, Nudge):
-                pass
-            elif isinstance(event, Ended):
-                self.desk.ends[event.index] = event.end
-            elif isinstance(event, Probed):
-                task.duration = event.duration
-            else:
-                self.decoded(task, event)
             self.flush_if_due()
             self.report_failures()
         self.desk.flush()
         self.report_failures()
+
+    def hand_out(self) -> bool:
+        """End what is condemned and start what may start; whether anything is in hand."""
+        for index, task in list(self.tasks.items()):
+            if task.condemned:
+                self.pool.cancel(index)
+        while self.pool.has_room and (job := self.next_job()) is not None:
+            self.pool.submit(job)
+        return self.pool.is_busy
+
+    def take(self, event: Decoded | Ended | Probed | Finished) -> None:
+        """What a decoder says of a job."""
+        task = self.tasks.get(event.index)
+        if isinstance(event, Decoded):
+            if task is not None:
+                task.seconds_seen = float(event.pts[-1])
+                for frames, pts in self.windows.add(event.index, event.frames, event.pts):
+                    self.desk.add(event.index, frames, pts)
+            event.release()
+        elif task is None:
+            pass
+        elif isinstance(event, Ended):
+            self.desk.ends[event.index] = event.end
+        elif isinstance(event, Probed):
+            task.duration = event.duration
+        else:
+            self.decoded(task, event)
 
     def flush_if_due(self) -> None:
         """Run a batch that is not full once a finished video has waited LINGER seconds for its last frames, or no others are coming.
@@ -178,12 +189,12 @@ class Analyst:
             self.due = None
         elif self.due is None:
             self.due = now + LINGER
-            threading.Timer(LINGER, self.pool.nudge).start()
+            threading.Timer(LINGER, self.pool.wake).start()
         elif now >= self.due:
             self.desk.send()
             self.due = None
 
-    def next_job(self) -> Job | None:
+    def next_job(self) -> DecodeJob | None:
         """The next task that may start now; one worker, if there are several, is kept free of patient tasks."""
         with self.lock:
             busy = sum(self.tasks[job.index].patient for worker in self.pool.workers for job in worker.jobs)
@@ -199,7 +210,7 @@ class Analyst:
         self.desk.writers[task.index] = RowWriter(
             cache, self.recognizer.extractor.spec, VIDEO, done=lambda: self.hand_over(task, cache)
         )
-        return Job(index=task.index, path=task.path)
+        return DecodeJob(index=task.index, path=task.path)
 
     def decoded(self, task: Task, event: Finished) -> None:
         assert task.started is not None
@@ -247,19 +258,6 @@ def settle(task: Task, outcome: Features | Exception) -> None:
             task.features.set_exception(outcome)
         else:
             task.features.set_result(outcome)
-
-
-class Waiting:
-    """An iterator that never ends and gives None while there is nothing to give."""
-
-    def __init__(self, following: Callable[[], Job | None]) -> None:
-        self.following = following
-
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> Job | None:
-        return self.following()
 
 
 class RowWriter(BlockWriter):

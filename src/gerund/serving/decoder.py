@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import IO, Any
 
@@ -14,11 +13,8 @@ from gerund import video
 from gerund.core.errors import VideoError
 from gerund.core.workers import Job
 from gerund.serving.limits import Limits, more_processor_time, shut_in
-from gerund.video import pool as decoding
 from gerund.video.container import strangers_file
-from gerund.video.pool import Reading
-
-NOBODY: Any = object()
+from gerund.video.pool import DecodeJob, DecodePool, DecodeSide, DecodeWorker, Reading
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,61 +25,48 @@ class Probed:
     duration: float | None
 
 
-@dataclass(frozen=True)
-class Nudge:
-    """Nothing happened; an event for whoever wants to look at the clock."""
-
-    index: int = 0
-
-
-class DecodePool(decoding.DecodePool):
-    """A pool for a server: it lives on between jobs, and `condemned` says which running job is to be ended."""
+class ServingPool(DecodePool):
+    """A pool that lives on between jobs, and whose jobs can be ended."""
 
     AHEAD = 1
 
-    def __init__(self, reading: Reading, workers: int, limits: Limits, condemned: Callable[[int], bool]) -> None:
+    def __init__(self, reading: Reading, workers: int, limits: Limits) -> None:
         self.limits = limits
-        self.condemned = condemned
         super().__init__(reading, workers)
 
-    def start(self) -> decoding.Worker:
-        return decoding.Worker(self.reading, self.reports, module="gerund.serving.decoder", limits=asdict(self.limits))
+    def start(self) -> DecodeWorker:
+        return DecodeWorker(self.reading, self.reports, module="gerund.serving.decoder", limits=asdict(self.limits))
 
     def event(self, worker: Any, report: dict[str, Any]) -> Any:
-        if report["kind"] == "nudge":
-            return Nudge()
         if report["kind"] == "probed":
             return Probed(index=report["index"], duration=report["duration"])
         return super().event(worker, report)
 
-    def hand_out(self, again: deque[Job], todo: Iterator[Job]) -> bool:
+    def submit(self, job: Job) -> None:
         for worker in list(self.workers):
-            if worker.jobs and self.condemned(worker.jobs[0].index):
+            if not worker.jobs and worker.process.poll() is not None:  # it died while idle: no fault of the next job
+                self.replace(worker)
+        super().submit(job)
+
+    def cancel(self, index: int) -> None:
+        """End a job that is being worked on; its Finished follows."""
+        for worker in self.workers:
+            if worker.jobs and worker.jobs[0].index == index:
                 worker.process.kill()
                 worker.process.wait()  # it may have come to its end by itself: no next job must find it dying
-            elif not worker.jobs and worker.process.poll() is not None:  # it died while idle: no fault of the next job
-                self.replace(worker)
-        return super().hand_out(again, todo)
 
-    def replace(self, worker: decoding.Worker) -> None:
-        worker.end()
-        self.workers[self.workers.index(worker)] = self.start()
+    def wake(self) -> None:
+        """Have `events` return now; may be called from any thread."""
+        self.reports.put((self.workers[0], {"kind": "alive"}))
 
     def restart(self) -> None:
         """New workers for all, whatever the old ones had in hand."""
         for worker in list(self.workers):
+            worker.jobs.clear()
             self.replace(worker)
 
-    def wake(self) -> None:
-        """Have `run` look for new and ended jobs now; may be called from any thread."""
-        self.reports.put((NOBODY, {}))
 
-    def nudge(self) -> None:
-        """Have `run` yield a Nudge."""
-        self.reports.put((self.workers[0], {"kind": "nudge"}))
-
-
-class WorkerSide(decoding.WorkerSide):
+class ServingSide(DecodeSide):
     """What runs in the worker process."""
 
     def __init__(self, orders: IO[bytes], reports: IO[bytes]) -> None:
@@ -101,7 +84,7 @@ class WorkerSide(decoding.WorkerSide):
         if self.packets > self.limits.packets:
             raise VideoError(f"more than {self.limits.packets:,} packets; send a shorter video")
 
-    def frames(self, job: Job) -> Iterator[tuple[float, np.ndarray]]:
+    def frames(self, job: DecodeJob) -> Iterator[tuple[float, np.ndarray]]:
         more_processor_time(self.limits.seconds_job)
         self.packets = 0
         info = video.probe(job.path, trust=self.trust)
@@ -112,7 +95,7 @@ class WorkerSide(decoding.WorkerSide):
             self.check_length(pts)
             yield pts, picture
 
-    def ended(self, job: Job, end: float) -> None:
+    def ended(self, job: DecodeJob, end: float) -> None:
         self.check_length(end)
         super().ended(job, end)
 
@@ -122,4 +105,4 @@ class WorkerSide(decoding.WorkerSide):
 
 
 if __name__ == "__main__":
-    WorkerSide(sys.stdin.buffer, sys.stdout.buffer).serve()
+    ServingSide(sys.stdin.buffer, sys.stdout.buffer).serve()

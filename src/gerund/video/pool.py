@@ -19,11 +19,10 @@ from typing import IO, Any
 
 import numpy as np
 
-from gerund.core import workers
 from gerund.core.errors import CacheError
 from gerund.core.files import beside, tidy
 from gerund.core.types import Resize
-from gerund.core.workers import UNREADABLE, Finished, Job, reason
+from gerund.core.workers import UNREADABLE, FileJob, Finished, Pool, Reports, Worker, WorkerSide, reason
 from gerund.video.container import OWN_FILE, Trust
 from gerund.video.converter import FrameConverter
 from gerund.video.reader import wanted_frames
@@ -59,30 +58,38 @@ class Reading:
     flip: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class DecodeJob(FileJob):
+    """One video to decode; of its wanted frames, the first `skip` are already known and need no converting."""
+
+    skip: int = 0
+
+
 def frames_of(
-    job: Job,
+    path: Path,
     reading: Reading,
     *,
+    skip: int = 0,
     threads: int = 1,
     tick: Callable[[], None] = lambda: None,
     ended: Callable[[float], None] = lambda end: None,
     trust: Trust = OWN_FILE,
 ) -> Iterator[tuple[float, np.ndarray]]:
-    """The wanted frames of a video with their pts, from number `job.skip` on; `tick` and `ended` as for `wanted_frames`."""
+    """The wanted frames of a video with their pts, from number `skip` on; `tick` and `ended` as for `wanted_frames`."""
     convert = FrameConverter(reading.resize)
-    frames = wanted_frames(job.path, fps=reading.fps, threads=threads, tick=tick, ended=ended, trust=trust)
+    frames = wanted_frames(path, fps=reading.fps, threads=threads, tick=tick, ended=ended, trust=trust)
     for number, (pts, frame) in enumerate(frames):
-        if number >= job.skip:
+        if number >= skip:
             picture = convert(frame)
             yield pts, picture[:, ::-1] if reading.flip else picture
 
 
-def decode_here(jobs: Iterable[Job], reading: Reading) -> Iterator[Decoded | Ended | Finished]:
+def decode_here(jobs: Iterable[DecodeJob], reading: Reading) -> Iterator[Decoded | Ended | Finished]:
     """Decode in this process: quicker to start, for one or two videos."""
     for job in jobs:
         ends: list[float] = []
         try:
-            for pts, picture in frames_of(job, reading, threads=0, ended=ends.append):
+            for pts, picture in frames_of(job.path, reading, skip=job.skip, threads=0, ended=ends.append):
                 yield Decoded(index=job.index, frames=picture[None], pts=np.array([pts]), release=lambda: None)
             yield from (Ended(index=job.index, end=end) for end in ends)
             yield Finished(index=job.index)
@@ -90,13 +97,13 @@ def decode_here(jobs: Iterable[Job], reading: Reading) -> Iterator[Decoded | End
             yield Finished(index=job.index, error=reason(job.path, failure))
 
 
-class Worker(workers.Worker):
+class DecodeWorker(Worker):
     """One decoding process and the memory it shares with this one."""
 
     def __init__(
         self,
         reading: Reading,
-        reports: workers.Reports,
+        reports: Reports,
         *,
         module: str = "gerund.video.pool",
         limits: Mapping[str, Any] | None = None,
@@ -140,7 +147,7 @@ def shared_memory_folder() -> str | None:
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
-class DecodePool(workers.Pool):
+class DecodePool(Pool):
     """Worker processes that decode many videos; use as a context manager. `run` gives Decoded, Ended and Finished events.
 
     Frames of one job come in order, those of several jobs interleaved.
@@ -150,10 +157,10 @@ class DecodePool(workers.Pool):
         self.reading = reading
         super().__init__(workers)
 
-    def start(self) -> Worker:
-        return Worker(self.reading, self.reports)
+    def start(self) -> DecodeWorker:
+        return DecodeWorker(self.reading, self.reports)
 
-    def event(self, worker: Worker, report: dict[str, Any]) -> Decoded | Ended:
+    def event(self, worker: DecodeWorker, report: dict[str, Any]) -> Decoded | Ended:
         if report["kind"] == "ended":
             return Ended(index=report["index"], end=report["end"])
         slot = report["slot"]
@@ -165,9 +172,10 @@ class DecodePool(workers.Pool):
         )
 
 
-class WorkerSide(workers.WorkerSide):
+class DecodeSide(WorkerSide):
     """What runs in the worker process."""
 
+    job = DecodeJob
     trust = OWN_FILE
 
     def __init__(self, orders: IO[bytes], reports: IO[bytes]) -> None:
@@ -179,7 +187,7 @@ class WorkerSide(workers.WorkerSide):
             Path(self.setup["memory"]).unlink()
         self.free = deque(range(len(self.slots)))
 
-    def work(self, job: Job) -> None:
+    def work(self, job: DecodeJob) -> None:
         self.end: float | None = None
         frames = self.frames(job)
         while self.hand_over(job, frames):
@@ -187,7 +195,7 @@ class WorkerSide(workers.WorkerSide):
         if self.end is not None:
             self.report({"kind": "ended", "index": job.index, "end": self.end})
 
-    def hand_over(self, job: Job, frames: Iterator[tuple[float, np.ndarray]]) -> bool:
+    def hand_over(self, job: DecodeJob, frames: Iterator[tuple[float, np.ndarray]]) -> bool:
         """Fill one slot and report it; whether there may be more. A slot that is not reported, for whatever reason, is free again."""
         first = next(frames, None)
         if first is None:
@@ -203,10 +211,17 @@ class WorkerSide(workers.WorkerSide):
         self.report({"kind": "frames", "index": job.index, "slot": slot, "pts": pts})
         return len(pts) == self.slots.shape[1]
 
-    def frames(self, job: Job) -> Iterator[tuple[float, np.ndarray]]:
-        return frames_of(job, self.reading, tick=self.tick, ended=lambda end: self.ended(job, end), trust=self.trust)
+    def frames(self, job: DecodeJob) -> Iterator[tuple[float, np.ndarray]]:
+        return frames_of(
+            job.path,
+            self.reading,
+            skip=job.skip,
+            tick=self.tick,
+            ended=lambda end: self.ended(job, end),
+            trust=self.trust,
+        )
 
-    def ended(self, job: Job, end: float) -> None:
+    def ended(self, job: DecodeJob, end: float) -> None:
         self.end = end
 
     def free_slot(self) -> int:
@@ -219,4 +234,4 @@ class WorkerSide(workers.WorkerSide):
 
 
 if __name__ == "__main__":
-    WorkerSide(sys.stdin.buffer, sys.stdout.buffer).serve()
+    DecodeSide(sys.stdin.buffer, sys.stdout.buffer).serve()
