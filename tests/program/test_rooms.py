@@ -18,6 +18,7 @@ WALKS = {
     title: re.findall(r"^\d+\. `([\w/]+\.py)`", text, re.MULTILINE)
     for title, text in re.findall(r"^\*\*(You are [\w ]+)\*\*(.*?)(?=^\*\*You are|^## )", PAGE, re.MULTILINE | re.DOTALL)
 }
+LONGEST = {"You are a clip": 12, "You are a folder of labelled clips": 18}
 
 
 def test_the_picture_names_every_room_and_no_other() -> None:
@@ -42,5 +43,5 @@ def test_the_tool_draws_a_picture_that_asks_nobody_for_anything(tmp_path: Path) 
 @pytest.mark.parametrize("title", WALKS)
 def test_a_walk_is_short_and_its_files_are_there(title: str) -> None:
     files = WALKS[title]
-    assert 5 < len(set(files)) == len(files) <= 14
+    assert 5 < len(set(files)) == len(files) <= LONGEST.get(title, 14)
     assert not [file for file in files if not (SOURCE / file).is_file()]

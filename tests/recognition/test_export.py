@@ -364,12 +364,13 @@ def test_the_runtime_as_a_command_prints_answers_and_ends_with_3_for_a_broken_vi
     assert runtime.name_actions([str(tmp_path), "a.mp4"]) == 1
 
 
-def test_the_command_shows_what_was_compared(light, clips, tmp_path, capsys):
-    from gerund.cli.app import app, show
+def test_the_command_shows_what_was_compared(light, clips, tmp_path):
+    from gerund.cli.app import app
 
     words = ["export", str(light), str(tmp_path / "out"), "--check", str(clips[0]), "--check", str(clips[1])]
-    assert show("export", app(words), "text") == 0
-    said = capsys.readouterr().out
+    done = app(words)
+    assert done.is_complete
+    said = "\n".join(done.as_text())
     assert "onnx, f32" in said
     assert "on 2 clips" in said
     assert f"python -m gerund.recognition.runtime {tmp_path / 'out'} VIDEO" in said

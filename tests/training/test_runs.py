@@ -359,7 +359,7 @@ def no_learning(monkeypatch):
         raise TrainingError("the loss is not finite in epoch 1")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fitting, "fit", fit)
+        patch.setattr("gerund.training.head.fit", fit)
         yield patch
 
 

@@ -34,7 +34,7 @@ notes.propagate = False
 
 def note(message: str) -> None:
     """One line for the person who waits."""
-    notes.info("%s", message)
+    notes.info("%s", visible(message))
 
 
 def is_quiet() -> bool:
