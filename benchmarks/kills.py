@@ -142,7 +142,7 @@ def cases(folder: Path) -> dict[str, Case]:
         if found.is_dir():
             use = json.loads((found / "config.json").read_text())["made_for"]
             head = heads.build_head("transformer", token_dim=128, num_classes=1, num_frames=4, options=options)
-            load_encoder(encoder, head, use)
+            load_encoder(encoder, head.module, use)
 
     def pretrain(out: Path) -> None:
         gerund.pretrain([clips], **SMALL, head_options=TRANSFORMER["head_options"], epochs=4, cache=cache, out=out)

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 import gerund
-from gerund.heads import HEADS, Head
-from gerund.heads.base import masked_max
+from gerund.heads import HEADS
+from gerund.heads.learned.base import TorchHead, masked_max
 
 
-class ConvHead(Head):
+class ConvHead(TorchHead):
     """One convolution over time, then the maximum over the valid steps."""
 
     def __init__(self, dim: int, num_classes: int, num_frames: int, *, width: int = 64, kernel: int = 3) -> None:

@@ -10,17 +10,21 @@ import torch
 
 import gerund
 from gerund import video
-from gerund.backbones import last_stage, load_backbone
+from gerund.backbones import load_backbone
+from gerund.backbones.timm import last_stage
 from gerund.core.errors import ClipError, UsageError
 from gerund.core.recipes import Recipe
 from gerund.core.types import Clip, Resize
 from gerund.heads import build_head
+from gerund.heads.learned.base import LearnedHead
 from gerund.learning import fit as fitting
+from gerund.learning.batches import NO_CLIP
 from gerund.learning.finetune import FrameBatches, Tuned, sampled_frames
 from gerund.learning.team import Team
-from gerund.learning.tokens import NO_CLIP
 from support.clocks import standing
 from support.reading import read_csv
+
+pytestmark = pytest.mark.torch
 
 TUNE = {
     "backbone": "test_resnet",
@@ -60,9 +64,9 @@ def tuned(clips, tmp_path_factory):
 
 def network(name="test_resnet", part="last-stage"):
     backbone = load_backbone(name, pretrained=False, image_size=32 if name == "test_resnet" else None)
-    torch.manual_seed(0)
     head = build_head("transformer", token_dim=backbone.feature_dim, num_classes=2, num_frames=3, options={"width": 16})
-    return backbone, Tuned(backbone, head, part)
+    assert isinstance(head, LearnedHead)
+    return backbone, Tuned(backbone, head.module, part)
 
 
 def test_only_the_last_stage_of_the_saved_backbone_differs(tuned):

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from gerund.core.recipes import Recipe
-from gerund.learning.fit import Epoch, Journal
+from gerund.learning.batches import Batches
+from gerund.learning.fit import Journal
 from gerund.learning.loop import GRADIENT_CLIP, Loop, cosine_schedule, share_of_peak
-from gerund.learning.tokens import Batches, TokenSet
+from gerund.recognition.runs import Epoch
+from gerund.recognition.token_set import TokenSet
+
+pytestmark = pytest.mark.torch
 
 STEPS = 4
 EPOCH = Epoch(epoch=1, time=1.0, train_loss=1.0, val_loss=1.0, top1=0.5, top5=1.0, lr=0.1, train_top1=0.5)
 
 
 def tokens() -> TokenSet:
-    data = torch.randn(2, 10, 3, 5, generator=torch.Generator().manual_seed(0)).half()
-    return TokenSet(data, torch.ones(2, 10, 3, dtype=torch.bool), torch.arange(10) % 2, torch.arange(10))
+    data = torch.randn(2, 10, 3, 5, generator=torch.Generator().manual_seed(0)).half().numpy()
+    return TokenSet(data, np.ones((2, 10, 3), bool), np.arange(10) % 2, np.arange(10))
 
 
 def square(module: nn.Module, x: Tensor, *_: Tensor) -> Tensor:

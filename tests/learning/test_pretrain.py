@@ -18,10 +18,12 @@ from gerund.cli.show import SOME_FAILED
 from gerund.core.errors import DataError, GerundError, ModelError, TrainingError, UsageError
 from gerund.core.types import Clip, Features
 from gerund.features.extractor import Extraction
-from gerund.heads import build_head
 from gerund.heads.learned.transformer import TransformerHead
+from gerund.learning import masked
 from gerund.learning import pretrain as pretraining
 from support.reading import read_csv
+
+pytestmark = pytest.mark.torch
 
 SMALL = {"backbone": "pixels:8", "num_frames": 6, "head_options": {"width": 16, "dense_width": 16}}
 
@@ -74,8 +76,10 @@ def test_the_folder_holds_the_encoder_of_the_best_epoch_and_what_it_was_made_for
 def test_the_best_epoch_is_the_one_that_is_kept(clips, tmp_path, monkeypatch):
     losses = iter([0.5, 0.3, 0.9])
     saved = []
-    monkeypatch.setattr(pretraining, "measured", lambda *_: next(losses))
-    monkeypatch.setattr(pretraining, "save_encoder", lambda head, use, folder: saved.append(float(head.positions.detach().sum())))
+    monkeypatch.setattr(masked, "measured", lambda *_: next(losses))
+    monkeypatch.setattr(
+        "gerund.learning.encoder.save_encoder", lambda head, use, folder: saved.append(float(head.positions.detach().sum()))
+    )
     done = gerund.pretrain([clips], **SMALL, epochs=3, out=tmp_path / "encoder")
     assert [epoch.val_loss for epoch in done.history] == [0.5, 0.3, 0.9]
     assert len(saved) == 2
@@ -89,9 +93,9 @@ def test_the_same_seed_gives_the_same_encoder(clips, encoder, tmp_path):
 
 def test_training_starts_from_the_encoder_and_keeps_its_standardisation(clips, encoder, tmp_path):
     run = gerund.train(clips, **SMALL, epochs=1, lr=1e-9, schedule="constant", init=encoder.folder, out=tmp_path / "run")
-    trained = gerund.Recognizer.load(run.run).head.state_dict()
+    trained = gerund.Recognizer.load(run.run).head.state()
     for name, value in load_file(encoder.folder / "best" / "encoder.safetensors").items():
-        torch.testing.assert_close(trained[name], value, atol=1e-6, rtol=1e-6)
+        torch.testing.assert_close(torch.from_numpy(trained[name]), value, atol=1e-6, rtol=1e-6)
     assert json.loads((run.run / "config.json").read_text())["init"] == str(encoder.folder)
 
 
@@ -146,7 +150,7 @@ def test_hidden_steps_are_valid_ones_and_never_all(share):
     valid = torch.arange(10) < torch.tensor([[2], [3], [7], [10]])
     generator = torch.Generator().manual_seed(0)
     for _ in range(50):
-        hidden = pretraining.hidden_steps(valid, share, generator)
+        hidden = masked.hidden_steps(valid, share, generator)
         counts, lengths = hidden.sum(1), valid.sum(1)
         assert not (hidden & ~valid).any()
         assert (counts >= 1).all()
@@ -156,9 +160,9 @@ def test_hidden_steps_are_valid_ones_and_never_all(share):
 
 def test_what_is_hidden_does_not_leak_into_its_own_prediction():
     torch.manual_seed(0)
-    model = pretraining.MaskedSteps(TransformerHead(5, 1, 4, width=8, heads=2, dropout=0.0, attention_dropout=0.0), 5, 0.5).eval()
+    model = masked.MaskedSteps(TransformerHead(5, 1, 4, width=8, heads=2, dropout=0.0, attention_dropout=0.0), 5, 0.5).eval()
     x, valid = torch.randn(3, 4, 5), torch.ones(3, 4, dtype=torch.bool)
-    hidden = pretraining.hidden_steps(valid, 0.5, torch.Generator().manual_seed(1))
+    hidden = masked.hidden_steps(valid, 0.5, torch.Generator().manual_seed(1))
     restored = []
     model.restore.register_forward_hook(lambda _, __, output: restored.append(output))
     for tokens in (x, torch.where(hidden.unsqueeze(-1), 9.0, x)):
@@ -167,18 +171,18 @@ def test_what_is_hidden_does_not_leak_into_its_own_prediction():
 
 
 def test_the_loss_is_the_mean_squared_error_over_hidden_steps():
-    model = pretraining.MaskedSteps(TransformerHead(5, 1, 4, width=8, heads=2, pooling="cls"), 5, 0.5).eval()
+    model = masked.MaskedSteps(TransformerHead(5, 1, 4, width=8, heads=2, pooling="cls"), 5, 0.5).eval()
     torch.nn.init.zeros_(model.restore.weight)
     torch.nn.init.zeros_(model.restore.bias)
     x, valid = torch.randn(3, 4, 5), torch.tensor([[True] * 4, [True] * 3 + [False], [True] * 2 + [False] * 2])
-    hidden = pretraining.hidden_steps(valid, 0.5, torch.Generator().manual_seed(1))
+    hidden = masked.hidden_steps(valid, 0.5, torch.Generator().manual_seed(1))
     loss = model(x.masked_fill(~valid.unsqueeze(-1), float("nan")), valid, torch.Generator().manual_seed(1))
     assert float(loss.detach()) == pytest.approx(float(x[hidden].square().mean()))
 
 
 def test_the_encoder_of_a_head_is_the_path_that_tokens_take_in_it():
-    head = build_head("transformer", token_dim=5, num_classes=3, num_frames=4, options={"width": 8, "heads": 2}).eval()
-    assert isinstance(head, TransformerHead)
+    torch.manual_seed(0)
+    head = TransformerHead(5, 3, 4, width=8, heads=2).eval()
     x, valid = torch.randn(2, 4, 5), torch.tensor([[True] * 4, [True] * 3 + [False]])
     mixed, mask = head.mix(head.project(head.standardized(x, valid)), valid)
     pooled = torch.stack([row[keep].mean(0) for row, keep in zip(mixed, mask, strict=True)])
@@ -269,7 +273,7 @@ def test_too_few_videos_are_told(clips, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_and_features_that_are_not_end_with_one_line(clips, tmp_path, monkeypatch):
-    monkeypatch.setattr(pretraining, "measured", lambda *_: float("nan"))
+    monkeypatch.setattr(masked, "measured", lambda *_: float("nan"))
     with pytest.raises(TrainingError, match="the loss is not finite in epoch 1; try a lower --lr"):
         gerund.pretrain([clips], **SMALL, out=tmp_path / "encoder")
     features = {Path(f"{n}.mp4"): Features(np.full((8, 3), np.nan, np.float16), np.arange(8) / 8) for n in range(3)}

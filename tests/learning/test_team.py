@@ -16,11 +16,16 @@ from gerund.cli import app as cli
 from gerund.cli.show import SOME_FAILED
 from gerund.core.errors import UsageError
 from gerund.core.recipes import Recipe
+from gerund.core.team import Team, team_shape
 from gerund.heads import build_head
+from gerund.heads.learned.base import LearnedHead
+from gerund.learning.batches import NO_CLIP, Batches
 from gerund.learning.fit import Lesson
-from gerund.learning.team import Team, join, team_shape
-from gerund.learning.tokens import NO_CLIP, Batches, TokenSet
+from gerund.learning.team import join
+from gerund.recognition.token_set import TokenSet
 from support.reading import read_csv
+
+pytestmark = pytest.mark.torch
 
 TRAIN = "--backbone pixels:8 --num-frames 4 --head transformer --head.width 16 --head.dense-width 16 --epochs 3 --batch-size 5".split()
 NO_DROPOUT = "--head.dropout 0 --head.attention-dropout 0 --head.classifier-dropout 0".split()
@@ -87,7 +92,7 @@ def together(clips, tmp_path_factory):
 @pytest.mark.slow
 def test_two_processes_give_the_weights_of_one(alone, together):
     assert_alike(weights(together[0]), weights(alone))
-    first, second = (gerund.Recognizer.load(run).head.state_dict() for run in (together[0], alone))
+    first, second = (gerund.Recognizer.load(run).head.state() for run in (together[0], alone))
     assert_alike(first, second)
 
 
@@ -156,20 +161,19 @@ def test_slurm_tasks_make_a_team(alone, clips, tmp_path):
 
 def some_tokens(count):
     generator = torch.Generator().manual_seed(0)
-    data = torch.randn(2, count, 4, 6, generator=generator).half()
-    return TokenSet(data, torch.ones(data.shape[:3], dtype=torch.bool), torch.arange(count) % 3, torch.arange(count))
+    data = torch.randn(2, count, 4, 6, generator=generator).half().numpy()
+    return TokenSet(data, np.ones(data.shape[:3], bool), np.arange(count) % 3, np.arange(count))
 
 
 def gradients(tokens, batch_size, team, rank, class_weights):
     """Of the first batch, summed up over the head's parameters' values as one vector, in one process of a team."""
-    torch.manual_seed(0)
-    head = build_head("transformer", token_dim=6, num_classes=3, num_frames=4, options={"width": 8, "heads": 2})
+    head = build_head("transformer", token_dim=6, num_classes=3, num_frames=4, options={"width": 8, "heads": 2}, seed=0)
+    assert isinstance(head, LearnedHead)
     lesson = Lesson(Recipe(), class_weights, processes=team)
-    head.eval()
     batches = Batches(tokens, batch_size, 0, Team(devices=team, rank=rank))
     x, valid, targets, everyone = next(iter(batches))
-    lesson(head, x, valid, targets, everyone).backward()
-    return torch.cat([parameter.grad.flatten() for parameter in head.parameters()])
+    lesson(head.module, x, valid, targets, everyone).backward()
+    return torch.cat([parameter.grad.flatten() for parameter in head.module.parameters()])
 
 
 @pytest.mark.parametrize(("count", "batch_size", "team"), [(12, 6, 2), (13, 5, 2), (7, 7, 4), (3, 2, 4)])

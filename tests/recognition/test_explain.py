@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from torch import Tensor
 
 import gerund
 from gerund import video
@@ -19,7 +18,7 @@ from gerund.core.types import Clip, Explanation, Features, Prediction
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor
 from gerund.features.tokens import Sampling, clip_rows, picked_rows, step_edges
-from gerund.heads import Head
+from gerund.heads import Head, build_head
 from gerund.recognition import explain as explaining
 from gerund.recognition import explain_picture as heatmaps
 from gerund.recognition.recognizer import Recognizer
@@ -33,14 +32,20 @@ WATCHED = (1, 5)
 class Watchman(Head):
     """Says `there` when the watched pixel is brighter than the rest of the frame, and trusts the third step most."""
 
-    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+    def __call__(self, x: np.ndarray, valid: np.ndarray) -> np.ndarray:
         row, column = ((2 * place + 1) * SIDE // (2 * explaining.ACROSS) for place in WATCHED)
         seen = (x[:, :, row * SIDE + column] * self.step_weights(x, valid)).sum(1)
-        return torch.stack([seen, torch.zeros_like(seen)], dim=1)
+        return np.stack([seen, np.zeros_like(seen)], axis=1)
 
-    def step_weights(self, x: Tensor, valid: Tensor) -> Tensor:
-        weights = valid * torch.tensor([1.0, 1.0, 7.0, 1.0])
-        return weights / weights.sum(1, keepdim=True)
+    def step_weights(self, x: np.ndarray, valid: np.ndarray) -> np.ndarray:
+        weights = valid * np.array([1, 1, 7, 1], np.float32)
+        return weights / weights.sum(1, keepdims=True)
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {}
+
+    def load(self, state: Mapping[str, np.ndarray]) -> None:
+        assert not state
 
 
 def watching(tmp_path: Path, take: str = "mean", head: Head | None = None) -> Recognizer:
@@ -228,6 +233,7 @@ def test_what_cannot_be_explained_is_one_clear_line(lit, tmp_path, monkeypatch):
     assert len(gerund.explain(recognizer, Clip(path=lit, end=1.0)).frames) == STEPS
 
 
+@pytest.mark.torch
 def test_predict_draws_what_its_answer_rests_on(lit, tmp_path, capsys):
     model = tmp_path / "model"
     trained(tmp_path).save(model)
@@ -240,6 +246,4 @@ def test_predict_draws_what_its_answer_rests_on(lit, tmp_path, capsys):
 
 
 def trained(tmp_path: Path) -> Recognizer:
-    from gerund.heads import build_head
-
     return watching(tmp_path, head=build_head("mean", token_dim=SIDE * SIDE, num_classes=2, num_frames=STEPS))

@@ -23,6 +23,8 @@ from gerund.recognition.metrics import (
     topk_correct,
 )
 
+pytestmark = pytest.mark.torch
+
 NUM_CLASSES = 6
 
 

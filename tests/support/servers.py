@@ -13,31 +13,26 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
 from gerund.backbones import load_backbone
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor
 from gerund.features.tokens import Sampling
-from gerund.heads import build_head
 from gerund.recognition.recognizer import Recognizer
+from support.heads import drawn_head
 
 LABELS = ["dancing", "juggling", "naïve waving"]
 
 
 def untrained(cache: Path) -> Recognizer:
-    torch.manual_seed(0)
     backbone = load_backbone("pixels:8")
     sampling = Sampling(num_frames=4)
-    head = build_head(
-        "mean", token_dim=sampling.token_dim(backbone.feature_dim), num_classes=len(LABELS), num_frames=4, options={}
-    )
+    head = drawn_head(sampling.token_dim(backbone.feature_dim), len(LABELS), 4)
     return Recognizer(
         labels=LABELS,
         extractor=Extractor(backbone, fps=8.0, cache=FeatureCache(cache)),
         sampling=sampling,
         head=head,
-        head_name="mean",
+        head_name="prototype",
         head_options={},
     )
 

@@ -18,13 +18,15 @@ from gerund.core.errors import DataError, TrainingError
 from gerund.core.recipes import RECIPES
 from gerund.core.types import Clip
 from gerund.data.manifest import group_of, read_manifest
-from gerund.learning.tokens import TokenSet
 from gerund.recognition.metrics import lead_error
+from gerund.recognition.token_set import TokenSet
 from gerund.training import trials
 from gerund.training.benchmark import shuffled, siblings
 from gerund.training.leaderboard import Standing, choose, cross_validate, deal, trial_on, with_head
 from support.command import run
 from support.squares import write_squares
+
+pytestmark = pytest.mark.torch
 
 QUICK = replace(RECIPES["default"], head="transformer", epochs=3, head_options={"width": 8, "dense_width": 8, "heads": 1})
 WORDS = ("--backbones", "pixels:8", "--num-frames", 4, "--epochs", 2, "--workers", 1)
@@ -41,10 +43,10 @@ def even(labels: str = "abc", groups: int = 6, each: int = 2) -> list[Clip]:
 def tokens_of(clips: list[Clip], seed: int = 0) -> TokenSet:
     """Two versions of tokens that tell the classes apart, but for some noise."""
     generator = torch.Generator().manual_seed(seed)
-    targets = torch.tensor([ord(each.label or "a") - ord("a") for each in clips])
-    data = torch.randn(2, len(clips), 4, 6, generator=generator)
-    data += 1.5 * torch.nn.functional.one_hot(targets, 6)[None, :, None, :]
-    return TokenSet(data.half(), torch.ones(2, len(clips), 4, dtype=torch.bool), targets, torch.arange(len(clips)))
+    targets = np.array([ord(each.label or "a") - ord("a") for each in clips])
+    data = torch.randn(2, len(clips), 4, 6, generator=generator).numpy()
+    data += 1.5 * np.eye(6, dtype=np.float32)[targets][None, :, None, :]
+    return TokenSet(data.astype(np.float16), np.ones((2, len(clips), 4), bool), targets, np.arange(len(clips)))
 
 
 def board_of(clips: list[Clip], names: list[str], **changes):
@@ -126,23 +128,23 @@ def test_a_head_that_fails_is_named_and_the_others_stand(tmp_path):
     asked = {"folds": 3, "seed": 0, "processes": 1, "device": "cpu"}
     board = cross_validate([(wild, tokens), (with_head(QUICK, "prototype"), tokens)], clips, **asked)
     assert [each.head for each in board.standings] == ["prototype"]
-    assert list(board.failed) == ["transformer on fast"]
-    assert "the loss is not finite in epoch" in board.failed["transformer on fast"]
-    with pytest.raises(TrainingError, match="no head could be trained; transformer on fast: the loss is not finite"):
+    assert list(board.failed) == ["transformer on lite"]
+    assert "the loss is not finite in epoch" in board.failed["transformer on lite"]
+    with pytest.raises(TrainingError, match="no head could be trained; transformer on lite: the loss is not finite"):
         cross_validate([(wild, tokens)], clips, **asked)
 
 
 def test_features_that_are_not_finite_are_told():
     tokens = tokens_of(even())
     tokens.data[:, 3] = float("nan")
-    with pytest.raises(TrainingError, match="no head could be trained; prototype on fast: the features of some clips"):
+    with pytest.raises(TrainingError, match="no head could be trained; prototype on lite: the features of some clips"):
         cross_validate([(with_head(QUICK, "prototype"), tokens)], even(), folds=3, seed=0, processes=1, device="cpu")
 
 
 def standing(head: str, correct: list[bool], parameters: int) -> Standing:
     right = np.array(correct)
     values = {"low": 0.0, "high": 1.0, "train_seconds": 1.0, "ms_per_clip": 1.0}
-    return Standing(head=head, backbone="fast", top1=float(right.mean()), parameters=parameters, correct=right, **values)
+    return Standing(head=head, backbone="lite", top1=float(right.mean()), parameters=parameters, correct=right, **values)
 
 
 def test_a_lead_within_one_standard_error_goes_to_the_simpler_head():
@@ -153,7 +155,7 @@ def test_a_lead_within_one_standard_error_goes_to_the_simpler_head():
     winner, reason = choose([large, near, far], groups)
     assert winner is near
     assert reason == (
-        "It is simpler than large on fast (100 parameters, not 1,000), which leads by 0.050 only: within one standard error of that "
+        "It is simpler than large on lite (100 parameters, not 1,000), which leads by 0.050 only: within one standard error of that "
         "lead (0.050)"
     )
     winner, reason = choose([large, far], groups)

@@ -16,7 +16,7 @@ from gerund.core.errors import UsageError
 from gerund.core.recipes import read_config
 from gerund.training.repeat import Trainings, split_numbers, wanted_runs
 
-OPTIONS = {"backbone": "pixels:8", "num_frames": 4, "epochs": 2, "head": "mean"}
+OPTIONS = {"backbone": "pixels:8", "num_frames": 4}
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_means_are_those_of_the_runs(trainings: Trainings) -> None:
 
 
 def test_the_command_line_prints_splits_and_spread(ucf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["--backbone", "pixels:8", "--num-frames", "4", "--epochs", "1", "--head", "mean", "--out", str(tmp_path / "runs")]
+    words = ["--backbone", "pixels:8", "--num-frames", "4", "--out", str(tmp_path / "runs")]
     assert cli.app.meta(["train", f"ucf101:{ucf}", "--splits", "1,2", "--seeds", "2", *words]) == 0
     said = capsys.readouterr()
     assert "Training 4 of 4: split2-seed1" in said.err

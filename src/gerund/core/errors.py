@@ -1,5 +1,10 @@
 """Every error that gerund raises on purpose. A message names the thing, the value and the way out."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class GerundError(Exception):
     """Base of all errors a user can meet; `exit_code` is what the command line ends with."""
@@ -18,6 +23,18 @@ def at_least(low: float, **given: float | None) -> None:
     for name, value in given.items():
         if value is not None and not low <= value < float("inf"):
             raise UsageError(f"--{name.replace('_', '-')} {value:g}: at least {low:g} is needed")
+
+
+@contextmanager
+def needs(package: str, extra: str, why: str) -> Iterator[None]:
+    """Raise UsageError, with the extra of gerund that brings it, where a package that is not everybody's is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != package:
+            raise
+        named = package.replace("_", "-")
+        raise UsageError(f"{why}, which needs {named}; pip install 'gerund[{extra}]'") from None
 
 
 class DataError(GerundError):

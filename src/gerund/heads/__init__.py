@@ -1,44 +1,82 @@
-"""Temporal heads: tokens of a clip in, logits out. A new head = one file + one line here; its options are its keyword arguments."""
+"""Temporal heads: tokens of a clip in, logits out. A new head = one file + one line here; its options are its keyword arguments.
+
+`ridge` is solved in numpy, `graph` runs a saved head in OpenVINO; those of `learned` are trained in torch, which is imported when one is.
+"""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
-from gerund.core.errors import UsageError
-from gerund.heads.base import Head
-from gerund.heads.learned.bilstm import BiLstmHead
-from gerund.heads.learned.frame import FrameHead
-from gerund.heads.learned.mean import MeanHead
-from gerund.heads.learned.transformer import TransformerHead
-from gerund.heads.ridge import PrototypeHead
+import numpy as np
 
-__all__ = ["HEADS", "Head", "build_head", "head_options"]
+from gerund.core.errors import UsageError, needs
+from gerund.heads.base import Head, check_state
 
-HEADS: dict[str, type[Head]] = {
-    "transformer": TransformerHead,
-    "bilstm": BiLstmHead,
-    "mean": MeanHead,
-    "frame": FrameHead,
-    "prototype": PrototypeHead,
+__all__ = ["HEADS", "Head", "build_head", "head_options", "in_closed_form", "loaded_head"]
+
+HEADS = {
+    "transformer": "gerund.heads.learned.transformer:TransformerHead",
+    "bilstm": "gerund.heads.learned.bilstm:BiLstmHead",
+    "mean": "gerund.heads.learned.mean:MeanHead",
+    "frame": "gerund.heads.learned.frame:FrameHead",
+    "prototype": "gerund.heads.ridge:PrototypeHead",
 }
 
 
-def build_head(name: str, *, token_dim: int, num_classes: int, num_frames: int, options: Mapping[str, Any] | None = None) -> Head:
-    """A freshly initialised head. Raises UsageError for an unknown head, an unknown option, or a value that does not fit."""
-    return head_class(name)(token_dim, num_classes, num_frames, **head_options(name, options or {}))
+def build_head(
+    name: str,
+    *,
+    token_dim: int,
+    num_classes: int,
+    num_frames: int,
+    options: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+) -> Head:
+    """A freshly initialised head, of torch's own luck or with the first weights of a `seed`.
+
+    Raises UsageError for an unknown head, an unknown option, or a value that does not fit.
+    """
+    kind, chosen = head_class(name), head_options(name, options or {})
+    if issubclass(kind, Head):
+        return kind(token_dim, num_classes, num_frames, **chosen)
+    from gerund.heads.learned.base import LearnedHead, seeded
+
+    return LearnedHead(seeded(seed, lambda: kind(token_dim, num_classes, num_frames, **chosen)))
 
 
-def head_class(name: str) -> type[Head]:
+def loaded_head(name: str, state: Mapping[str, np.ndarray], **build: Any) -> Head:
+    """A head as `build_head` makes it, with weights by name. Raises ValueError, with the name, for one that is not the head's."""
+    kind = head_class(name)
+    if not issubclass(kind, Head):
+        from gerund.heads.learned.base import LearnedHead
+
+        return LearnedHead.filled(lambda: build_head(name, **build), state)
+    head = build_head(name, **build)
+    check_state({key: (value.shape, value.dtype) for key, value in head.state().items()}, state)
+    head.load(state)
+    return head
+
+
+def head_class(name: str) -> Any:
+    """The class of a head, of a `Head` or a module of torch. Raises UsageError for an unknown one, or without the package it needs."""
     if name not in HEADS:
         raise UsageError(f"unknown head {name!r}; choose one of {', '.join(HEADS)}")
-    return HEADS[name]
+    kind = HEADS[name]
+    if not isinstance(kind, str):
+        return kind
+    module, _, of_class = kind.partition(":")
+    with needs("torch", "torch", f"head {name} is learned over epochs"):
+        return getattr(import_module(module), of_class)
 
 
 def in_closed_form(name: str) -> bool:
     """Whether a head is solved for at once, without epochs."""
-    return head_class(name).in_closed_form
+    kind = HEADS.get(name)
+    is_learned = isinstance(kind, str) and kind.startswith("gerund.heads.learned.")
+    return not is_learned and getattr(head_class(name), "in_closed_form", False)
 
 
 def head_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:

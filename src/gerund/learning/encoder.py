@@ -8,17 +8,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from safetensors.torch import save
-from torch import Tensor
 
 from gerund.core import files
 from gerund.core.errors import ModelError, UsageError
 from gerund.core.fields import Fields, json_of
 from gerund.features.tokens import Sampling
-from gerund.heads import Head
+from gerund.heads.learned.base import TorchHead
 from gerund.heads.learned.transformer import TransformerHead
 from gerund.recognition.folder import sha256
-from gerund.recognition.weights import read_tensors
+from gerund.recognition.weights import read_arrays
 
 ENCODER_FORMAT, ENCODER_VERSION = "gerund-encoder", 1
 ENCODER_WEIGHTS = "encoder.safetensors"
@@ -35,7 +36,7 @@ def made_for(fingerprint: str, fps: float | None, sampling: Sampling, options: M
     return {"backbone": fingerprint, "fps": fps, **asdict(sampling), **head}
 
 
-def save_encoder(head: Head, use: Mapping[str, Any], folder: Path) -> None:
+def save_encoder(head: TorchHead, use: Mapping[str, Any], folder: Path) -> None:
     """Write the encoder's weights and config.json into `best` in a folder, both or neither. Raises ModelError when that cannot be done."""
     state = {key: value.detach().cpu().contiguous() for key, value in head.state_dict().items() if not key.startswith(OWN)}
     try:
@@ -52,7 +53,7 @@ def save_encoder(head: Head, use: Mapping[str, Any], folder: Path) -> None:
         raise ModelError(f"{folder}: the encoder cannot be saved ({error.strerror}); choose another place with --out") from None
 
 
-def load_encoder(folder: Path, head: Head, use: Mapping[str, Any]) -> None:
+def load_encoder(folder: Path, head: TorchHead, use: Mapping[str, Any]) -> None:
     """Put a pretrained encoder's weights into a head, the means and deviations of the tokens with them.
 
     Raises UsageError when there is no encoder, or one for another set-up (naming what differs), ModelError when it is damaged.
@@ -79,14 +80,14 @@ def read_encoder(found: Path, folder: Path, head: TransformerHead, use: Mapping[
     differing = [f"{key} {there.get(key)} there, {value} here" for key, value in use.items() if there.get(key) != value]
     if differing:
         raise UsageError(f"--init {folder}: made for another set-up: {'; '.join(differing)}. Train alike, or pretrain again")
-    load_finite(found / ENCODER_WEIGHTS, head, read_tensors(found / ENCODER_WEIGHTS, Fields(config, str(path)).text("sha256")))
+    load_finite(found / ENCODER_WEIGHTS, head, read_arrays(found / ENCODER_WEIGHTS, Fields(config, str(path)).text("sha256")))
     if head.standardize is not None:
         head.standardize.fitted = True
 
 
-def load_finite(path: Path, head: Head, state: dict[str, Tensor]) -> None:
+def load_finite(path: Path, head: TorchHead, arrays: dict[str, np.ndarray]) -> None:
     """Put weights into a head, which may have more. Raises ModelError when some are none of its own, or not finite."""
-    own = head.state_dict()
+    own, state = head.state_dict(), {key: torch.from_numpy(value) for key, value in arrays.items()}
     for key, value in state.items():
         if key not in own or own[key].shape != value.shape or own[key].dtype != value.dtype or not bool(value.isfinite().all()):
             raise ModelError(f"{path}: {key} does not fit the head, or has values that are not finite; pretrain again")

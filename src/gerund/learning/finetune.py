@@ -19,21 +19,24 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from gerund.backbones import Backbone, last_stage
+from gerund.backbones import Backbone
+from gerund.backbones.timm import last_stage
 from gerund.core.errors import TrainingError, UsageError
 from gerund.core.files import whole, write_rows
 from gerund.core.progress import note, progress
 from gerund.core.recipes import Recipe
+from gerund.core.team import ALONE, Team
 from gerund.core.types import Clip, Resize
 from gerund.core.workers import UNREADABLE, reason
 from gerund.data.manifest import labels_of, of_split
 from gerund.features.tokens import clip_rows, on_screen, part_edges, picked_rows, stored_rows
-from gerund.heads import Head, build_head
-from gerund.learning.fit import Epoch, lesson_on, run_epochs
+from gerund.heads import build_head
+from gerund.heads.learned.base import LearnedHead, TorchHead
+from gerund.learning.batches import NO_CLIP
+from gerund.learning.fit import lesson_on, run_epochs
 from gerund.learning.loop import Batch
-from gerund.learning.team import ALONE, Team
-from gerund.learning.tokens import NO_CLIP
 from gerund.recognition.recognizer import Recognizer
+from gerund.recognition.runs import Epoch
 from gerund.video import FrameConverter, wanted_frames
 
 MARGIN = 1.25
@@ -43,7 +46,7 @@ AHEAD = 2
 BACKBONE_WEIGHTS = "backbone.safetensors"
 
 
-class Tuned(Head):
+class Tuned(TorchHead):
     """A backbone with a head on top: frames (B, T, 3, H, W) uint8 and `valid` (B, T) -> logits (B, K).
 
     In training every clip is augmented, all its frames alike. The backbone stays in eval mode: its normalisation statistics do not move.
@@ -52,7 +55,7 @@ class Tuned(Head):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, backbone: Backbone, head: Head, part: str) -> None:
+    def __init__(self, backbone: Backbone, head: TorchHead, part: str) -> None:
         super().__init__()
         self.backbone, self.head = copy.deepcopy(backbone.module), head
         learning = last_stage(self.backbone) if part == "last-stage" else [name for name, _ in self.backbone.named_parameters()]
@@ -85,7 +88,7 @@ class Tuned(Head):
 
 
 class FrameBatches:
-    """Batches of clips decoded on the fly, as `tokens.Batches` has them: x (n, T, 3, H, W) uint8, one frame per time step.
+    """Batches of clips decoded on the fly, as `batches.Batches` has them: x (n, T, 3, H, W) uint8, one frame per time step.
 
     In training (`seed` given) epoch e shuffles the clips and takes a random frame of each T-th of a clip, from (seed, e) alone;
     otherwise the middle one. A clip that cannot be decoded is told once and stands for no clip.
@@ -237,15 +240,16 @@ def tune(
 
 def network_of(recognizer: Recognizer, settings: Recipe) -> Tuned:
     """A copy of the recogniser's backbone with a new head of the settings' kind."""
-    torch.manual_seed(settings.seed)
     head = build_head(
         settings.head,
         token_dim=recognizer.backbone.feature_dim,
         num_classes=len(recognizer.labels),
         num_frames=settings.num_frames,
         options=settings.head_options,
+        seed=settings.seed,
     )
-    return Tuned(recognizer.backbone, head, settings.finetune or "all")
+    assert isinstance(head, LearnedHead)
+    return Tuned(recognizer.backbone, head.module, settings.finetune or "all")
 
 
 def parameter_groups(net: Tuned, lr_backbone: float) -> list[dict[str, Any]]:
@@ -258,7 +262,7 @@ def parameter_groups(net: Tuned, lr_backbone: float) -> list[dict[str, Any]]:
 
 @torch.inference_mode()
 def measure_tokens(net: Tuned, batches: FrameBatches, device: str) -> None:
-    """Let the head see the tokens of one batch, as `Head.prepare` wants."""
+    """Let the head see the tokens of one batch, as `TorchHead.prepare` wants."""
     x, valid, targets, _ = next(iter(batches))
     if not bool((targets != NO_CLIP).any()):
         raise TrainingError("no clip of the first batch could be decoded; see the lines above for the reasons")
@@ -280,4 +284,4 @@ def tuned(backbone: Backbone, folder: Path, part: str) -> Backbone:
         raise UsageError(f"{path}: missing; the fine-tuned backbone of this run is lost, train again")
     module = copy.deepcopy(backbone.module)
     module.load_state_dict(load_file(path))
-    return replace(backbone, build=lambda: module, origin=f"fine-tuned ({part}) from {backbone.origin}", digest=None)
+    return replace(backbone, build=lambda: module, draw=None, origin=f"fine-tuned ({part}) from {backbone.origin}", digest=None)

@@ -1,14 +1,15 @@
-"""Fitting a head to tokens: over epochs, or at once where it has a closed form."""
+"""Fitting a head to tokens over epochs."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -18,36 +19,16 @@ from torch.optim.lr_scheduler import LambdaLR
 from gerund.core.errors import ModelError, TrainingError
 from gerund.core.progress import note
 from gerund.core.recipes import Recipe
-from gerund.heads import Head
+from gerund.core.team import ALONE, Team
+from gerund.heads.learned.base import TorchHead
+from gerund.learning.batches import NO_CLIP, Batches
 from gerund.learning.checkpoint import read_checkpoint, write_checkpoint
 from gerund.learning.loop import Loader, Loop, cosine_schedule, sigterm_like_ctrl_c
-from gerund.learning.team import ALONE, Team
-from gerund.learning.tokens import NO_CLIP, Batches, TokenSet
+from gerund.recognition.runs import Epoch
+from gerund.recognition.token_set import TokenSet
 
 CLIPS_AT_ONCE = 1024
 """Clips that a head is validated on at once."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Epoch:
-    """One row of results.csv. Losses are the training criterion (smoothed cross-entropy), accuracies 0..1, `time` seconds.
-
-    `top1` and `top5` are of the validation clips; `train_top1` is measured while training, with dropout on.
-    """
-
-    epoch: int
-    time: float
-    train_loss: float
-    val_loss: float
-    top1: float
-    top5: float
-    lr: float
-    train_top1: float
-
-    def line(self, epochs: int, better: bool) -> str:
-        """What is said of it while training goes on, out of so many epochs."""
-        losses = f"train loss {self.train_loss:.3f}  val loss {self.val_loss:.3f}"
-        return f"{self.epoch}/{epochs}  {losses}  top-1 {self.top1:.3f}  {self.time:.1f} s{'  best' if better else ''}"
 
 
 def balanced_weights(targets: Tensor) -> Tensor:
@@ -109,7 +90,7 @@ class Journal:
 
 
 def fit(
-    head: Head,
+    head: TorchHead,
     train: TokenSet,
     val: TokenSet,
     recipe: Recipe,
@@ -122,20 +103,16 @@ def fit(
 ) -> list[Epoch]:
     """Train a head and leave it with the weights of its last epoch; `on_epoch` hears of each epoch and whether it is the best yet.
 
-    A head in closed form is solved at once, which counts as one epoch. Checkpoints go to `folder`, without which nothing is written
+    Checkpoints go to `folder`, without which nothing is written
     or said; `checkpoint` is one to go on from. Each process of a `team` calls this with the same clips. Raises TrainingError when
     the loss is no longer finite, and KeyboardInterrupt on Ctrl-C, with everything up to the last whole epoch on disk.
     """
-    if head.in_closed_form:
-        history = [solve(head, train, val, recipe)]
-        on_epoch(history[0], True)
-        return history
-    head.prepare(train.data[0].float(), train.valid[0])
+    show_tokens(head, train)
     return run_epochs(
         head,
         Batches(train, recipe.batch_size, recipe.seed, team),
         Batches(val, CLIPS_AT_ONCE, None),
-        lesson_on(train.targets, recipe, team.size),
+        lesson_on(torch.from_numpy(train.targets), recipe, team.size),
         parameters=head.parameters(),
         device=device,
         folder=folder,
@@ -160,7 +137,7 @@ def optimizer_of(recipe: Recipe, parameters: Any, steps_per_epoch: int) -> tuple
 
 
 def run_epochs(
-    head: Head,
+    head: TorchHead,
     batches: Loader,
     val: Loader,
     lesson: Lesson,
@@ -200,7 +177,7 @@ def run_epochs(
     return journal.history
 
 
-def save_state(folder: Path, head: Head, loop: Loop, journal: Journal) -> None:
+def save_state(folder: Path, head: TorchHead, loop: Loop, journal: Journal) -> None:
     """Write last.ckpt, and a checkpoint that is kept if the recipe wants one of this epoch. Raises OSError."""
     rows, every = [asdict(each) for each in journal.history], journal.recipe.save_every
     write_checkpoint(folder / "last.ckpt", head, loop, rows)
@@ -246,45 +223,20 @@ def val_logits(loop: Loop, val: Loader) -> tuple[Tensor, Tensor]:
     return torch.cat(logits), torch.cat(classes)
 
 
-@torch.inference_mode()
-def solve(head: Head, train: TokenSet, val: TokenSet, recipe: Recipe) -> Epoch:
-    """Set a head's weights in closed form from the plain tokens, and measure it as an epoch is; there is no learning rate."""
-    started = time.monotonic()
-    unsolvable = "the features of some clips are too large to solve for the head's weights"
-    try:
-        head.solve(train.data[0], train.valid[0], train.targets, train.groups)
-    except torch.linalg.LinAlgError:
-        raise TrainingError(unsolvable) from None
-    head.eval()
-    lesson, losses, ranks = lesson_on(train.targets, recipe), [], []
-    for side in (train, val):
-        logits = torch.cat([head(x, valid) for x, valid, *_ in Batches(side, CLIPS_AT_ONCE, None)])
-        if not bool(torch.isfinite(logits).all()):
-            raise TrainingError(unsolvable)
-        losses.append(float(lesson.loss(logits, side.targets, side.targets)))
-        ranks.append(logits.argsort(1, descending=True) == side.targets[:, None])
-    return Epoch(
-        epoch=1,
-        time=time.monotonic() - started,
-        train_loss=losses[0],
-        val_loss=losses[1],
-        top1=float(ranks[1][:, 0].float().mean()),
-        top5=float(ranks[1][:, :5].any(1).float().mean()),
-        lr=0.0,
-        train_top1=float(ranks[0][:, 0].float().mean()),
-    )
+def show_tokens(head: TorchHead, train: TokenSet) -> None:
+    """Let a head look at the plain training tokens."""
+    head.prepare(torch.from_numpy(train.data[0]).float(), torch.from_numpy(train.valid[0]))
 
 
-def fit_quietly(head: Head, train: TokenSet, recipe: Recipe, class_weights: Tensor | None, *, epochs: int, device: str) -> None:
-    """Train a head as `fit` does, for the first `epochs` of the recipe's, with nothing validated, written or told."""
-    if head.in_closed_form:
-        head.solve(train.data[0], train.valid[0], train.targets, train.groups)
-        head.eval()
-        return
-    head.prepare(train.data[0].float(), train.valid[0])
+def fit_quietly(head: TorchHead, train: TokenSet, recipe: Recipe, targets: np.ndarray, *, epochs: int, device: str) -> None:
+    """Train a head as `fit` does, for the first `epochs` of the recipe's, with nothing validated, written or told.
+
+    Classes are weighed, where the recipe weighs them, by how often they are in `targets`.
+    """
+    show_tokens(head, train)
     batches = Batches(train, recipe.batch_size, recipe.seed)
     optimizer, schedule = optimizer_of(recipe, head.parameters(), len(batches))
-    lesson = Lesson(recipe, class_weights)
+    lesson = lesson_on(torch.from_numpy(targets), recipe)
     loop = Loop(head, lesson, batches, optimizer, schedule, seed=recipe.seed, device=device)
     for _ in loop.epochs(0, epochs):
         lesson.hits.clear()

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from gerund.learning.team import ALONE, Team, quiet_lightning
+from gerund.core.team import ALONE, Team
+from gerund.learning.team import quiet_lightning
 
 GRADIENT_CLIP = 1.0
 """The longest that all gradients of a step may be together, as one vector."""

@@ -41,7 +41,7 @@ On a hub, THIS_FOLDER is `hf:USER/MODEL`.
 - Backbone: {backbone.name} (weights: {backbone.origin}), {backbone.resize.width} x {backbone.resize.height} pixels
 - Licence of the backbone's weights: {weights_licence(backbone)}
 - Frames: {f"{rate:g} per second" if rate else "all"}; {sampling.num_frames} time steps ({sampling.take}{", with motion" if sampling.motion else ""})
-- Head: {recognizer.head_name}, {sum(parameter.numel() for parameter in recognizer.head.parameters()):,} trained parameters{source}{result}
+- Head: {recognizer.head_name}, {recognizer.head.num_parameters:,} trained parameters{source}{result}
 
 {unlike}
 """

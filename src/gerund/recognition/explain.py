@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from gerund import video
 from gerund.core.errors import UsageError, VideoError
@@ -81,11 +80,10 @@ def explanation(recognizer: Recognizer, clip: Clip) -> Explanation:
     )
 
 
-@torch.inference_mode()
 def weigh_steps(recognizer: Recognizer, data: np.ndarray, valid: np.ndarray, answer: int) -> tuple[np.ndarray, np.ndarray]:
     """Of each valid step (S,): the head's weight, and how far the probability of class `answer` falls when the step is hidden."""
     count = int(valid.sum())
-    weights = recognizer.head.step_weights(torch.from_numpy(data[None]), torch.from_numpy(valid[None]))[0, :count].numpy()
+    weights = recognizer.head.step_weights(data[None], valid[None])[0, :count]
     if count == 1:
         return weights, np.zeros(1)
     hidden = np.repeat(valid[None], count + 1, axis=0)

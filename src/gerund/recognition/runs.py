@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -13,6 +14,28 @@ RUNS = Path("runs")
 FIRST_FILES = ("clips.csv", "config.json", "comparison.json", "results.csv")
 FINETUNE = "finetune"
 """Folder in a run for what the fine-tuning of the backbone leaves."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """One row of results.csv. Losses are the training criterion (smoothed cross-entropy), accuracies 0..1, `time` seconds.
+
+    `top1` and `top5` are of the validation clips; `train_top1` is measured while training, with dropout on.
+    """
+
+    epoch: int
+    time: float
+    train_loss: float
+    val_loss: float
+    top1: float
+    top5: float
+    lr: float
+    train_top1: float
+
+    def line(self, epochs: int, better: bool) -> str:
+        """What is said of it while training goes on, out of so many epochs."""
+        losses = f"train loss {self.train_loss:.3f}  val loss {self.val_loss:.3f}"
+        return f"{self.epoch}/{epochs}  {losses}  top-1 {self.top1:.3f}  {self.time:.1f} s{'  best' if better else ''}"
 
 
 def check_free(out: Path | None) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from gerund.core.progress import progress
 from gerund.core.recipes import Recipe
@@ -15,10 +14,10 @@ from gerund.data.manifest import group_of, of_split
 from gerund.data.split import dealt_folds
 from gerund.features.extractor import Extraction
 from gerund.heads import Head, build_head
-from gerund.learning.fit import balanced_weights, fit_quietly
-from gerund.learning.tokens import TokenSet, token_set
 from gerund.recognition.calibration import Familiarity, fit_temperature
 from gerund.recognition.recognizer import Recognizer, logits_of
+from gerund.recognition.token_set import TokenSet, token_set
+from gerund.training.solve import solve_quietly
 
 CALIBRATION_FOLDS = 5
 ENOUGH = 100
@@ -67,21 +66,20 @@ def calibrate(
 def judged_by_folds(recognizer: Recognizer, tokens: TokenSet, folds: np.ndarray, settings: Recipe, epochs: int) -> HeldOut:
     """All clips whose class has other groups, each judged by a head trained on the other folds; `folds` (N,)."""
     parts = []
-    weights = balanced_weights(tokens.targets) if settings.class_weights else None
     with progress("Calibrating", CALIBRATION_FOLDS, "folds") as bar:
         for fold in range(CALIBRATION_FOLDS):
             rest = folds != fold
-            held = ~rest & np.isin(tokens.targets.numpy(), tokens.targets.numpy()[rest])
+            held = ~rest & np.isin(tokens.targets, tokens.targets[rest])
             if held.any() and rest.sum() > 1:  # batch norms cannot use a single clip
-                torch.manual_seed(settings.seed)
                 head = build_head(
                     recognizer.head_name,
                     token_dim=tokens.data.shape[3],
                     num_classes=len(recognizer.labels),
                     num_frames=tokens.data.shape[2],
                     options=recognizer.head_options,
+                    seed=settings.seed,
                 )
-                fit_quietly(head, part_of(tokens, rest), settings, weights, epochs=epochs, device=recognizer.device)
+                fit_on(head, tokens.of(rest), settings, tokens.targets, epochs=epochs, device=recognizer.device)
                 parts.append(judged_unseen(head, familiarity_of(tokens, rest), tokens, held))
             bar.advance()
     return joined(parts, recognizer)
@@ -94,15 +92,22 @@ def joined(parts: Sequence[HeldOut], recognizer: Recognizer) -> HeldOut:
     return HeldOut(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("logits", "targets", "familiarity")))
 
 
-def part_of(tokens: TokenSet, chosen: np.ndarray) -> TokenSet:
-    rows = torch.from_numpy(np.flatnonzero(chosen))
-    return TokenSet(tokens.data[:, rows], tokens.valid[:, rows], tokens.targets[rows], tokens.groups[rows])
+def fit_on(head: Head, tokens: TokenSet, settings: Recipe, targets: np.ndarray, *, epochs: int, device: str) -> None:
+    """Fit a head of either kind, with nothing told or written; `targets` (N,) say how often each class is there."""
+    if head.in_closed_form:
+        solve_quietly(head, tokens)
+        return
+    from gerund.heads.learned.base import LearnedHead
+    from gerund.learning.fit import fit_quietly
+
+    assert isinstance(head, LearnedHead)
+    fit_quietly(head.module, tokens, settings, targets, epochs=epochs, device=device)
 
 
 def familiarity_of(tokens: TokenSet, chosen: np.ndarray) -> Familiarity:
-    return Familiarity.fit(*(part.numpy()[chosen] for part in (tokens.data[0], tokens.valid[0], tokens.targets)))
+    return Familiarity.fit(*(part[chosen] for part in (tokens.data[0], tokens.valid[0], tokens.targets)))
 
 
 def judged_unseen(head: Head, familiarity: Familiarity, tokens: TokenSet, chosen: np.ndarray) -> HeldOut:
-    data, valid, targets = (part.numpy()[chosen] for part in (tokens.data[0], tokens.valid[0], tokens.targets))
+    data, valid, targets = (part[chosen] for part in (tokens.data[0], tokens.valid[0], tokens.targets))
     return HeldOut(logits_of(head, data.astype(np.float32), valid), targets, familiarity.score(data, valid))

@@ -21,8 +21,8 @@ from gerund.core.types import Clip
 from gerund.data.datasets import load_dataset
 from gerund.data.manifest import assign_splits, of_split
 from gerund.features.cache import FeatureCache
-from gerund.learning.tokens import token_set
 from gerund.recognition.runs import check_free
+from gerund.recognition.token_set import token_set
 from gerund.training.leaderboard import COMPARED_HEADS, FOLDS, Leaderboard, Standing, cross_validate, processes_on, with_head
 from gerund.training.prepare import extract_views, untrained
 from gerund.training.run import Training

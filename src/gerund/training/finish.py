@@ -17,13 +17,13 @@ from gerund.core.types import Clip
 from gerund.data.datasets import is_published
 from gerund.data.manifest import SPLITS, of_split
 from gerund.features.extractor import Extraction, Extractor
-from gerund.learning.fit import Epoch
-from gerund.learning.tokens import token_set
 from gerund.recognition.calibration import without_temperature
 from gerund.recognition.card import model_card
 from gerund.recognition.evaluate import Evaluation, evaluate_clips
 from gerund.recognition.metrics import expected_calibration_error
 from gerund.recognition.recognizer import Recognizer
+from gerund.recognition.runs import Epoch
+from gerund.recognition.token_set import token_set
 from gerund.training.calibrate import calibrate
 from gerund.training.head import fit_head, results_row
 from gerund.training.run import Run, Training

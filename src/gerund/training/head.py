@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,11 @@ from gerund.core.progress import note, progress
 from gerund.core.types import Clip, Features
 from gerund.data.manifest import labels_of
 from gerund.features.extractor import Extraction
-from gerund.learning.checkpoint import recorded_epochs
-from gerund.learning.fit import Epoch, fit
-from gerund.learning.tokens import token_set
 from gerund.recognition.recognizer import Recognizer
+from gerund.recognition.runs import Epoch
+from gerund.recognition.token_set import TokenSet, token_set
 from gerund.training.run import Run
+from gerund.training.solve import solve
 
 
 def fit_head(recognizer: Recognizer, views: list[Extraction], run: Run) -> list[Epoch]:
@@ -55,21 +55,35 @@ def fit_head(recognizer: Recognizer, views: list[Extraction], run: Run) -> list[
                 log.add_scalar(name, float(row[name]), epoch.epoch)
             log.flush()
         if better or not val_clips:
-            recognizer.head.eval()
-            recognizer.save(run.model, bundle=settings.bundle)
+            recognizer.save(run.model, bundle=settings.bundle, portable=False)
 
     with progress("Training", epochs, "epochs") as bar:
-        return fit(
-            recognizer.head,
-            train_set,
-            val_set,
-            settings,
-            device=recognizer.device,
-            folder=run.folder,
-            on_epoch=on_epoch,
-            checkpoint=run.head_checkpoint,
-            team=run.team,
-        )
+        if not in_closed_form:
+            return fit_learned(recognizer, train_set, val_set, run, on_epoch)
+        history = [solve(recognizer.head, train_set, val_set, settings)]
+        on_epoch(history[0], True)
+        return history
+
+
+def fit_learned(
+    recognizer: Recognizer, train_set: TokenSet, val_set: TokenSet, run: Run, on_epoch: Callable[[Epoch, bool], None]
+) -> list[Epoch]:
+    """Train a head over epochs, in torch."""
+    from gerund.heads.learned.base import LearnedHead
+    from gerund.learning.fit import fit
+
+    assert isinstance(recognizer.head, LearnedHead)
+    return fit(
+        recognizer.head.module,
+        train_set,
+        val_set,
+        run.settings,
+        device=recognizer.device,
+        folder=run.folder,
+        on_epoch=on_epoch,
+        checkpoint=run.head_checkpoint,
+        team=run.team,
+    )
 
 
 def median_seconds(clips: Sequence[Clip], features: Mapping[Path, Features]) -> float:
@@ -96,6 +110,8 @@ def results_row(epoch: Epoch) -> dict[str, Any]:
 
 def forget_later_epochs(folder: Path, checkpoint: Path) -> None:
     """Cut results.csv back to the epochs that a checkpoint knows: a killed run may have written one more."""
+    from gerund.learning.checkpoint import recorded_epochs
+
     (folder / "results.csv").unlink(missing_ok=True)
     for epoch in recorded_epochs(checkpoint):
         append_row(folder / "results.csv", results_row(Epoch(**epoch)))

@@ -20,8 +20,8 @@ from gerund.core.types import Clip
 from gerund.data.manifest import carve, group_of, labels_of
 from gerund.data.split import divide
 from gerund.heads import head_options
-from gerund.learning.tokens import TokenSet
 from gerund.recognition.metrics import bootstrap_interval, lead_error
+from gerund.recognition.token_set import TokenSet
 from gerund.training import trials
 from gerund.training.trials import Outcome, Trial, write_tokens
 

@@ -5,26 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from gerund import heads
 from gerund.backbones import Backbone, load_backbone
 from gerund.core.progress import note
 from gerund.core.recipes import Recipe
+from gerund.core.team import ALONE, Team
 from gerund.core.types import Clip
 from gerund.data.manifest import labels_of, of_split
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extraction, Extractor, calibrated, with_spans
 from gerund.features.tokens import Sampling
-from gerund.learning.encoder import load_encoder, made_for
-from gerund.learning.finetune import tune, tuned
-from gerund.learning.team import ALONE, Team
 from gerund.recognition.recognizer import Recognizer
 from gerund.training.run import Run
 
 
 def with_tuned_backbone(recognizer: Recognizer, run: Run) -> Recognizer:
     """An untrained recogniser on a backbone that is fine-tuned now, or was before the run stopped."""
+    from gerund.learning.finetune import tune, tuned
+
     if run.head_checkpoint is None:
         try:
             tune(recognizer, run.clips, run.settings, run.tuning, checkpoint=run.checkpoint, team=run.team)
@@ -41,17 +39,21 @@ def untrained(clips: Sequence[Clip], settings: Recipe, cache: FeatureCache, back
         backbone = chosen_backbone(clips, settings)
     labels = labels_of(clips)
     sampling = Sampling(num_frames=settings.num_frames, take=settings.take, motion=settings.motion)
-    torch.manual_seed(settings.seed)
     head = heads.build_head(
         settings.head,
         token_dim=sampling.token_dim(backbone.feature_dim),
         num_classes=len(labels),
         num_frames=sampling.num_frames,
         options=settings.head_options,
+        seed=settings.seed,
     )
     options = heads.head_options(settings.head, settings.head_options)
     if settings.init:
-        load_encoder(Path(settings.init), head, made_for(backbone.fingerprint, settings.fps, sampling, options))
+        from gerund.heads.learned.base import LearnedHead
+        from gerund.learning.encoder import load_encoder, made_for
+
+        assert isinstance(head, LearnedHead)
+        load_encoder(Path(settings.init), head.module, made_for(backbone.fingerprint, settings.fps, sampling, options))
     return Recognizer(
         labels=labels,
         extractor=Extractor(

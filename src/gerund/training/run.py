@@ -10,14 +10,13 @@ from typing import Any
 from gerund.core.files import write_json
 from gerund.core.recipes import Recipe, as_config
 from gerund.core.results import Printable
+from gerund.core.team import Team
 from gerund.core.types import Clip
 from gerund.data.manifest import of_split, write_manifest
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extraction
-from gerund.learning.fit import Epoch
-from gerund.learning.team import Team
 from gerund.recognition.evaluate import Evaluation
-from gerund.recognition.runs import FINETUNE, make_run_folder
+from gerund.recognition.runs import FINETUNE, Epoch, make_run_folder
 from gerund.training.leaderboard import Leaderboard
 
 

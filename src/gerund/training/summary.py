@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -113,7 +114,7 @@ def worst_steps(recognizer: Recognizer, evaluation: Evaluation) -> dict[int, Cli
 def facts(recognizer: Recognizer, settings: Recipe, clips: Sequence[Clip], epochs: int) -> dict[str, str]:
     """What was trained on what, in a few lines."""
     backbone, sampling, rate = recognizer.backbone, recognizer.sampling, recognizer.extractor.spec.fps
-    parameters = sum(parameter.numel() for parameter in recognizer.head.parameters())
+    parameters = recognizer.head.num_parameters
     sides = ", ".join(f"{len(of_split(clips, side))} {side}" for side in ("train", "val", "test"))
     split = f", official split {settings.split}" if settings.split is not None else ""
     return {
@@ -135,7 +136,7 @@ def versions() -> dict[str, str]:
     return {
         "written": time.strftime("%Y-%m-%d %H:%M"),
         "on": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        "packages": ", ".join(f"{name} {version(name)}" for name in NAMED_PACKAGES),
+        "packages": ", ".join(f"{name} {version(name)}" for name in NAMED_PACKAGES if find_spec(name)),
     }
 
 

@@ -11,11 +11,12 @@ import numpy as np
 
 from gerund import heads
 from gerund.core import options
-from gerund.core.errors import DataError, UsageError
+from gerund.core.errors import DataError, UsageError, needs
 from gerund.core.files import write_json
 from gerund.core.progress import note
 from gerund.core.recipes import Recipe, as_config, resolve
 from gerund.core.settings import TrainSettings, checked
+from gerund.core.team import ALONE, Team, team_shape
 from gerund.core.types import Clip
 from gerund.data.checks import check_clips
 from gerund.data.datasets import is_published, load_dataset
@@ -23,10 +24,9 @@ from gerund.data.manifest import assign_splits, of_split, read_manifest
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extraction
 from gerund.features.packed import PackedCache
-from gerund.learning.team import ALONE, Team, join, team_shape
-from gerund.learning.tokens import token_set
 from gerund.recognition.recognizer import Recognizer
 from gerund.recognition.runs import check_free, find_checkpoint, run_of
+from gerund.recognition.token_set import token_set
 from gerund.training.finish import finish
 from gerund.training.leaderboard import COMPARED_HEADS, FOLDS, Leaderboard, cross_validate, processes_on, with_head
 from gerund.training.prepare import extract_views, untrained, with_tuned_backbone
@@ -122,6 +122,10 @@ def assembled(settings: Recipe, devices: int | None, nodes: int | None, auto: bo
             f"--devices {devices} --nodes {nodes}: head {settings.head} is solved at once, in one process, and needs no more; "
             "train in one process, or give --head transformer, which is trained over epochs"
         )
+    if devices * nodes == 1:
+        return ALONE
+    with needs("torch", "torch", f"--devices {devices} --nodes {nodes} are processes of torch"):
+        from gerund.learning.team import join
     return join(devices, nodes, settings.device)
 
 

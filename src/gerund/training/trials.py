@@ -15,16 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from gerund.core import workers
 from gerund.core.errors import GerundError
 from gerund.core.recipes import Recipe, as_config
 from gerund.core.workers import ALIVE_EVERY, Finished, Job
 from gerund.heads import Head, build_head, in_closed_form
-from gerund.learning.fit import fit
-from gerund.learning.tokens import TokenSet
+from gerund.recognition.token_set import TokenSet
+from gerund.training.solve import solve
 
 BATCH = 64
 """Clips a head sees at once while it is timed, as in prediction."""
@@ -58,56 +56,68 @@ def write_tokens(tokens: TokenSet, folder: Path) -> None:
     """Tokens as plain arrays that several processes map into memory."""
     folder.mkdir()
     for name in ARRAYS:
-        np.save(folder / f"{name}.npy", getattr(tokens, name).numpy(), allow_pickle=False)
+        np.save(folder / f"{name}.npy", getattr(tokens, name), allow_pickle=False)
 
 
 @cache
 def read_tokens(folder: Path) -> TokenSet:
     """Tokens of a folder, mapped; "c" lets torch think it may write, which then stays in this process."""
-    return TokenSet(*(torch.from_numpy(np.load(folder / f"{name}.npy", mmap_mode="c")) for name in ARRAYS))
-
-
-def chosen_clips(tokens: TokenSet, rows: Sequence[int], versions: int | None = None) -> TokenSet:
-    """Some clips; `versions` 1 leaves only the plain tokens."""
-    return TokenSet(tokens.data[:versions, rows], tokens.valid[:versions, rows], tokens.targets[rows], tokens.groups[rows])
+    return TokenSet(*(np.load(folder / f"{name}.npy", mmap_mode="c") for name in ARRAYS))
 
 
 def attempt(trial: Trial) -> Outcome:
     """Train a head as `train` does, keep its best epoch in memory, and test it. Raises TrainingError when it cannot be trained."""
     tokens, settings = read_tokens(trial.tokens), trial.settings
     _, _, steps, width = tokens.data.shape
-    torch.manual_seed(settings.seed)
     head = build_head(
-        settings.head, token_dim=width, num_classes=trial.num_classes, num_frames=steps, options=settings.head_options
+        settings.head,
+        token_dim=width,
+        num_classes=trial.num_classes,
+        num_frames=steps,
+        options=settings.head_options,
+        seed=settings.seed,
     )
-    best: dict[str, Tensor] = {}
-
-    def keep(_: object, better: bool) -> None:
-        if better or not trial.val:
-            best.update({key: value.detach().cpu().clone() for key, value in head.state_dict().items()})
-
     started = time.monotonic()
-    train, val = chosen_clips(tokens, trial.train), chosen_clips(tokens, trial.val or trial.train, versions=1)
-    fit(head, train, val, settings, device=trial.device, folder=None, on_epoch=keep)
+    train, val = tokens.of(trial.train), tokens.of(trial.val or trial.train, versions=1)
+    if head.in_closed_form:
+        solve(head, train, val, settings)
+    else:
+        learn_best(head, train, val, trial)
     seconds = time.monotonic() - started
-    head.load_state_dict(best)
-    test = chosen_clips(tokens, trial.test, versions=1)
+    test = tokens.of(trial.test, versions=1)
     logits, ms_per_clip = timed_logits(head, test)
     return Outcome(
         correct=(logits.argmax(1) == test.targets).tolist(),
-        parameters=sum(parameter.numel() for parameter in head.parameters()),
+        parameters=head.num_parameters,
         train_seconds=seconds,
         ms_per_clip=ms_per_clip,
     )
 
 
-@torch.inference_mode()
-def timed_logits(head: Head, test: TokenSet) -> tuple[Tensor, float]:
+def learn_best(head: Head, train: TokenSet, val: TokenSet, trial: Trial) -> None:
+    """Train a head over epochs and leave it with the weights of the best one; without validation clips, of the last."""
+    from gerund.heads.learned.base import LearnedHead
+    from gerund.learning.fit import fit
+
+    assert isinstance(head, LearnedHead)
+    module, best = head.module, dict[str, Any]()
+
+    def keep(_: object, better: bool) -> None:
+        if better or not trial.val:
+            best.update({key: value.detach().cpu().clone() for key, value in module.state_dict().items()})
+
+    fit(module, train, val, trial.settings, device=trial.device, folder=None, on_epoch=keep)
+    module.load_state_dict(best)
+    module.eval()
+
+
+def timed_logits(head: Head, test: TokenSet) -> tuple[np.ndarray, float]:
     """Logits (N, K), and the milliseconds a clip took; the first batch is run once before, since it is slow."""
-    parts = list(zip(test.data[0].float().split(BATCH), test.valid[0].split(BATCH), strict=True))
+    slices = [slice(first, first + BATCH) for first in range(0, len(test), BATCH)]
+    parts = [(test.data[0, part].astype(np.float32), test.valid[0, part]) for part in slices]
     head(*parts[0])
     started = time.perf_counter()
-    logits = torch.cat([head(x, valid) for x, valid in parts])
+    logits = np.concatenate([head(x, valid) for x, valid in parts])
     return logits, 1000 * (time.perf_counter() - started) / len(logits)
 
 

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from gerund.core.errors import UsageError
-from gerund.heads.base import Head, Standardize, check_shares, check_sizes, masked_softmax
+from gerund.heads.learned.base import Standardize, TorchHead, check_shares, check_sizes, masked_softmax
 
 BATCH_NORM_MOMENTUM = 0.01
 
 
-class BiLstmHead(Head):
+class BiLstmHead(TorchHead):
     """Tokens -> projection and norm -> LSTM -> attention over valid steps, or the last state -> classifier.
 
     Valid steps come first, as `tokens` makes them. The backward pass reverses each clip's valid part by gathering instead of

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gerund.heads.base import Head, Standardize, check_shares
+from gerund.heads.learned.base import Standardize, TorchHead, check_shares
 
 
-class FrameHead(Head):
+class FrameHead(TorchHead):
     takes_order = False
 
     def __init__(self, dim: int, num_classes: int, num_frames: int, *, dropout: float = 0.2, standardize: bool = True) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from gerund.heads.base import Head, Standardize, check_shares, masked_mean, uniform_weights
+from gerund.heads.learned.base import Standardize, TorchHead, check_shares, masked_mean, uniform_weights
 
 
-class MeanHead(Head):
+class MeanHead(TorchHead):
     takes_order = False
 
     def __init__(self, dim: int, num_classes: int, num_frames: int, *, dropout: float = 0.2) -> None:

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gerund.core.errors import UsageError
-from gerund.heads.base import (
-    Head,
+from gerund.heads.learned.base import (
     Standardize,
+    TorchHead,
     check_shares,
     check_sizes,
     masked_max,
@@ -24,7 +24,7 @@ from gerund.heads.base import (
 Pooling = Literal["max", "mean", "cls", "attention"]
 
 
-class TransformerHead(Head):
+class TransformerHead(TorchHead):
     """Tokens -> (projection) -> + learned positions -> encoder layers -> pooling over valid steps -> classifier.
 
     `width` 0 keeps the tokens' own width and leaves the projection out. `key_size` is per attention head; 0 means width / heads.
