@@ -10,6 +10,8 @@ from gerund.data.datasets import toy
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor, calibrated
 
+pytestmark = pytest.mark.torch
+
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):

@@ -19,9 +19,12 @@ from safetensors.torch import save_file
 
 from gerund.backbones import Backbone, Engine, compile_engine, load_backbone, rebuild_backbone, resolve_precision
 from gerund.backbones import timm as timm_backbones
-from gerund.backbones.engines import PRECISIONS, TorchEngine
+from gerund.backbones.engines import PRECISIONS
+from gerund.backbones.torch_engine import TorchEngine
 from gerund.core import hub
 from gerund.core.errors import BackboneError, UsageError
+
+pytestmark = pytest.mark.torch
 
 NAMES = ("pixels:16", "test_resnet", "test_vit")
 SIZE = 32
@@ -320,7 +323,7 @@ def test_a_name_that_is_no_backbone_is_refused_with_names_like_it() -> None:
     with pytest.raises(UsageError, match=r"unknown backbone 'mobilenetv2_99'; did you mean .*mobilenetv2_"):
         load_backbone("mobilenetv2_99")
     with pytest.raises(
-        UsageError, match=r"unknown backbone 'quux'; timm\.list_models\(\) has all names \(or pixels, fast, balanced, best\)"
+        UsageError, match=r"unknown backbone 'quux'; timm\.list_models\(\) has all names \(or lite, lite2, pixels\)"
     ):
         load_backbone("quux")
 
@@ -343,12 +346,12 @@ def offline(*_: object, **__: object) -> Any:
 def test_pretrained_weights_without_a_connection_name_three_ways_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timm_backbones, "cached_or_reachable", lambda name: False)
     with pytest.raises(BackboneError) as caught:
-        load_backbone("fast")
+        load_backbone("mobilenetv2_100")
     message = str(caught.value)
     assert message.startswith(
         "mobilenetv2_100: its pretrained weights are not on this machine and could not be fetched (no connection)"
     )
-    for way in ("connect to the internet once", "--weights FILE", "--backbone pixels, --no-pretrained"):
+    for way in ("connect to the internet once", "--weights FILE", "--backbone lite"):
         assert way in message
     assert "\n" not in message
 
@@ -357,7 +360,7 @@ def test_a_download_that_fails_half_way_says_the_same_with_its_reason(monkeypatc
     monkeypatch.setattr(timm_backbones, "cached_or_reachable", lambda name: True)
     monkeypatch.setattr(timm, "create_model", offline)
     with pytest.raises(BackboneError, match=r"could not be fetched \(Network is unreachable\)\. Three ways out"):
-        load_backbone("fast")
+        load_backbone("mobilenetv2_100")
 
 
 def test_the_hub_is_asked_only_for_weights_that_are_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -385,7 +388,7 @@ def through_json(backbone: Backbone) -> dict[str, Any]:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_backbone_comes_back_from_its_config(tmp_path: Path, name: str) -> None:
     backbone = small(name, fit="squeeze")
-    rebuilt = rebuild_backbone(through_json(backbone), tmp_path / "none.safetensors")
+    rebuilt = rebuild_backbone(through_json(backbone), tmp_path)
     assert rebuilt.fingerprint == backbone.fingerprint
     assert rebuilt.config == backbone.config
     batch = pictures(backbone)
@@ -397,21 +400,21 @@ def test_a_backbone_with_weights_from_a_file_comes_back_from_the_bundled_ones(tm
     backbone = load_backbone("test_resnet", weights=tmp_path / "mine.safetensors", image_size=SIZE)
     bundled = tmp_path / "backbone.safetensors"
     save_file({key: value.contiguous() for key, value in backbone.module.state_dict().items()}, bundled)
-    rebuilt = rebuild_backbone(through_json(backbone), bundled)
+    rebuilt = rebuild_backbone(through_json(backbone), tmp_path)
     assert rebuilt.fingerprint == backbone.fingerprint
     assert rebuilt.origin == "mine.safetensors"
 
 
 def test_other_weights_than_those_trained_with_are_refused(tmp_path: Path) -> None:
     backbone = small("test_resnet")
-    scrambled("test_resnet", tmp_path / "other.safetensors")
+    scrambled("test_resnet", tmp_path / "backbone.safetensors")
     with pytest.raises(
-        BackboneError, match=r"other\.safetensors: not the weights that the model was trained with; is the file damaged\?"
+        BackboneError, match=r"backbone\.safetensors: not the weights that the model was trained with; is the file damaged\?"
     ):
-        rebuild_backbone(through_json(backbone), tmp_path / "other.safetensors")
+        rebuild_backbone(through_json(backbone), tmp_path)
     damaged = {**through_json(backbone), "weights_digest": "0" * 64}
     with pytest.raises(BackboneError, match="test_resnet: not the weights that the model was trained with"):
-        rebuild_backbone(damaged, tmp_path / "none.safetensors")
+        rebuild_backbone(damaged, tmp_path / "nothing")
 
 
 def test_a_model_whose_bundled_weights_are_gone_says_which_file_is_wanted(tmp_path: Path) -> None:
@@ -419,11 +422,11 @@ def test_a_model_whose_bundled_weights_are_gone_says_which_file_is_wanted(tmp_pa
     with pytest.raises(
         BackboneError, match=r"backbone\.safetensors: missing, and .* weights from a file \(mine\.safetensors\); put them there"
     ):
-        rebuild_backbone(config, tmp_path / "backbone.safetensors")
+        rebuild_backbone(config, tmp_path)
 
 
 @pytest.mark.real
 def test_the_real_mobilenet_weights_fit(real_data: Path) -> None:
-    backbone = load_backbone("fast", weights=real_data / "weights" / "mobilenetv2_100.safetensors")
+    backbone = load_backbone("mobilenetv2_100", weights=real_data / "weights" / "mobilenetv2_100.safetensors")
     assert (backbone.name, backbone.feature_dim, backbone.resize.height) == ("mobilenetv2_100", 1280, 224)
     assert backbone.mean == (0.485, 0.456, 0.406)

@@ -27,6 +27,7 @@ def data(tmp_path: Path) -> Path:
     return Path(shutil.copytree(FILES, tmp_path / "data"))
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("head", HEADS)
 def test_a_model_folder_answers_as_it_did(head: str, data: Path, tmp_path: Path) -> None:
     video = encode(tmp_path / "a.mkv", pictures(-1, 0))

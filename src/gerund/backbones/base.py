@@ -1,4 +1,4 @@
-"""What every backbone is: a frozen module with the preprocessing that its weights were made for."""
+"""What every backbone is: a frozen network with the preprocessing that its weights were made for."""
 
 from __future__ import annotations
 
@@ -8,33 +8,35 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import nn
-
+from gerund.core.errors import BackboneError, UsageError
 from gerund.core.types import Fit, Resize
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True, kw_only=True)
 class Backbone:
-    """A frozen network. `module` maps normalised frames (N * `window`, 3, H, W) float32 to features (N, `feature_dim`).
+    """A frozen network: normalised frames (N * `window`, 3, H, W) float32 in, features (N, `feature_dim`) out.
 
     An image network sees one frame at a time (`window` 1); a video network sees `window` successive ones, a new window starting
     every `stride` frames, and `architecture` is then all that its source needs to build it.
 
-    It is made by `build` when first asked for: prediction with a compiled copy at hand never needs it. `mean` and `std` are per
-    channel, for pixel values in 0..1. `origin` says where the weights come from; `digest` is theirs where it is known beforehand;
-    `quantized` is the int8 copy in OpenVINO's format where there is one.
+    `draw` makes it as an OpenVINO model for N features at once, `build` as a module of torch, each when first asked for; a source has
+    the one, the other or both. `mean` and `std` are per channel, for pixel values in 0..1. `origin` says where the weights come from;
+    `digest` is theirs where it is known beforehand; `quantized` is the int8 copy in OpenVINO's format where there is one.
     """
 
     name: str
-    build: Callable[[], nn.Module]
     resize: Resize
     mean: tuple[float, ...]
     std: tuple[float, ...]
     feature_dim: int
     origin: str
+    draw: Callable[[int], Any] | None = None
+    build: Callable[[], nn.Module] | None = None
     digest: str | None = None
     quantized: Path | None = None
     window: int = 1
@@ -43,12 +45,27 @@ class Backbone:
 
     @cached_property
     def module(self) -> nn.Module:
+        """The network in torch. Raises UsageError for one that is only a graph."""
+        if self.build is None:
+            raise UsageError(f"backbone {self.name} is a graph for a CPU, no network of torch; choose another for this")
         return self.build().eval().requires_grad_(False)
+
+    def graph(self, count: int) -> Any:
+        """The network as an OpenVINO model for `count` features at once."""
+        if self.draw is not None:
+            return self.draw(count)
+        from gerund.backbones.conversion import converted
+
+        return converted(self.module, (count * self.window, 3, self.resize.height, self.resize.width))
 
     @cached_property
     def weights_digest(self) -> str:
         """SHA-256 of all parameters and buffers."""
-        return self.digest or weights_digest(self.module.state_dict())
+        if self.digest is not None:
+            return self.digest
+        from gerund.backbones.conversion import weights_digest
+
+        return weights_digest(self.module.state_dict())
 
     @cached_property
     def fingerprint(self) -> str:
@@ -78,17 +95,14 @@ class Backbone:
         }
 
 
-def weights_digest(state: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 over tensors, with names, shapes and types, in the order of their names."""
-    digest = hashlib.sha256()
-    for key, tensor in sorted(state.items()):
-        digest.update(f"{key}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
 def resize_of(config: Mapping[str, Any], image_size: int | None, fit: Fit | None) -> Resize:
     """The one input shape of a backbone, from a timm data config, with the user's overrides."""
     height, width = (image_size, image_size) if image_size else config["input_size"][-2:]
     bilinear = config["interpolation"] == "bilinear"
     return Resize(height=height, width=width, fit=fit or "squeeze", interpolation="bilinear" if bilinear else "bicubic")
+
+
+def check_digest(found: str, config: Mapping[str, Any], source: str) -> None:
+    """Raise BackboneError for weights that are not those a model was trained with."""
+    if found != config["weights_digest"]:
+        raise BackboneError(f"{source}: not the weights that the model was trained with; is the file damaged?")

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
-from collections import deque
+import shutil
+import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 
 from gerund.backbones.base import Backbone
-from gerund.core.errors import UsageError
-from gerund.core.files import scratch
-from gerund.core.openvino import core
+from gerund.core.errors import UsageError, needs
+from gerund.core.openvino import core, save_graph
 from gerund.core.places import default_cache
 
 BATCH_SIZE = 16
@@ -41,10 +40,12 @@ class Engine(Protocol):
 
 
 def best_device() -> str:
-    """`cuda`, `mps` or `cpu`: the fastest there is."""
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    """`cuda`, `mps` or `cpu`: the fastest there is. Torch, which takes seconds to load, is asked only where there may be another."""
+    if find_spec("torch") is None or not (sys.platform == "darwin" or shutil.which("nvidia-smi") or Path("/dev/kfd").exists()):
+        return "cpu"
+    from gerund.backbones.torch_engine import best_torch_device
+
+    return best_torch_device()
 
 
 def resolve_precision(precision: str, device: str) -> str:
@@ -57,20 +58,24 @@ def resolve_precision(precision: str, device: str) -> str:
         return precision
     if device == "cpu":
         return "bf16" if "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
-    return "bf16" if device != "cuda" or torch.cuda.is_bf16_supported() else "f32"
+    with needs("torch", "torch", f"--device {device} runs in another engine"):
+        from gerund.backbones.torch_engine import has_bf16
+    return "bf16" if has_bf16(device) else "f32"
 
 
 def compile_engine(backbone: Backbone, *, device: str, precision: str, batch_size: int | None = None) -> Engine:
     """Compile a backbone for a device (`cpu`, `cuda`, `cuda:1`, `mps`) in a resolved precision (`bf16`, `f32`, `int8` if quantized)."""
     if device == "cpu":
         return OpenVinoEngine(backbone, precision=precision, batch_size=batch_size or max(1, BATCH_SIZE // backbone.window))
+    with needs("torch", "torch", f"--device {device} runs in another engine"):
+        from gerund.backbones.torch_engine import TorchEngine
     return TorchEngine(
         backbone, device=device, precision=precision, batch_size=batch_size or max(1, GPU_BATCH_SIZE // backbone.window)
     )
 
 
 class OpenVinoEngine:
-    """The torch module converted once, with uint8 input and the normalisation folded into the graph."""
+    """The network as a graph with uint8 input and the normalisation folded in."""
 
     def __init__(self, backbone: Backbone, *, precision: str, batch_size: int) -> None:
         import openvino as ov
@@ -94,16 +99,12 @@ class OpenVinoEngine:
 
 
 def openvino_file(backbone: Backbone, batch_size: int) -> Path:
-    """The network in OpenVINO's own format, made once per machine: converting needs torch and timm, loading does not."""
+    """The network in OpenVINO's own format, made once per machine: converting may need torch, loading does not."""
     import openvino as ov
 
     path = default_cache() / "openvino" / f"{backbone.file_name}-{batch_size}-{ov.get_version()[:12]}.xml"
     if not path.is_file():
-        with scratch(path) as folder:
-            partial = folder / path.name
-            ov.save_model(openvino_graph(backbone, batch_size), partial, compress_to_fp16=False)
-            partial.with_suffix(".bin").replace(path.with_suffix(".bin"))
-            partial.replace(path)
+        save_graph(openvino_graph(backbone, batch_size), path)
     return path
 
 
@@ -112,57 +113,10 @@ def openvino_graph(backbone: Backbone, batch_size: int) -> Any:
     import openvino as ov
     from openvino.preprocess import PrePostProcessor
 
-    shape = (batch_size * backbone.window, 3, backbone.resize.height, backbone.resize.width)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the converter uses torch's tracer, which torch has deprecated
-        graph = ov.convert_model(backbone.module, example_input=torch.zeros(shape), input=[ov.PartialShape(list(shape))])
+    graph = backbone.graph(batch_size)
     steps = PrePostProcessor(graph)
     steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NCHW"))
     steps.input().model().set_layout(ov.Layout("NCHW"))
     scale = steps.input().preprocess().convert_element_type(ov.Type.f32)
     scale.mean([255 * value for value in backbone.mean]).scale([255 * value for value in backbone.std])
     return steps.build()
-
-
-class TorchEngine:
-    """Torch in channels_last for image networks, autocast where asked for. On CUDA the copies of one batch overlap with the arithmetic of another."""
-
-    IN_FLIGHT = 3
-    """Batches that are queued on the device before the first answer is waited for."""
-
-    def __init__(self, backbone: Backbone, *, device: str, precision: str, batch_size: int) -> None:
-        self.batch_size = batch_size
-        self.device = torch.device(device)
-        self.cuda = self.device.type == "cuda"
-        # a video network's weights have five dimensions, and channels_last knows four
-        self.layout = torch.channels_last if backbone.window == 1 else torch.contiguous_format
-        self.module = backbone.build().eval().requires_grad_(False).to(self.device).to(memory_format=self.layout)
-        self.bf16 = precision == "bf16"
-        self.mean = 255 * torch.tensor(backbone.mean, device=self.device).view(1, 3, 1, 1)
-        self.std = 255 * torch.tensor(backbone.std, device=self.device).view(1, 3, 1, 1)
-        self.waiting: deque[tuple[torch.Tensor, Any, Callable[[np.ndarray], None]]] = deque()
-
-    @torch.inference_mode()
-    def submit(self, batch: np.ndarray, done: Callable[[np.ndarray], None]) -> None:
-        planes = torch.from_numpy(np.ascontiguousarray(batch.transpose(0, 3, 1, 2)))
-        planes = planes.pin_memory().to(self.device, non_blocking=True) if self.cuda else planes.to(self.device, copy=True)
-        frames = ((planes.float() - self.mean) / self.std).to(memory_format=self.layout)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            features = self.module(frames)
-        answer = features.float().to("cpu", non_blocking=self.cuda)
-        event = torch.cuda.Event() if self.cuda else None
-        if event is not None:
-            event.record()
-        self.waiting.append((answer, event, done))
-        while len(self.waiting) >= self.IN_FLIGHT:
-            self.finish_one()
-
-    def finish_one(self) -> None:
-        answer, event, done = self.waiting.popleft()
-        if event is not None:
-            event.synchronize()
-        done(answer.numpy())
-
-    def drain(self) -> None:
-        while self.waiting:
-            self.finish_one()

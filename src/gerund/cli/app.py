@@ -148,8 +148,9 @@ def launch(
     style: Style = "json" if json else "csv" if csv else "text"
     try:
         command, *options = modern(words) or [""]
-        columns = columns_of(function_of(command)) if csv and command in COMMANDS else ()
-        if csv and not columns and command in COMMANDS and "--help" not in options:
+        function = function_of(command) if command in COMMANDS else None
+        columns = columns_of(function) if csv and function else ()
+        if csv and function and not columns and "--help" not in options:
             raise UsageError(f"--csv: {command} has no rows to print; it prints text, or JSON with --json")
         result = app([command, *options] if command else [])
         if result is None or progress.is_mute():

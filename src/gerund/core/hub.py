@@ -8,11 +8,12 @@ import urllib.request
 from pathlib import Path
 
 from gerund.core import progress
-from gerund.core.errors import ModelError, UsageError, first_line
+from gerund.core.errors import ModelError, UsageError, first_line, needs
 
 HUB_PREFIX = "hf:"
 MODEL_NAME = re.compile(r"(?P<repository>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[\w./-]+))?")
-MODEL_FILES = ["config.json", "*.safetensors", "backbone-int8.xml", "backbone-int8.bin", "README.md"]
+GRAPHS = [f"{name}{suffix}" for name in ("backbone", "backbone-int8", "head") for suffix in (".xml", ".bin")]
+MODEL_FILES = ["config.json", "*.safetensors", *GRAPHS, "README.md"]
 """All that a model folder may hold; whatever else is in a repository is neither sent nor fetched."""
 HUB_TIMEOUT = 5.0
 """Seconds to wait for the hub to answer at all; its client would try for most of a minute."""
@@ -29,8 +30,9 @@ def fetch_model(model: str) -> Path:
     the model cannot be had.
     """
     repository, revision = repository_and_revision(model)
-    from huggingface_hub import constants, snapshot_download, utils
-    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+    with needs("huggingface_hub", "hub", f"{model} lies on a hub"):
+        from huggingface_hub import constants, snapshot_download, utils
+        from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
     if progress.is_quiet():
         utils.disable_progress_bars()
@@ -57,8 +59,9 @@ def send(folder: Path, repository: str, *, private: bool) -> str:
     """Put a model folder into a repository, made if needed; returns its address. Raises UsageError or ModelError when it is refused."""
     if MODEL_NAME.fullmatch(repository) is None or "@" in repository:
         raise UsageError(f"{repository}: write USER/MODEL")
-    from huggingface_hub import HfApi, constants, get_token
-    from huggingface_hub.errors import HfHubHTTPError
+    with needs("huggingface_hub", "hub", f"{repository} is to lie on a hub"):
+        from huggingface_hub import HfApi, constants, get_token
+        from huggingface_hub.errors import HfHubHTTPError
 
     if get_token() is None:
         raise UsageError(f"no token for {constants.ENDPOINT}; set HF_TOKEN to one that may write, or run: hf auth login")

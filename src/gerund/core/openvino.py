@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+from gerund.core.files import scratch
 from gerund.core.places import default_cache
 
 
@@ -20,3 +22,14 @@ def core() -> Any:
     runtime = ov.Core()
     runtime.set_property({"CACHE_DIR": str(default_cache() / "openvino")})
     return runtime
+
+
+def save_graph(graph: Any, path: Path) -> None:
+    """Write a graph in OpenVINO's own format, both files or neither: the one with the numbers first."""
+    import openvino as ov
+
+    with scratch(path) as folder:
+        partial = folder / path.name
+        ov.save_model(graph, partial, compress_to_fp16=False)
+        partial.with_suffix(".bin").replace(path.with_suffix(".bin"))
+        partial.replace(path)

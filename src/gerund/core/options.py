@@ -121,7 +121,7 @@ BackboneName = Annotated[
     str,
     option(
         BACKBONE,
-        "fast, balanced, best, pixels, pixels:SIZE, any image model of timm, or a video model as hf:FOLDER.",
+        "lite, lite2, pixels, pixels:SIZE or a graph NET.onnx; with torch any image model of timm, or a video model as hf:FOLDER.",
         USUAL.backbone,
     ),
 ]

@@ -29,7 +29,7 @@ class Recipe:
     group_pattern: str | None = None
     allow_leak: bool = False
     background: bool = False
-    backbone: str = "fast"
+    backbone: str = "lite"
     weights: str | None = None
     pretrained: bool = True
     image_size: int | None = None

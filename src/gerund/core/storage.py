@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gerund.core.errors import DataError, UsageError
+from gerund.core.errors import DataError, UsageError, needs
 
 
 def url_of(path: Path) -> str | None:
@@ -23,7 +23,8 @@ def url_of(path: Path) -> str | None:
 
 def file_system(url: str) -> tuple[Any, str]:
     """The fsspec file system of a URL, and the path in it. Raises UsageError when its protocol needs a package, or is unknown."""
-    from fsspec.core import url_to_fs
+    with needs("fsspec", "urls", f"{url} is not on this machine"):
+        from fsspec.core import url_to_fs
 
     try:
         return url_to_fs(url)

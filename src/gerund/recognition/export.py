@@ -12,7 +12,7 @@ import numpy as np
 from gerund import video
 from gerund.backbones.quantize import check_nncf, full_batches
 from gerund.core import options
-from gerund.core.errors import DataError, ModelError, UsageError
+from gerund.core.errors import DataError, ModelError, UsageError, needs
 from gerund.core.files import remove, whole_folder
 from gerund.core.printing import percent
 from gerund.core.progress import note, progress
@@ -21,12 +21,11 @@ from gerund.core.types import Clip, Features
 from gerund.data.manifest import of_split, read_manifest
 from gerund.features.extractor import Extractor, calibration_frames
 from gerund.recognition.evaluate import recorded_manifest
-from gerund.recognition.graphs import GRAPH_FILES, reopened, write_graphs
 from gerund.recognition.metrics import topk_accuracy
 from gerund.recognition.predict import expand
 from gerund.recognition.recognizer import Recognizer
 from gerund.recognition.runs import check_free
-from gerund.recognition.runtime import OPENERS, ExportedModel
+from gerund.recognition.runtime import EXPORTED_FILES, OPENERS, ExportedModel
 
 TOLERANCE = 1e-3
 """Largest difference of a probability between the model in f32 and what is exported."""
@@ -122,13 +121,15 @@ def export(
 
     Each argument is explained in `gerund.core.options`, and by `gerund export --help`.
     """
-    if format_ not in GRAPH_FILES:
-        raise UsageError(f"--format {format_}: choose one of {', '.join(GRAPH_FILES)}")
+    if format_ not in EXPORTED_FILES:
+        raise UsageError(f"--format {format_}: choose one of {', '.join(EXPORTED_FILES)}")
     if int8 and format_ != "openvino":
         raise UsageError(f"--int8 needs --format openvino (here: {format_})")
     if int8:
         check_nncf()
     check_free(out)
+    with needs("torch", "onnx", "gerund export writes graphs by way of torch"):
+        from gerund.recognition.graphs import reopened, write_graphs
     recognizer = in_f32(model, cache)
     clips = expand(check) if check else recorded(model)
     try:
@@ -225,7 +226,7 @@ def card(done: Export) -> str:
     """README.md of an exported model."""
     values = done.values
     inputs = "frames (N, 3, H, W) uint8 RGB in, features (N, D) out", "tokens (B, T, D) and valid (B, T) in, logits (B, K) out"
-    backbone, head = GRAPH_FILES[done.format][:2]
+    backbone, head = EXPORTED_FILES[done.format][:2]
     use = (
         "With gerund.recognition.runtime (numpy, PyAV and the engine only): `python -m gerund.recognition.runtime THIS_FOLDER video.mp4`."
         if done.format in OPENERS

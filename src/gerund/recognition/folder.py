@@ -3,15 +3,17 @@
 config.json          everything but the weights, in the shape that Hugging Face tools read
 model.safetensors    the head
 unknown.safetensors  the sense of the unknown, where there is one
-backbone.safetensors, backbone-int8.xml and .bin    the backbone, where it is bundled, and its int8 copy
+backbone.xml and .bin    the backbone as a graph, where it is bundled and not part of the installation; backbone-int8.xml and .bin its int8 copy
+backbone.safetensors     its weights, with which torch can go on
+head.xml and .bin        a head that was learned in torch, as a graph
 README.md            the model card
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +23,12 @@ from gerund.core.fields import Fields, checked_labels, is_number, json_of, resiz
 from gerund.core.types import composed
 from gerund.features.tokens import MOST_STEPS, Sampling, sampling_in
 
-MODEL_FORMAT, MODEL_FORMAT_VERSION = "gerund", 1
+MODEL_FORMAT, MODEL_FORMAT_VERSION = "gerund", 2
+READABLE_VERSIONS = (1, 2)
+"""Folders of version 1 have no graphs: what was made by torch needs torch."""
+CHECKED_FILES = ("backbone.xml", "backbone.bin", "backbone.safetensors", "head.xml", "head.bin")
 HEAD_FILE, FAMILIARITY_FILE, BACKBONE_FILE = "model.safetensors", "unknown.safetensors", "backbone.safetensors"
-INT8_FILE = "backbone-int8.xml"
+INT8_FILE, HEAD_GRAPH = "backbone-int8.xml", "head.xml"
 REMEDY = "copy the model again or train it again"
 HIGHEST_FPS, LONGEST_CLIP, HOTTEST = 1000.0, 1e6, 1e6
 """Frames per second, seconds of a clip and temperature: no model has more, nor more of what follows."""
@@ -35,7 +40,8 @@ class ModelConfig:
     """What config.json of a model folder says.
 
     `backbone` is what `rebuild_backbone` needs; `bundled` says that its weights lie in the folder. The checksums are None of a model
-    that is not in a folder yet; `unknown_sha256` is None of one that cannot tell what is unknown.
+    that is not in a folder yet; `unknown_sha256` is None of one that cannot tell what is unknown. `files` are
+    those of backbone and head beside it, with their checksums.
     """
 
     labels: list[str]
@@ -50,12 +56,13 @@ class ModelConfig:
     bundled: bool = False
     model_sha256: str | None = None
     unknown_sha256: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> ModelConfig:
         """The configuration of the model in a folder, every entry checked. Raises ModelError, which names the entry."""
         path = folder / "config.json"
-        config = known_format(json_of(path), path, MODEL_FORMAT, MODEL_FORMAT_VERSION, "a gerund model")
+        config = known_format(json_of(path), path, MODEL_FORMAT, READABLE_VERSIONS, "a gerund model")
         features, head = config.object("features"), config.object("head")
         precision = features.text("precision")
         if precision not in ("bf16", "f32") and not precision.startswith("int8"):
@@ -73,6 +80,7 @@ class ModelConfig:
             bundled=config.flag("bundled", False),
             model_sha256=config.text("model_sha256"),
             unknown_sha256=config.text("unknown_sha256") if "unknown_sha256" in config.values else None,
+            files=files_in(config.object("files")) if "files" in config.values else {},
         )
 
     def values(self) -> dict[str, Any]:
@@ -91,17 +99,18 @@ class ModelConfig:
         }
         if self.model_sha256 is not None:
             values |= {"bundled": self.bundled, "model_sha256": self.model_sha256}
+        if self.files:
+            values["files"] = dict(self.files)
         return values if self.unknown_sha256 is None else values | {"unknown_sha256": self.unknown_sha256}
 
 
-def known_format(values: Any, path: Path, name: str, version: int, what: str) -> Fields:
-    """The entries of a config.json at `path`. Raises ModelError when it is not of this format and version; `what` names the format."""
+def known_format(values: Any, path: Path, name: str, versions: Sequence[int], what: str) -> Fields:
+    """The entries of a config.json at `path`. Raises ModelError when it is not of this format and a version; `what` names the format."""
     if not isinstance(values, dict) or values.get("format") != name:
         raise ModelError(f"{path}: not {what}")
-    if values.get("format_version") != version:
-        raise ModelError(
-            f"{path}: format version {values.get('format_version')}, but this gerund reads version {version}; update gerund"
-        )
+    if values.get("format_version") not in versions:
+        known = f"version{'s' * (len(versions) > 1)} {' and '.join(map(str, versions))}"
+        raise ModelError(f"{path}: format version {values.get('format_version')}, but this gerund reads {known}; update gerund")
     return Fields(values, str(path))
 
 
@@ -110,6 +119,11 @@ def labels_in(config: Fields) -> list[str]:
     names = config.object("id2label").values
     labels = checked_labels([names.get(str(index)) for index in range(len(names))], config)
     return checked_labels([composed(label) for label in labels], config)
+
+
+def files_in(fields: Fields) -> dict[str, str]:
+    """The files of backbone and head with their checksums; no other file can be named."""
+    return {name: fields.text(name) for name in CHECKED_FILES if name in fields.values}
 
 
 def options_in(head: Fields) -> dict[str, Any]:

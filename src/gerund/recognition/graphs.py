@@ -17,20 +17,23 @@ from torch import Tensor, nn
 from gerund.backbones import Backbone
 from gerund.backbones.quantize import quantized_graph
 from gerund.core.errors import GerundError, ModelError, UsageError, first_line
+from gerund.heads import Head
+from gerund.heads.learned.base import LearnedHead
+from gerund.heads.learned.ridge import RidgeModule
+from gerund.heads.ridge import PrototypeHead
 from gerund.recognition.folder import sha256
 from gerund.recognition.recognizer import Recognizer
 from gerund.recognition.runtime import (
     EXPORT_FORMAT,
     EXPORT_FORMAT_VERSION,
     EXPORTED_FAMILIARITY,
+    EXPORTED_FILES,
     OPENERS,
     ExportedModel,
     Network,
     exported_config,
     load,
 )
-
-GRAPH_FILES = {name: files for name, (files, _) in OPENERS.items()} | {"torch": ("backbone.pt2", "head.pt2")}
 
 
 class FromBytes(nn.Module):
@@ -97,12 +100,20 @@ def graphs(recognizer: Recognizer, calibration: np.ndarray | None) -> list[Graph
         ),
         Graph(
             name="head",
-            module=AtFullLength(recognizer.head, sampling.num_frames).eval(),
+            module=AtFullLength(module_of(recognizer.head), sampling.num_frames).eval(),
             example=(torch.zeros(3, steps, sampling.token_dim(recognizer.backbone.feature_dim)), valid),
             inputs={"x": free, "valid": free},
             output="logits",
         ),
     ]
+
+
+def module_of(head: Head) -> nn.Module:
+    """A head as a module of torch."""
+    if isinstance(head, PrototypeHead):
+        return RidgeModule(head)
+    assert isinstance(head, LearnedHead)
+    return head.module
 
 
 def write_graphs(recognizer: Recognizer, folder: Path, format_: str, calibration: np.ndarray | None) -> None:
@@ -113,7 +124,7 @@ def write_graphs(recognizer: Recognizer, folder: Path, format_: str, calibration
                 warnings.simplefilter("ignore")  # torch warns of what is its own affair
                 WRITERS[format_](graph, folder)
         except ImportError as error:
-            raise UsageError(f"--format {format_} needs the package {error.name}; pip install 'gerund[export]'") from None
+            raise UsageError(f"--format {format_} needs the package {error.name}; pip install 'gerund[onnx]'") from None
         except GerundError:
             raise
         except Exception as error:  # the exporters document no exception types
@@ -123,7 +134,7 @@ def write_graphs(recognizer: Recognizer, folder: Path, format_: str, calibration
     if familiarity is not None:
         arrays: dict[str, Any] = familiarity.tensors()
         np.savez(folder / EXPORTED_FAMILIARITY, **arrays)
-    files = (*GRAPH_FILES[format_], *([EXPORTED_FAMILIARITY] if familiarity is not None else []))
+    files = (*EXPORTED_FILES[format_], *([EXPORTED_FAMILIARITY] if familiarity is not None else []))
     config = {
         "format": EXPORT_FORMAT,
         "format_version": EXPORT_FORMAT_VERSION,

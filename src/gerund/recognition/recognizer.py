@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from safetensors.numpy import save as save_arrays
 
 from gerund.backbones import Backbone
 from gerund.core import files, hub
@@ -24,8 +21,25 @@ from gerund.features.tokens import Sampling, step_times, tokens
 from gerund.heads import Head
 from gerund.recognition.calibration import UNKNOWN_THRESHOLD, Familiarity
 from gerund.recognition.card import model_card
-from gerund.recognition.folder import FAMILIARITY_FILE, HEAD_FILE, INT8_FILE, ModelConfig, checked_folder, model_folder, sha256
-from gerund.recognition.weights import read_backbone, read_familiarity, read_head, read_tensors, tensor_bytes, write_backbone
+from gerund.recognition.folder import (
+    CHECKED_FILES,
+    FAMILIARITY_FILE,
+    HEAD_FILE,
+    INT8_FILE,
+    ModelConfig,
+    checked_folder,
+    model_folder,
+    sha256,
+)
+from gerund.recognition.weights import (
+    array_bytes,
+    read_arrays,
+    read_backbone,
+    read_familiarity,
+    read_head,
+    write_backbone,
+    write_head_graph,
+)
 
 if TYPE_CHECKING:
     from gerund.live.spotter import Watch
@@ -57,9 +71,6 @@ class Recognizer:
     unknown_threshold: float = UNKNOWN_THRESHOLD
     clip_seconds: float | None = None
 
-    def __post_init__(self) -> None:
-        self.head.eval()
-
     @property
     def backbone(self) -> Backbone:
         return self.extractor.backbone
@@ -84,7 +95,7 @@ class Recognizer:
     def read(cls, folder: Path, model: str | Path, *, device: str, cache: FeatureCache) -> Recognizer:
         """The recogniser in this very folder; `model` is what it was asked for as."""
         config = ModelConfig.read(folder)
-        state = read_tensors(folder / HEAD_FILE, str(config.model_sha256))
+        state = read_arrays(folder / HEAD_FILE, str(config.model_sha256))
         familiarity = read_familiarity(config, folder)
         backbone = read_backbone(config, folder, fetch=not (hub.is_remote(model) or config.bundled))
         if config.precision.startswith("int8"):
@@ -103,32 +114,36 @@ class Recognizer:
             clip_seconds=config.clip_seconds,
         )
 
-    def save(self, folder: Path, *, bundle: bool = True, card: str = "") -> None:
+    def save(self, folder: Path, *, bundle: bool = True, card: str = "", portable: bool = True) -> None:
         """Write the model folder, whole or not at all: safetensors, config.json and a model card.
 
-        `bundle` puts the backbone's weights inside, as a hard link into one store per machine where the file system allows it.
+        `bundle` puts the backbone inside, as a hard link into one store per machine where the file system allows it. `portable` writes a
+        head that was learned in torch as a graph too, so that the folder runs without torch.
         """
         try:
             with files.whole_folder(folder) as partial:
-                self.write(partial, bundle, card)
+                self.write(partial, bundle, card, portable)
         except OSError as error:
             raise ModelError(f"{folder}: the model cannot be saved ({error.strerror}); choose another place with --out") from None
 
-    def write(self, folder: Path, bundle: bool, card: str) -> None:
+    def write(self, folder: Path, bundle: bool, card: str, portable: bool = True) -> None:
         """Fill a new folder. Raises OSError."""
-        (folder / HEAD_FILE).write_bytes(tensor_bytes(self.head.state_dict()))
+        (folder / HEAD_FILE).write_bytes(array_bytes(self.head.state(), format="pt"))
         if self.backbone.quantized is not None:
             for suffix in (".xml", ".bin"):
                 shutil.copyfile(self.backbone.quantized.with_suffix(suffix), (folder / INT8_FILE).with_suffix(suffix))
         if bundle:
             write_backbone(self.backbone, self.extractor.cache, folder)
+        if portable:
+            write_head_graph(self.head, self.sampling, self.backbone.feature_dim, folder)
         if self.familiarity is not None:
-            (folder / FAMILIARITY_FILE).write_bytes(save_arrays(self.familiarity.tensors()))
+            (folder / FAMILIARITY_FILE).write_bytes(array_bytes(self.familiarity.tensors()))
         config = replace(
             self.described(),
             bundled=bundle,
             model_sha256=sha256(folder / HEAD_FILE),
             unknown_sha256=None if self.familiarity is None else sha256(folder / FAMILIARITY_FILE),
+            files={name: sha256(folder / name) for name in CHECKED_FILES if (folder / name).is_file()},
         )
         text = json.dumps(config.values(), indent=2, ensure_ascii=False) + "\n"
         (folder / "config.json").write_text(text, encoding="utf-8")
@@ -219,7 +234,7 @@ class Recognizer:
         """Softmax of the head's logits over the temperature: tokens (N, T, D), valid (N, T) -> (N, K) float64."""
         if not len(data):
             return np.empty((0, len(self.labels)))
-        return torch.from_numpy(logits_of(self.head, data, valid, batch) / self.temperature).softmax(1).numpy()
+        return softmax(logits_of(self.head, data, valid, batch) / self.temperature)
 
     def segment_scores(self, features: Features, clips: Sequence[Clip], unknown_threshold: float = 0.0) -> np.ndarray:
         """Probabilities (N, K) of several spans of one video; all 0 for a span that looks unknown."""
@@ -238,8 +253,7 @@ class Recognizer:
 
         def judge(features: Features) -> np.ndarray:
             data, valid = (part[None] for part in tokens(features, whole, self.sampling))
-            with one_thread():
-                scores = self.probabilities(data, valid, batch=1)[0]
+            scores = self.probabilities(data, valid, batch=1)[0]
             return np.zeros_like(scores) if self.is_unknown(self.known(data, valid)[0]) else scores
 
         spec = self.extractor.spec
@@ -253,12 +267,10 @@ class Recognizer:
             judge=judge,
         )
 
-    @torch.inference_mode()
     def step_weights(self, features: Features, clip: Clip) -> tuple[np.ndarray, np.ndarray]:
         """How much each of a clip's S time steps counted: their middles in seconds (S,), and weights (S,) that add up to 1."""
         data, valid = tokens(features, clip, self.sampling)
-        weights = self.head.step_weights(torch.from_numpy(data)[None], torch.from_numpy(valid)[None])
-        return step_times(features, clip, self.sampling), weights[0, torch.from_numpy(valid)].numpy()
+        return step_times(features, clip, self.sampling), self.head.step_weights(data[None], valid[None])[0, valid]
 
     def ranked(self, scores: np.ndarray) -> list[tuple[str, float]]:
         """(label, probability) pairs, highest first; empty for a row of NaN."""
@@ -280,28 +292,22 @@ class Recognizer:
         return answers[0] if isinstance(inputs, str | Path) else answers
 
 
-@torch.inference_mode()
 def logits_of(head: Head, data: np.ndarray, valid: np.ndarray, batch: int = HEAD_BATCH) -> np.ndarray:
     """What a head says of N > 0 clips: tokens (N, T, D) float32, valid (N, T) -> (N, K) float64."""
     parts = []
     for first in range(0, len(data), batch):
         block, mask = data[first : first + batch], valid[first : first + batch]
         pad = batch - len(block)
-        x = torch.from_numpy(np.pad(block, ((0, pad), (0, 0), (0, 0))))
-        steps = torch.from_numpy(np.pad(mask, ((0, pad), (0, 0)), constant_values=True))
-        parts.append(head(x, steps)[: len(block)].double().numpy())
+        x, steps = np.pad(block, ((0, pad), (0, 0), (0, 0))), np.pad(mask, ((0, pad), (0, 0)), constant_values=True)
+        parts.append(head(x, steps)[: len(block)].astype(np.float64))
     return np.concatenate(parts)
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch in one thread: for one clip, waiting for the others costs fifty times the arithmetic."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities (N, K) of logits (N, K)."""
+    with np.errstate(invalid="ignore"):  # logits that are not finite give NaN, of which is told
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def clip_to_see(video: str | Path | Clip) -> Clip:

@@ -148,7 +148,7 @@ def exported_config(folder: Path) -> Fields:
     values = json_of(path)
     if isinstance(values, dict) and values.get("format") == MODEL_FORMAT:
         raise ModelError(f"{folder}: a model folder, not an exported one; gerund export {folder} OUT makes one")
-    return known_format(values, path, EXPORT_FORMAT, EXPORT_FORMAT_VERSION, "an exported gerund model")
+    return known_format(values, path, EXPORT_FORMAT, (EXPORT_FORMAT_VERSION,), "an exported gerund model")
 
 
 def exported_familiarity(folder: Path, checksums: Fields) -> Familiarity | None:
@@ -187,6 +187,7 @@ OPENERS: dict[str, tuple[tuple[str, ...], Callable[[Path], Network]]] = {
     "openvino": (("backbone.xml", "head.xml", "backbone.bin", "head.bin"), open_openvino),
 }
 """The files of each format, backbone and head first, and how one is opened."""
+EXPORTED_FILES = {name: files for name, (files, _) in OPENERS.items()} | {"torch": ("backbone.pt2", "head.pt2")}
 
 
 def name_actions(words: list[str] | None = None) -> int:

@@ -34,18 +34,14 @@ def serve(
 
     Each argument is explained in `gerund.core.options`, and by `gerund serve --help`.
     """
-    from gerund.serving.limits import Limits
-    from gerund.serving.security import is_loopback
+    import uvicorn
 
-    try:
-        import uvicorn
-
-        from gerund.serving.app import build
-    except ModuleNotFoundError as error:
-        raise UsageError(f"serving needs {error.name}: pip install 'gerund[serve]'") from None
     from gerund.recognition.folder import find_model
     from gerund.recognition.recognizer import Recognizer
+    from gerund.serving.app import build
+    from gerund.serving.limits import Limits
     from gerund.serving.scratch import Scratch
+    from gerund.serving.security import is_loopback
     from gerund.serving.service import Service
 
     kept_secret = os.environ.pop(TOKEN_VARIABLE, None)  # decoders inherit the environment and have no use for it
