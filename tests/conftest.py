@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import hypothesis
@@ -30,6 +31,13 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GERUND_CACHE", str(folder))
         yield folder
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Files whose tests all need torch are left out where it is not installed; each says so of itself."""
+    is_test = collection_path.name.startswith("test_") and collection_path.suffix == ".py"
+    whole = is_test and "\npytestmark = pytest.mark.torch\n" in collection_path.read_text(encoding="utf-8")
+    return True if whole and find_spec("torch") is None else None
 
 
 @pytest.fixture(scope="session", autouse=True)

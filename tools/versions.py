@@ -1,6 +1,6 @@
 """Which versions of other packages gerund is installed with. Run by the interpreter of the environment in question; see the Makefile.
 
-python tools/versions.py install dev       install gerund, editable, with these extras and the versions of constraints.txt
+python tools/versions.py install [EXTRAS]  install gerund, editable, with these extras, if any, and the versions of constraints.txt
 python tools/versions.py pin all-tests     resolve anew what these extras need, and write constraints.txt
 python tools/versions.py oldest dev        install gerund with the oldest versions that pyproject.toml promises
 """
@@ -26,12 +26,13 @@ HEAD = """\
 """
 
 
-def install(extras: str) -> None:
+def install(extras: str = "") -> None:
     """Install with the pinned versions; where pip refuses them, without, and say which versions differ."""
-    if pip("--constraint", str(CONSTRAINTS), "--editable", f"{ROOT}[{extras}]") == 0:
+    wanted = f"{ROOT}[{extras}]" if extras else str(ROOT)
+    if pip("--constraint", str(CONSTRAINTS), "--editable", wanted) == 0:
         return
     print("pip refuses the versions of constraints.txt on this machine (above); installing without them", flush=True)
-    if code := pip("--editable", f"{ROOT}[{extras}]"):
+    if code := pip("--editable", wanted):
         sys.exit(code)
     for name, pinned in pins(CONSTRAINTS.read_text("utf-8")).items():
         if (here := installed(name)) not in (None, pinned):
@@ -98,6 +99,7 @@ def pip(*words: str) -> int:
 
 if __name__ == "__main__":
     COMMANDS = {"install": install, "pin": pin, "oldest": oldest}
-    if len(sys.argv) != 3 or sys.argv[1] not in COMMANDS:
+    command, *extras = sys.argv[1:] or [""]
+    if command not in COMMANDS or len(extras) > 1:
         sys.exit(__doc__)
-    COMMANDS[sys.argv[1]](sys.argv[2])
+    COMMANDS[command](*extras)

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from gerund.backbones import load_backbone, weights_licence
 from gerund.core import hub
@@ -17,10 +16,12 @@ from gerund.data.datasets import toy
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor
 from gerund.features.tokens import Sampling
-from gerund.heads import build_head
 from gerund.recognition.card import model_card
 from gerund.recognition.recognizer import Recognizer
+from support.heads import drawn_head
 from support.hub_server import TOKEN, running
+
+pytestmark = pytest.mark.torch
 
 MAIN = "from gerund.cli.app import main; main()"
 LOAD = """
@@ -44,16 +45,15 @@ def server():
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model") / "model"
-    torch.manual_seed(0)
     backbone = load_backbone("test_resnet", pretrained=False, image_size=64)
     sampling = Sampling(num_frames=4)
-    head = build_head("mean", token_dim=sampling.token_dim(backbone.feature_dim), num_classes=2, num_frames=4)
+    head = drawn_head(sampling.token_dim(backbone.feature_dim), 2, 4)
     Recognizer(
         labels=["été", "serve"],
         extractor=Extractor(backbone, fps=8.0, cache=FeatureCache()),
         sampling=sampling,
         head=head,
-        head_name="mean",
+        head_name="prototype",
         head_options={},
     ).save(folder)
     (folder / "notes.py").write_text("print('private')", encoding="utf-8")
@@ -112,10 +112,10 @@ def test_a_pushed_model_answers_like_the_one_on_disk_with_and_without_a_connecti
 
 CHANGES = {
     "damaged": ({"model.safetensors": b"x"}, "model.safetensors: damaged (its SHA-256 is not the one in config.json)"),
-    "swapped": ({"backbone.safetensors": None}, "not the weights that the model was trained with"),
+    "swapped": ({"backbone.safetensors": None}, "backbone.safetensors: damaged (its SHA-256 is not the one in config.json)"),
     "newer": (
         {"config.json": b'{"format": "gerund", "format_version": 99}'},
-        "format version 99, but this gerund reads version 1",
+        "format version 99, but this gerund reads versions 1 and 2",
     ),
     "foreign": ({"config.json": b'{"model_type": "bert", "auto_map": {}}'}, "not a gerund model"),
     "empty": ({"config.json": b""}, "not readable"),
@@ -123,13 +123,16 @@ CHANGES = {
 
 
 def test_what_a_hub_sends_is_checked(pushed, run, server):
-    files = {key: data for key, data in server.models["ann/actions"].items() if not key.endswith((".py", ".bin"))}
+    files = {
+        key: data for key, data in server.models["ann/actions"].items() if not key.endswith(".py") and key != "pytorch_model.bin"
+    }
     swapped = files["backbone.safetensors"][:-4] + b"\0\0\0\1"
     for name, (change, _) in CHANGES.items():
         server.models[f"ann/{name}"] = files | {key: swapped if data is None else data for key, data in change.items()}
     for name, backbone in {"hollow": "mobilenetv2_100", "alien": "hf:eve/code"}.items():
         config = json.loads(files["config.json"])
         config["backbone"] |= {"name": backbone, "origin": "pretrained"}
+        del config["files"]
         server.models[f"ann/{name}"] = files | {"config.json": json.dumps(config).encode()}
         del server.models[f"ann/{name}"]["backbone.safetensors"]
     server.models["eve/code"] = {"config.json": b'{"model_type": "evil", "auto_map": {"AutoConfig": "eve/evil--evil.C"}}'}

@@ -24,13 +24,16 @@ def head_of(recipe, feature_dim, num_classes):
 
 
 def count(head):
-    return sum(parameter.numel() for parameter in head.parameters())
+    assert head.num_parameters == sum(parameter.numel() for parameter in head.module.parameters())
+    return head.num_parameters
 
 
+@pytest.mark.torch
 def test_the_hybrid_transformer_has_the_keras_models_parameter_count():
     assert count(head_of(HYBRID_TRANSFORMER, 1024, 5)) == 4_237_321
 
 
+@pytest.mark.torch
 def test_the_convlstm_has_the_pytorch_models_parameter_count():
     latent, hidden, classes = 512, 1024, 101
     project = 2048 * latent + latent + 2 * latent
@@ -40,10 +43,11 @@ def test_the_convlstm_has_the_pytorch_models_parameter_count():
     assert count(head_of(CONVLSTM, 2048, classes)) == project + lstm + attention + output
 
 
+@pytest.mark.torch
 def test_batch_norms_of_the_convlstm_have_momentum_one_hundredth():
     from torch import nn
 
-    norms = [module for module in head_of(CONVLSTM, 64, 5).modules() if isinstance(module, nn.BatchNorm1d)]
+    norms = [module for module in head_of(CONVLSTM, 64, 5).module.modules() if isinstance(module, nn.BatchNorm1d)]
     assert [norm.momentum for norm in norms] == [0.01, 0.01]
 
 
@@ -127,6 +131,7 @@ def test_a_wrong_time_span_is_named(text):
         seconds(text)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(
     ("recipe", "given"),
     [

@@ -111,7 +111,7 @@ def test_index_and_its_manifest_carry_the_class(tmp_path: Path) -> None:
 
 
 def test_a_model_trained_with_background_knows_it_and_its_config_says_so(tmp_path: Path) -> None:
-    options = {"backbone": "pixels:8", "num_frames": 2, "epochs": 1, "head": "mean", "val": 0.0}
+    options = {"backbone": "pixels:8", "num_frames": 2, "val": 0.0}
     run = gerund.train(make_elan(tmp_path / "data"), background=True, **options, out=tmp_path / "run").run
     assert gerund.Recognizer.load(run / "best").labels == ["background", "jump up", "winken é"]
     assert json.loads((run / "config.json").read_text())["background"] is True

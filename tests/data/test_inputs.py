@@ -140,6 +140,7 @@ def test_errors_of_packages_that_are_in_use_are_known(monkeypatch: pytest.Monkey
         raise package.ClientError("down")
 
 
+@pytest.mark.torch
 def test_a_kind_of_storage_that_is_unknown_stays_a_matter_of_usage() -> None:
     with pytest.raises(UsageError, match="no such kind of storage"):
         storage.state_of("nope://a/b")

@@ -16,11 +16,11 @@ from gerund.data.datasets import load_dataset
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor
 from gerund.features.tokens import Sampling
-from gerund.heads import build_head
 from gerund.recognition.recognizer import Recognizer
 from gerund.timelines.picture import timeline_plot
 from gerund.training.report import plots as reporting
 from support.command import run
+from support.heads import drawn_head
 
 BAD = ["new\nline", "a\x1b[31m", "bell\x07", "\x9b2J", "tab\there", "zero\0", "line\u2028end", "half \ud800", "x" * 501]
 GOOD = [
@@ -71,12 +71,12 @@ def test_a_class_folder_a_table_and_an_annotation_file_are_asked_alike(ramp_vide
 def model(tmp_path_factory):
     """An untrained model of two labels."""
     backbone, sampling = load_backbone("pixels:8"), Sampling(num_frames=2)
-    head = build_head("mean", token_dim=sampling.token_dim(backbone.feature_dim), num_classes=2, num_frames=2, options={})
+    head = drawn_head(sampling.token_dim(backbone.feature_dim), 2, 2)
     made = {
         "extractor": Extractor(backbone, fps=4.0, cache=FeatureCache()),
         "sampling": sampling,
         "head": head,
-        "head_name": "mean",
+        "head_name": "prototype",
         "head_options": {},
     }
     folder = tmp_path_factory.mktemp("labels") / "model"

@@ -259,7 +259,7 @@ def test_an_output_that_cannot_be_written_is_told(clips: list[Clip], tmp_path: P
 
 def test_train_checks_first_and_refuses_a_leaking_split(clips: list[Clip], tmp_path: Path) -> None:
     write_manifest(randomly_split(clips), tmp_path / "leaking.csv")
-    words = ("train", tmp_path / "leaking.csv", "--backbone", "pixels:8", "--epochs", 1, "--num-frames", 2, "--head", "mean")
+    words = ("train", tmp_path / "leaking.csv", "--backbone", "pixels:8", "--num-frames", 2)
     code, _, err = run(*words, "--out", tmp_path / "run")
     assert code == 1
     assert "the given split leaks, 3 groups on more than one side of the split: p0 (test, train)" in err
@@ -272,9 +272,7 @@ def test_train_checks_first_and_refuses_a_leaking_split(clips: list[Clip], tmp_p
 def test_train_tells_of_doubtful_labels_in_single_lines(clips: list[Clip], tmp_path: Path) -> None:
     odd = [replace(clip, label="Waving", group=f"w{number}") for number, clip in enumerate(clips[:6])]
     write_manifest([replace(clip, split=None) for clip in [*clips[6:], *odd]], tmp_path / "odd.csv")
-    code, _, err = run(
-        "train", tmp_path / "odd.csv", "--backbone", "pixels:8", "--epochs", 1, "--head", "mean", "--out", tmp_path / "run"
-    )
+    code, _, err = run("train", tmp_path / "odd.csv", "--backbone", "pixels:8", "--out", tmp_path / "run")
     assert code == 0, err
     assert "Check: 'Waving' (6 clips), 'waving' (10 clips) differ in case or punctuation only; one class?\n" in err
 
@@ -310,26 +308,21 @@ def test_real_clips_spoiled_in_ten_ways_are_found_and_no_healthy_one_is_named(re
 @pytest.mark.slow
 def test_real_leak_of_a_random_split_is_told_and_measured(real_data: Path) -> None:
     clips = randomly_split(load_dataset(f"ucf101:{real_data / 'ucf101'}"))
-    weights = real_data / "weights" / "mobilenetv2_100.safetensors"
-    diagnosis = gerund.doctor(clips, measure_leak=True, weights=weights)
+    diagnosis = gerund.doctor(clips, measure_leak=True)
     assert [each.kind for each in diagnosis.problems] == ["group-leak"]
     assert diagnosis.leakage is not None
     assert diagnosis.leakage.random_split >= 0.97
-    expected = group_safe_accuracy(clips, weights)
+    expected = group_safe_accuracy(clips)
     assert 0.85 < expected < 0.97
     assert diagnosis.leakage.group_safe == pytest.approx(expected, abs=0.03)
     assert diagnosis.leakage.random_split - diagnosis.leakage.group_safe > 0.04
 
 
-def group_safe_accuracy(clips: list[Clip], weights: Path) -> float:
+def group_safe_accuracy(clips: list[Clip]) -> float:
     """The same measure with another library: logistic regression on mean features, as many folds of whole groups."""
     linear_model = pytest.importorskip("sklearn.linear_model")
     selection = pytest.importorskip("sklearn.model_selection")
-    features = (
-        Extractor(load_backbone("fast", weights=weights), fps=8.0, cache=FeatureCache(None))
-        .extract(clip.path for clip in clips)
-        .features
-    )
+    features = Extractor(load_backbone(), fps=8.0, cache=FeatureCache(None)).extract(clip.path for clip in clips).features
     means = np.stack([np.asarray(features[clip.path].data[:], np.float32).mean(axis=0) for clip in clips])
     means = (means - means.mean(axis=0)) / means.std(axis=0)
     labels = [clip.label for clip in clips]

@@ -29,6 +29,8 @@ from gerund.features.cluster import ClusterWorker, Crew, Machine, Plan, RemoteCa
 from gerund.features.extract import extract
 from gerund.features.extractor import Extraction, Extractor
 
+pytestmark = pytest.mark.torch
+
 RampVideo = Callable[..., Path]
 OPTIONS: dict[str, Any] = {"fps": 8.0, "device": "cpu", "precision": "f32", "workers": 1}
 

@@ -123,6 +123,7 @@ def test_rows_stay_in_order_when_batches_come_back_in_any_order(tmp_path: Path, 
         assert np.array_equal(extraction.features[path].pts, np.concatenate([block.pts for block in blocks]))
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("name", ["pixels:8", "test_resnet"])
 def test_features_do_not_depend_on_what_is_extracted_beside_them(tmp_path: Path, name: str) -> None:
     backbone = load_backbone(name, pretrained=False, image_size=32 if name == "test_resnet" else None)

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from gerund.core.errors import CacheError, DataError, UsageError
 from gerund.core.types import FeatureSpec
 from gerund.features import packed as packing
 from gerund.features.cache import BLOCK_ROWS, BlockWriter, FeatureCache
 from gerund.features.packed import INDEX, Pack, PackedCache, pack
-from gerund.learning import tokens
+from gerund.recognition import token_set
 
 SPEC = FeatureSpec(backbone="pixels-0", fps=8.0)
 WIDTH = 6
@@ -137,11 +136,11 @@ def test_a_damaged_pack_is_told(tmp_path: Path, harm: str) -> None:
 
 
 def test_tokens_beyond_memory_lie_in_a_mapped_file_that_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokens, "TOKEN_MEMORY", 1000)
-    data = tokens.room((1, 50, 4, 8), tmp_path / "features")
-    data[0, 7] = torch.arange(32).view(4, 8)
+    monkeypatch.setattr(token_set, "TOKEN_MEMORY", 1000)
+    data = token_set.room((1, 50, 4, 8), tmp_path / "features")
+    data[0, 7] = np.arange(32).reshape(4, 8)
     assert data.shape == (1, 50, 4, 8)
-    assert data[:, torch.tensor([7])].float().flatten().tolist() == list(range(32))
+    assert data[:, np.array([7])].astype(np.float32).flatten().tolist() == list(range(32))
     assert list((tmp_path / "features").iterdir()) == []
 
 

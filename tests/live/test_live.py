@@ -31,6 +31,8 @@ from support.clocks import grey, with_sound
 from support.command import run
 from support.sending import BAR, picture
 
+pytestmark = pytest.mark.torch
+
 QUICK = {"window": 1.0, "min_duration": 0.2, "timeout": 60.0}
 TRAIN = {
     "backbone": "pixels:8",

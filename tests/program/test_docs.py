@@ -77,6 +77,7 @@ def run(home, workshop):
     return run
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_commands_of_a_page_exist_with_their_options(page):
     lines = commands(page)
@@ -100,6 +101,7 @@ def gerund_words(line: str) -> list[list[str]]:
     return [part[part.index("gerund") + 1 :] for part in parts if "gerund" in part]
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("page", RUN)
 def test_the_commands_of_a_page_run(page, run, workshop):
     lines = commands(page)
@@ -113,6 +115,7 @@ def test_the_commands_of_a_page_run(page, run, workshop):
         run("bash", "-c", line)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("page", RUN)
 def test_the_python_of_a_page_runs(page, run, workshop):
     texts = blocks(page, "python")

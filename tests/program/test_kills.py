@@ -29,6 +29,8 @@ from gerund.recognition.recognizer import Recognizer
 from gerund.video import pool as decoding
 from support.killing import all_kills
 
+pytestmark = pytest.mark.torch
+
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 SAMPLING = Sampling(num_frames=4)
 
@@ -129,8 +131,8 @@ def test_a_backbone_is_there_when_its_folder_has_been_replaced_since_the_model_w
 
 
 def encoder(seed: int) -> torch.nn.Module:
-    torch.manual_seed(seed)
-    return build_head("transformer", token_dim=8, num_classes=1, num_frames=4, options={"width": 8, "dense_width": 8})
+    options = {"width": 8, "dense_width": 8}
+    return build_head("transformer", token_dim=8, num_classes=1, num_frames=4, options=options, seed=seed).module
 
 
 @needs_fork

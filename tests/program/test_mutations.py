@@ -28,6 +28,8 @@ from gerund.recognition.calibration import Familiarity
 from gerund.recognition.folder import sha256
 from gerund.recognition.recognizer import Recognizer
 
+pytestmark = pytest.mark.torch
+
 STRANGE = [
     None,
     True,
@@ -54,7 +56,6 @@ CLIP = Clip(path=Path("a.mp4"))
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """A model with a transformer, which has the most numbers to be wrong, and a sense of the unknown."""
-    torch.manual_seed(0)
     backbone, sampling, labels = load_backbone("pixels:8"), Sampling(num_frames=4), ["a", "b"]
     options = {"width": 8, "dense_width": 8, "layers": 1, "heads": 2}
     dim = sampling.token_dim(backbone.feature_dim)
@@ -203,7 +204,7 @@ def test_weights_that_cannot_be_are_refused(changed, harm, file):
 def test_an_answer_that_is_not_finite_is_an_error_of_its_clip(model):
     loaded = Recognizer.load(model)
     with torch.no_grad():
-        for parameter in loaded.head.parameters():
+        for parameter in loaded.head.module.parameters():
             parameter.fill_(3e38)
     features = Features(np.ones((6, 64), np.float16), np.arange(6) / 8)
     (answer,) = loaded.predictions(Extraction(features={CLIP.path: features}), [CLIP])
@@ -212,7 +213,7 @@ def test_an_answer_that_is_not_finite_is_an_error_of_its_clip(model):
 
 
 def test_a_changed_encoder_is_read_rightly_or_refused(tmp_path):
-    head = build_head("transformer", token_dim=8, num_classes=1, num_frames=4, options={"width": 8, "dense_width": 8})
+    head = build_head("transformer", token_dim=8, num_classes=1, num_frames=4, options={"width": 8, "dense_width": 8}).module
     save_encoder(head, {"fps": 8.0}, tmp_path)
     path = tmp_path / "best" / "config.json"
     original = json.loads(path.read_text())

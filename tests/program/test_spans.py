@@ -51,6 +51,7 @@ def reason(row: list[object]) -> str:
     return f"{row[0]}: the clip starts at 5 s, but the video ends at 1.00 s"
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("head", [("prototype",), ("mean", "--epochs", 1, "--views", 2)])
 def test_training_and_evaluation_go_on_without_it(manifest, rows, tmp_path, head):
     code, out, err = run("train", manifest, *SMALL, "--head", *head, "--out", tmp_path / "run", "--json")
@@ -90,6 +91,7 @@ def test_extraction_names_it(manifest, rows):
     assert f"Skipped {reason(rows[0])}" in err
 
 
+@pytest.mark.torch
 def test_pretraining_and_the_measured_leak_go_on_without_it(manifest, rows, tmp_path):
     code, out, err = run("pretrain", manifest, *SMALL, "--epochs", 1, "--head.width", 16, "--out", tmp_path / "encoder", "--json")
     assert code == 3, err

@@ -11,6 +11,8 @@ from gerund.backbones import hf, load_backbone, rebuild_backbone
 from gerund.core import hub
 from gerund.core.errors import BackboneError, UsageError
 
+pytestmark = pytest.mark.torch
+
 TIMM = {"resize": {"height": 64, "width": 64}, "mean": [0.5], "std": [0.5], "feature_dim": 8, "weights_digest": "0" * 64}
 
 
@@ -110,14 +112,21 @@ def test_the_network_of_a_model_folder_is_built_under_the_same_rule(asked, tmp_p
 def test_a_model_without_its_backbones_weights_asks_nobody_for_them(asked, tmp_path, origin):
     config = TIMM | {"name": "hf:u/code", "origin": origin}
     with pytest.raises(BackboneError, match=r"backbone\.safetensors: missing"):
-        rebuild_backbone(config, tmp_path / "backbone.safetensors")
+        rebuild_backbone(config, tmp_path)
     assert asked == []
+
+
+@pytest.mark.parametrize("name", ["/etc/evil.onnx", "graph:evil", "../../net.xml"])
+def test_no_graph_is_opened_that_is_not_in_the_folder(asked, tmp_path, name):
+    config = TIMM | {"name": name, "origin": "random (seed 0)"}
+    with pytest.raises(BackboneError, match=r"backbone\.safetensors: missing"):
+        rebuild_backbone(config, tmp_path)
 
 
 def test_weights_that_timm_publishes_are_not_fetched_for_a_model_that_says_it_is_whole(asked, tmp_path):
     config = TIMM | {"name": "mobilenetv2_100", "origin": "pretrained"}
     with pytest.raises(BackboneError, match="missing, and the model should be whole; copy it again"):
-        rebuild_backbone(config, tmp_path / "backbone.safetensors", fetch=False)
+        rebuild_backbone(config, tmp_path, fetch=False)
 
 
 @pytest.mark.parametrize(
@@ -131,10 +140,10 @@ def test_timm_is_given_no_name_that_it_does_not_list(asked, name):
 def test_timm_is_given_no_such_name_by_a_model_folder_either(asked, tmp_path):
     from safetensors.torch import save_file
 
-    from gerund.backbones.base import weights_digest
+    from gerund.backbones.conversion import weights_digest
 
     state = {"weight": torch.zeros(1)}
     save_file(state, tmp_path / "backbone.safetensors")
     config = TIMM | {"name": "hf-hub:u/evil", "origin": "pretrained", "weights_digest": weights_digest(state)}
     with pytest.raises(UsageError, match="unknown backbone 'hf-hub:u/evil'"):
-        rebuild_backbone(config, tmp_path / "backbone.safetensors").build()
+        rebuild_backbone(config, tmp_path).build()

@@ -201,12 +201,6 @@ def test_a_port_in_use_is_named(model, capsys):
     assert "choose another port" in capsys.readouterr().err
 
 
-def test_without_the_extra_the_command_says_what_to_install(model, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "uvicorn", None)
-    assert command_line.meta(["serve", str(model)]) == 2
-    assert "pip install 'gerund[serve]'" in capsys.readouterr().err
-
-
 def test_an_upload_that_trickles_is_given_up(started, monkeypatch):
     monkeypatch.setattr("gerund.serving.requests.LONGEST_UPLOAD", 0.2)
     monkeypatch.setattr("gerund.serving.requests.DISCARD_SECONDS", 0.1)

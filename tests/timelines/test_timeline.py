@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gerund import heads, video
+from gerund import video
 from gerund.backbones import load_backbone
 from gerund.core import files
 from gerund.core.errors import ClipError, DataError, UsageError
@@ -28,6 +28,7 @@ from gerund.timelines.segments import NOTHING, find_segments, step_states, witho
 from gerund.timelines.timeline import TimelineSettings, step_scores, timeline_of, windows_for, windows_of
 from support.clocks import standing
 from support.command import one_line, run
+from support.heads import drawn_head
 
 STEP = 0.25
 LABELS = ["a", "b", "c"]
@@ -37,13 +38,13 @@ def recognizer(labels=("a", "b"), clip_seconds=2.0, fps=4.0):
     backbone = load_backbone("pixels:8")
     sampling = Sampling(num_frames=4)
     dim = sampling.token_dim(backbone.feature_dim)
-    head = heads.build_head("mean", token_dim=dim, num_classes=len(labels), num_frames=4, options={})
+    head = drawn_head(dim, len(labels), 4)
     return Recognizer(
         labels=labels,
         extractor=Extractor(backbone, fps=fps, cache=FeatureCache()),
         sampling=sampling,
         head=head,
-        head_name="mean",
+        head_name="prototype",
         head_options={},
         clip_seconds=clip_seconds,
     )
@@ -329,25 +330,22 @@ def trained(tmp_path_factory):
             path = folder / "clips" / action / f"p{performer}.mp4"
             path.parent.mkdir(parents=True, exist_ok=True)
             video.write(path, toy.perform(action, performer, size=(60, 80), fps=10), fps=10)
-    words = (
-        "--backbone",
-        "pixels:16",
-        "--num-frames",
-        8,
-        "--head",
-        "transformer",
-        "--epochs",
-        30,
-        "--head.width",
-        32,
-        "--head.dense-width",
-        32,
-    )
+    words = ("--backbone", "pixels:16", "--num-frames", 8)
     code, _, err = run("train", folder / "clips", *words, "--out", folder / "run", "--quiet")
     assert code == 0, err
     parts = [toy.perform(action, 9, seconds=4.0, size=(60, 80), fps=10) for action in ("walking", "waving", "walking")]
     video.write(folder / "film é 1.mp4", np.concatenate(parts), fps=10)
     return folder
+
+
+@pytest.fixture(scope="module")
+def learned(trained):
+    """The same with a head that is learned over epochs."""
+    words = ("--backbone", "pixels:16", "--num-frames", 8, "--head", "transformer", "--epochs", 30)
+    small = ("--head.width", 32, "--head.dense-width", 32)
+    code, _, err = run("train", trained / "clips", *words, *small, "--out", trained / "learned", "--quiet")
+    assert code == 0, err
+    return trained / "learned"
 
 
 def test_training_stores_how_long_its_clips_are(trained):
@@ -356,10 +354,11 @@ def test_training_stores_how_long_its_clips_are(trained):
     assert 1.6 <= found <= 3.0
 
 
-def test_the_command_finds_the_changes_of_a_film(trained, tmp_path):
+@pytest.mark.torch
+def test_the_command_finds_the_changes_of_a_film(trained, learned, tmp_path):
     film = trained / "film é 1.mp4"
     targets = ("--srt", tmp_path / "a.srt", "--elan", tmp_path / "elan", "--plot", tmp_path / "p.png")
-    code, out, err = run("timeline", trained / "run", film, "--json", *targets)
+    code, out, err = run("timeline", learned, film, "--json", *targets)
     assert code == 0, err
     found = json.loads(out)
     assert [each["label"] for each in found["segments"]] == ["walking", "waving", "walking"]
@@ -367,9 +366,9 @@ def test_the_command_finds_the_changes_of_a_film(trained, tmp_path):
     assert (tmp_path / "a.srt").read_text().count("-->") == 3
     assert [clip.label for clip in elan.load(tmp_path / "elan")] == ["walking", "waving", "walking"]
     assert (tmp_path / "p.png").stat().st_size > 10_000
-    code, out, _ = run("timeline", trained / "run", film)
+    code, out, _ = run("timeline", learned, film)
     assert "waving" in out
-    code, out, _ = run("timeline", trained / "run", film, "--csv")
+    code, out, _ = run("timeline", learned, film, "--csv")
     assert [row["label"] for row in csv.DictReader(io.StringIO(out))] == ["walking", "waving", "walking"]
 
 
@@ -442,15 +441,16 @@ def labelled(trained, tmp_path):
     return tmp_path / "truth.csv"
 
 
-def test_evaluate_timeline_measures_against_a_manifest(trained, labelled):
-    code, out, err = run("evaluate", trained / "run", labelled, "--timeline", "--json")
+@pytest.mark.torch
+def test_evaluate_timeline_measures_against_a_manifest(learned, labelled):
+    code, out, err = run("evaluate", learned, labelled, "--timeline", "--json")
     assert code == 0, err
     found = json.loads(out)
     assert found["edit"] == found["f1@10"] == found["f1@50"] == found["map@0.5"] == 1.0
     assert found["frame_accuracy"] > 0.85
     assert found["boundary_error_seconds"] <= 0.5
     assert (found["num_videos"], found["num_segments"], found["failed"]) == (1, 3, {})
-    code, out, _ = run("evaluate-timeline", trained / "run", labelled)
+    code, out, _ = run("evaluate-timeline", learned, labelled)
     assert code == 0
     assert "frame accuracy" in out
     assert "(3 segments in 1 videos)" in out
