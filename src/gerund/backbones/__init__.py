@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from gerund.backbones.base import Backbone, check_digest
 from gerund.backbones.engines import Engine, best_device, compile_engine, resolve_precision
 from gerund.backbones.quantize import quantize, quantized_digest
 from gerund.backbones.saved import WEIGHTS_FILE, saved
+from gerund.core.addresses import addressed
 from gerund.core.errors import BackboneError, UsageError, needs
 from gerund.core.types import FITS, Fit, Resize
 
@@ -82,10 +82,7 @@ def source_of(name: str) -> tuple[str, str]:
 def loader(source: str) -> Callable[..., Backbone]:
     """What loads the backbones of a source; a module of torch is imported when one of its own is asked for."""
     found = BACKBONES[source]
-    if not isinstance(found, str):
-        return found
-    module, _, function = found.partition(":")
-    return getattr(import_module(module), function)
+    return addressed(found) if isinstance(found, str) else found
 
 
 def rebuild_backbone(config: Mapping[str, Any], folder: Path, *, has_graph: bool = False, fetch: bool = True) -> Backbone:

@@ -6,13 +6,13 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from gerund.cli.show import Style, columns_of, show
 from gerund.core import progress
+from gerund.core.addresses import addressed
 from gerund.core.errors import GerundError, UsageError
 from gerund.core.printing import prepare, say
 
@@ -64,8 +64,7 @@ WORK = {
 
 def function_of(command: str) -> Callable[..., Any]:
     """The function of the Python API that a command calls."""
-    module, _, name = COMMANDS[command][0].partition(":")
-    return getattr(import_module(module), name)
+    return addressed(COMMANDS[command][0])
 
 
 FLAG_NAMES = {"head_options": "head"}

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 
+from gerund.core.addresses import addressed
 from gerund.core.errors import UsageError, needs
 from gerund.heads.base import Head, check_state
 
@@ -67,9 +67,8 @@ def head_class(name: str) -> Any:
     kind = HEADS[name]
     if not isinstance(kind, str):
         return kind
-    module, _, of_class = kind.partition(":")
     with needs("torch", "torch", f"head {name} is learned over epochs"):
-        return getattr(import_module(module), of_class)
+        return addressed(kind)
 
 
 def in_closed_form(name: str) -> bool:
