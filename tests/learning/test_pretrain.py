@@ -123,6 +123,7 @@ def test_options_that_change_no_weight_may_differ(clips, encoder, tmp_path):
         ({"backbone": "pixels:9"}, "backbone pixels:8-[0-9a-f]+ there, pixels:9-[0-9a-f]+ here"),
         ({"head_options": {"width": 32, "dense_width": 8}}, r"head\.width 16 there, 32 here; head\.dense_width 16 there, 8 here"),
         ({"head": "mean", "head_options": {}}, "only --head transformer can start from it"),
+        ({"head": "prototype", "head_options": {}}, "only --head transformer can start from it"),
     ],
 )
 def test_what_does_not_fit_is_named(clips, encoder, tmp_path, change, message):

@@ -49,11 +49,11 @@ def untrained(clips: Sequence[Clip], settings: Recipe, cache: FeatureCache, back
     )
     options = heads.head_options(settings.head, settings.head_options)
     if settings.init:
-        from gerund.heads.learned.base import LearnedHead
         from gerund.learning.encoder import load_encoder, made_for
 
-        assert isinstance(head, LearnedHead)
-        load_encoder(Path(settings.init), head.module, made_for(backbone.fingerprint, settings.fps, sampling, options))
+        load_encoder(
+            Path(settings.init), getattr(head, "module", head), made_for(backbone.fingerprint, settings.fps, sampling, options)
+        )
     return Recognizer(
         labels=labels,
         extractor=Extractor(
