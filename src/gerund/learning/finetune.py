@@ -31,7 +31,7 @@ from gerund.core.workers import UNREADABLE, reason
 from gerund.data.manifest import labels_of, of_split
 from gerund.features.tokens import clip_rows, on_screen, part_edges, picked_rows, stored_rows
 from gerund.heads import build_head
-from gerund.heads.learned.base import LearnedHead, TorchHead
+from gerund.heads.learned.base import TorchHead, module_behind
 from gerund.learning.batches import NO_CLIP
 from gerund.learning.fit import lesson_on, run_epochs
 from gerund.learning.loop import Batch
@@ -248,8 +248,7 @@ def network_of(recognizer: Recognizer, settings: Recipe) -> Tuned:
         options=settings.head_options,
         seed=settings.seed,
     )
-    assert isinstance(head, LearnedHead)
-    return Tuned(recognizer.backbone, head.module, settings.finetune or "all")
+    return Tuned(recognizer.backbone, module_behind(head), settings.finetune or "all")
 
 
 def parameter_groups(net: Tuned, lr_backbone: float) -> list[dict[str, Any]]:

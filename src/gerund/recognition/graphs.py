@@ -18,7 +18,7 @@ from gerund.backbones import Backbone
 from gerund.backbones.quantize import quantized_graph
 from gerund.core.errors import GerundError, ModelError, UsageError, first_line
 from gerund.heads import Head
-from gerund.heads.learned.base import LearnedHead
+from gerund.heads.learned.base import module_behind
 from gerund.heads.learned.ridge import RidgeModule
 from gerund.heads.ridge import PrototypeHead
 from gerund.recognition.folder import sha256
@@ -112,8 +112,7 @@ def module_of(head: Head) -> nn.Module:
     """A head as a module of torch."""
     if isinstance(head, PrototypeHead):
         return RidgeModule(head)
-    assert isinstance(head, LearnedHead)
-    return head.module
+    return module_behind(head)
 
 
 def write_graphs(recognizer: Recognizer, folder: Path, format_: str, calibration: np.ndarray | None) -> None:

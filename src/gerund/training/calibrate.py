@@ -97,11 +97,10 @@ def fit_on(head: Head, tokens: TokenSet, settings: Recipe, targets: np.ndarray, 
     if head.in_closed_form:
         solve_quietly(head, tokens)
         return
-    from gerund.heads.learned.base import LearnedHead
+    from gerund.heads.learned.base import module_behind
     from gerund.learning.fit import fit_quietly
 
-    assert isinstance(head, LearnedHead)
-    fit_quietly(head.module, tokens, settings, targets, epochs=epochs, device=device)
+    fit_quietly(module_behind(head), tokens, settings, targets, epochs=epochs, device=device)
 
 
 def familiarity_of(tokens: TokenSet, chosen: np.ndarray) -> Familiarity:

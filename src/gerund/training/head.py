@@ -69,12 +69,11 @@ def fit_learned(
     recognizer: Recognizer, train_set: TokenSet, val_set: TokenSet, run: Run, on_epoch: Callable[[Epoch, bool], None]
 ) -> list[Epoch]:
     """Train a head over epochs, in torch."""
-    from gerund.heads.learned.base import LearnedHead
+    from gerund.heads.learned.base import module_behind
     from gerund.learning.fit import fit
 
-    assert isinstance(recognizer.head, LearnedHead)
     return fit(
-        recognizer.head.module,
+        module_behind(recognizer.head),
         train_set,
         val_set,
         run.settings,

@@ -96,11 +96,10 @@ def attempt(trial: Trial) -> Outcome:
 
 def learn_best(head: Head, train: TokenSet, val: TokenSet, trial: Trial) -> None:
     """Train a head over epochs and leave it with the weights of the best one; without validation clips, of the last."""
-    from gerund.heads.learned.base import LearnedHead
+    from gerund.heads.learned.base import module_behind
     from gerund.learning.fit import fit
 
-    assert isinstance(head, LearnedHead)
-    module, best = head.module, dict[str, Any]()
+    module, best = module_behind(head), dict[str, Any]()
 
     def keep(_: object, better: bool) -> None:
         if better or not trial.val:

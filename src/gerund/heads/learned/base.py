@@ -83,6 +83,12 @@ class LearnedHead(Head):
             return forward(torch.from_numpy(x), torch.from_numpy(valid)).float().numpy()
 
 
+def module_behind(head: Head) -> TorchHead:
+    """The module of a head that is learned over epochs."""
+    assert isinstance(head, LearnedHead)
+    return head.module
+
+
 class Answers(nn.Module):
     """All that is asked of a head: logits, and the weights of the time steps where it knows them."""
 
