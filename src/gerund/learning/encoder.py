@@ -53,7 +53,7 @@ def save_encoder(head: TorchHead, use: Mapping[str, Any], folder: Path) -> None:
         raise ModelError(f"{folder}: the encoder cannot be saved ({error.strerror}); choose another place with --out") from None
 
 
-def load_encoder(folder: Path, head: TorchHead, use: Mapping[str, Any]) -> None:
+def load_encoder(folder: Path, head: object, use: Mapping[str, Any]) -> None:
     """Put a pretrained encoder's weights into a head, the means and deviations of the tokens with them.
 
     Raises UsageError when there is no encoder, or one for another set-up (naming what differs), ModelError when it is damaged.
