@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from gerund.cli.info import info
     from gerund.core.errors import GerundError
     from gerund.core.types import Clip, Explanation, Features, FeatureSpec, Frames, Prediction, Segment, Timeline
+    from gerund.data.annotations import Annotation
     from gerund.data.datasets import load_dataset
     from gerund.data.download import download
     from gerund.data.frames import frames
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 HOMES = {
     "gerund.training.benchmark": ("Benchmark", "benchmark"),
     "gerund.training.compare": ("Comparison", "compare"),
+    "gerund.data.annotations": ("Annotation",),
     "gerund.data.datasets": ("load_dataset",),
     "gerund.diagnosis.doctor": ("Diagnosis", "doctor"),
     "gerund.data.download": ("download",),
@@ -69,6 +71,7 @@ HOMES = {
 }
 
 __all__ = [
+    "Annotation",
     "Benchmark",
     "Clip",
     "Comparison",

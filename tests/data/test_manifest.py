@@ -157,7 +157,10 @@ def test_columns_that_are_missing_or_empty_have_their_defaults(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", r"clips\.csv:1: no column 'path' \(found: nothing\); the columns are path,label,start,end,split,group"),
+        (
+            "",
+            r"clips\.csv:1: no column 'path' \(found: nothing\); the columns are path,label,start,end,subject,status,by,at,group,split",
+        ),
         ("video,label\na.mp4,x\n", r"clips\.csv:1: no column 'path' \(found: video, label\)"),
         ("path,class\na.mp4,x\n", r"clips\.csv:1: unknown column 'class'"),
         ("path,label\n", r"clips\.csv: no rows below the header"),
@@ -167,7 +170,8 @@ def test_columns_that_are_missing_or_empty_have_their_defaults(tmp_path: Path) -
         ("path,start\na.mp4,-1\n", r"clips\.csv:2: column 'start': '-1' is not a number of at least 0"),
         ("path,end\na.mp4,nan\n", r"clips\.csv:2: column 'end': 'nan' is not a number of at least 0"),
         ("path,end\na.mp4,inf\n", r"clips\.csv:2: column 'end': 'inf' is not a number of at least 0"),
-        ("path,start,end\na.mp4,2,2\n", r"clips\.csv:2: column 'end': 2 is not after start, 2"),
+        ("path,start,end\na.mp4,2,1.5\n", r"clips\.csv:2: column 'end': 1\.5 is before start, 2"),
+        ("path,status\na.mp4,done\n", r"clips\.csv:2: column 'status': 'done' is not one of confirmed, suggested, rejected"),
         ("path,split\na.mp4,dev\n", r"clips\.csv:2: column 'split': 'dev' is not one of train, val, test"),
         (
             'path,label\na.mp4,"' + "x" * 200_000 + '"\n',

@@ -39,9 +39,10 @@ class Clip:
     end: float | None = None
     split: str | None = None
     group: str | None = None
+    composed_texts: ClassVar[tuple[str, ...]] = ("label", "group")
 
     def __post_init__(self) -> None:
-        for name in ("label", "group"):
+        for name in self.composed_texts:
             value = getattr(self, name)
             if value is not None and not unicodedata.is_normalized("NFC", value):
                 object.__setattr__(self, name, composed(value))

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from gerund.core.types import Clip, composed
-from gerund.data.manifest import SPLITS, group_of, labels_of, leaking_groups, of_split
+from gerund.data.annotations import SPLITS
+from gerund.data.manifest import group_of, labels_of, leaking_groups, of_split
 
 FEW_CLIPS = 5
 FEW_GROUPS = 3

@@ -11,8 +11,9 @@ from gerund.core.printing import table
 from gerund.core.progress import note
 from gerund.core.results import Printable
 from gerund.core.types import Clip
+from gerund.data.annotations import SPLITS, address
 from gerund.data.datasets import load_dataset
-from gerund.data.manifest import SPLITS, address, assign_splits, labels_of, write_manifest
+from gerund.data.manifest import assign_splits, labels_of, write_manifest
 
 
 class ClipList(list[Clip], Printable):

@@ -2,98 +2,31 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import quote
 
 from gerund.core.errors import DataError, UsageError
-from gerund.core.files import LENIENT, encoded, whole
-from gerund.core.storage import url_of
-from gerund.core.texts import named_file, number, read_table
 from gerund.core.types import Clip
+from gerund.data.annotations import clips_to_use, read_annotations, write_annotations
 
 COLUMNS = ("path", "label", "start", "end", "split", "group")
-SPLITS = ("train", "val", "test")
 VAL_SHARE, TEST_SHARE = 0.15, 0.2
 
 
 def read_manifest(path: Path) -> list[Clip]:
-    """Clips of a CSV with the columns path, label and, if wanted, start, end (seconds), split, group.
+    """The confirmed clips of a CSV with the columns path, label and, if wanted, start, end (seconds), split, group and an annotation's.
 
-    The file and the videos may be at URLs. The separator may be a comma, a semicolon or a tab. Relative paths count from the CSV's
-    own folder. Raises DataError with file, line and column for what cannot be read.
+    Raises DataError with file, line and column for what cannot be read.
     """
-    table = read_table(path, COLUMNS)
-    if "path" not in table.columns:
-        raise DataError(f"{path}:1: no column 'path' (found: {', '.join(table.columns) or 'nothing'}); {expected()}")
-    unknown = [column for column in table.columns if column not in COLUMNS]
-    if unknown:
-        raise DataError(f"{path}:1: unknown column {unknown[0]!r}; {expected()}")
-    clips = [clip_of(row, path, line) for line, row in table.rows]
-    if not clips:
-        raise DataError(f"{path}: no rows below the header")
-    return clips
-
-
-def expected() -> str:
-    return f"the columns are {','.join(COLUMNS)}, of which only path (and label, to train) must be there"
-
-
-def clip_of(row: dict[str, str], manifest: Path, line: int) -> Clip:
-    """One manifest row as a Clip; errors name the file, line and column."""
-
-    def fail(column: str, problem: str) -> DataError:
-        return DataError(f"{manifest}:{line}: column {column!r}: {problem}")
-
-    def seconds(column: str) -> float | None:
-        return number(row[column], f"{manifest}:{line}: column {column!r}") if row.get(column) else None
-
-    broken = next((column for column in COLUMNS if column != "path" and set("\r\n") & set(row.get(column, ""))), None)
-    if broken:
-        raise fail(broken, "the value runs over several lines; is a quote not closed?")
-    if not row.get("path"):
-        raise fail("path", "is empty")
-    start, end = seconds("start") or 0.0, seconds("end")
-    if end is not None and end <= start:
-        raise fail("end", f"{end:g} is not after start, {start:g}")
-    if row.get("split") and row["split"] not in SPLITS:
-        raise fail("split", f"{row['split']!r} is not one of {', '.join(SPLITS)}")
-    video = Path(row["path"])
-    return Clip(
-        path=video if url_of(video) and not row["path"].startswith("file:") else named_file(manifest.parent, row["path"]),
-        label=row.get("label") or None,
-        start=start,
-        end=end,
-        split=row.get("split") or None,
-        group=row.get("group") or None,
-    )
+    return clips_to_use(read_annotations(path), path)
 
 
 def write_manifest(clips: Iterable[Clip], path: Path) -> None:
     """Write clips as CSV, whole or not at all; paths relative to the CSV's folder where they lie below it, else absolute."""
-    folder = path.parent.resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    with whole(path) as temporary, temporary.open("w", encoding="utf-8", errors=LENIENT, newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for clip in clips:
-            video = Path(os.path.abspath(clip.path))  # noqa: PTH100  resolve() would follow links into a store
-            shown = url_of(clip.path) or address(video.relative_to(folder) if video.is_relative_to(folder) else video)
-            start = f"{clip.start}" if clip.start else ""
-            end = "" if clip.end is None else f"{clip.end}"
-            writer.writerow([shown, clip.label or "", start, end, clip.split or "", clip.group or ""])
-
-
-def address(path: Path) -> str:
-    """A path as a manifest holds it: as it is, or, where it would not be read back so, as file: and its bytes (file:caf%E9.mp4)."""
-    plain = path.as_posix()
-    taken = encoded(plain).decode() == plain.strip() and not plain.startswith("file:")
-    return plain if taken else f"file:{quote(os.fsencode(plain))}"
+    write_annotations(clips, path, COLUMNS)
 
 
 def group_of(clip: Clip) -> str:

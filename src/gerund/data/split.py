@@ -16,8 +16,9 @@ from gerund.core.printing import percent, table
 from gerund.core.progress import note
 from gerund.core.results import Printable
 from gerund.core.types import Clip
+from gerund.data.annotations import SPLITS
 from gerund.data.datasets import load_dataset
-from gerund.data.manifest import SPLITS, TEST_SHARE, VAL_SHARE, group_hash, group_of, of_split, relative_name, write_manifest
+from gerund.data.manifest import TEST_SHARE, VAL_SHARE, group_hash, group_of, of_split, relative_name, write_manifest
 
 ALL = "\0all"
 """Counted like one more class, so that small misses of the classes do not add up on one side."""

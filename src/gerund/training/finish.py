@@ -14,8 +14,9 @@ from gerund.core.files import find, readable, write_json
 from gerund.core.progress import note
 from gerund.core.recipes import Recipe
 from gerund.core.types import Clip
+from gerund.data.annotations import SPLITS
 from gerund.data.datasets import is_published
-from gerund.data.manifest import SPLITS, of_split
+from gerund.data.manifest import of_split
 from gerund.features.extractor import Extraction, Extractor
 from gerund.recognition.calibration import without_temperature
 from gerund.recognition.card import model_card

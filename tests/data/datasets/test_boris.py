@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from gerund.core.errors import DataError
-from gerund.data.datasets import load_dataset
+from gerund.data.datasets import load_annotations, load_dataset
 from support.layouts import (
+    BORIS_COLUMNS,
     LONG,
+    boris_row,
     make_boris,
     spans,
     touch,
@@ -24,6 +26,20 @@ def test_boris_states_are_paired_by_subject_and_points_get_a_second(tmp_path: Pa
         (name, "fressen é", 1.0, 3.0),
         (name, "fressen é", 1.5, 3.5),
         (name, "peck", 5.5, 6.5),
+    ]
+
+
+def test_boris_subjects_and_points_are_kept(tmp_path: Path) -> None:
+    touch(tmp_path / "a.mp4")
+    rows = [boris_row("o", "p1", "eat", "START", 1.0, "a.mp4"), boris_row("o", "p1", "eat", "STOP", 3.0, "a.mp4")]
+    rows += [boris_row("o", name, "peck", "POINT", 6.0, "a.mp4") for name in ("p2", "No focal subject", "")]
+    write(tmp_path / "e.csv", BORIS_COLUMNS, *rows)
+    found = load_annotations(f"boris:{tmp_path / 'e.csv'}")
+    assert [(each.label, each.start, each.end, each.subject) for each in found] == [
+        ("eat", 1.0, 3.0, "p1"),
+        ("peck", 6.0, 6.0, "p2"),
+        ("peck", 6.0, 6.0, None),
+        ("peck", 6.0, 6.0, None),
     ]
 
 

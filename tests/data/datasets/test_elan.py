@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gerund.core.errors import DataError
-from gerund.data.datasets import load_dataset
+from gerund.data.datasets import load_annotations, load_dataset
 from support.layouts import (
     LONG,
     eaf,
@@ -92,6 +92,13 @@ def test_elan_tiers_may_refer_to_tiers_that_refer_to_others_and_stand_in_any_ord
     behaviour = tier("Behaviour@P1", "b1 >g1 wave", "b2 >g2 bow", parent="gloss")
     data = elan_file(tmp_path, behaviour, gloss, UTTERANCE)
     assert spans(load_dataset(data)) == [("a.mp4", "wave", 2.0, 5.0), ("a.mp4", "bow", 8.0, 10.0)]
+
+
+def test_the_subject_of_an_elan_annotation_is_the_participant_of_its_tier(tmp_path: Path) -> None:
+    tiers = [tier("action@Kim", "a1 ts1-ts2 wave"), tier("action", "a2 ts2-ts3 bow"), tier("action@L", "a3 ts3-ts4 nod")]
+    tiers[2] = tiers[2].replace("<TIER ", '<TIER PARTICIPANT="Lou" ')
+    found = load_annotations(elan_file(tmp_path, *tiers))
+    assert [(each.label, each.subject) for each in found] == [("wave", "Kim"), ("bow", None), ("nod", "Lou")]
 
 
 def test_elan_annotations_that_refer_to_the_same_share_its_time_evenly(tmp_path: Path) -> None:

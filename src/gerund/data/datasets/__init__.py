@@ -13,6 +13,7 @@ from gerund.core.places import default_cache
 from gerund.core.printing import label_problem
 from gerund.core.texts import exists
 from gerund.core.types import Clip
+from gerund.data.annotations import Annotation, annotation_of, clips_to_use
 from gerund.data.checks import leak_sentence
 from gerund.data.datasets import (
     activitynet,
@@ -34,9 +35,9 @@ from gerund.data.datasets import (
 from gerund.data.datasets.background import with_background
 from gerund.data.manifest import leaking_groups
 
-__all__ = ["DATASETS", "load_dataset"]
+__all__ = ["DATASETS", "load_annotations", "load_dataset"]
 
-DATASETS: dict[str, Callable[..., list[Clip]]] = {
+DATASETS: dict[str, Callable[..., Sequence[Clip]]] = {
     "folder": folder.load,
     "csv": csv_file.load,
     "ucf101": ucf101.load,
@@ -80,12 +81,15 @@ def load_dataset(
 ) -> list[Clip]:
     """Clips of a folder, a CSV, or `name:path` (one of DATASETS); a list of clips is taken as it is.
 
-    `split` is the number of an official split. `group_pattern` is a regular expression whose first bracket (or whole match) in a
-    file's name is its group. `background` adds clips of unlabelled time as the class `background`. Raises DataError for what
-    cannot be used, for a given split that parts a group unless `allow_leak`, and for files that an official list names but that
-    are not there; `allow_missing` puts up with some, not with all.
+    Of annotations the confirmed ones are taken. `split` is the number of an official split. `group_pattern` is a regular expression whose
+    first bracket (or whole match) in a file's name is its group. `background` adds clips of unlabelled time as the class `background`.
+    Raises DataError for what cannot be used, for a given split that parts a group unless `allow_leak`, and for files that an official
+    list names but that are not there; `allow_missing` puts up with some, not with all.
     """
-    clips = list(data) if not isinstance(data, str | Path) else load_by_name(str(data), split, allow_missing=allow_missing)
+    if isinstance(data, str | Path):
+        clips = clips_to_use(load_by_name(str(data), split, allow_missing=allow_missing), data)
+    else:
+        clips = clips_to_use(data, "the clips given")
     check_labels(clips)
     clips = [with_group(clip, group_pattern) for clip in clips]
     if background:
@@ -111,7 +115,14 @@ def is_published(data: str | Path | Sequence[Clip]) -> bool:
     return isinstance(data, str) and data.partition(":")[0] in PUBLISHED and (":" in data or data == "toy")
 
 
-def load_by_name(data: str, split: int | None, *, allow_missing: bool) -> list[Clip]:
+def load_annotations(data: str | Path) -> list[Annotation]:
+    """All annotations of a folder, a CSV, or `name:path`, with subjects, points, and what is not confirmed. Raises as `load_dataset`."""
+    found = [annotation_of(clip) for clip in load_by_name(str(data), None, allow_missing=False)]
+    check_labels(found)
+    return found
+
+
+def load_by_name(data: str, split: int | None, *, allow_missing: bool) -> Sequence[Clip]:
     name, colon, rest = data.partition(":")
     if "://" in data:
         name, rest = "csv", data

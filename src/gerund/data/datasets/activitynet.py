@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gerund.core.errors import DataError
 from gerund.core.progress import note
 from gerund.core.texts import number, read_json
-from gerund.core.types import Clip
+from gerund.data.annotations import Annotation
 from gerund.data.datasets.files import by_stem, field, files_like, folder_of_lists, home_of, labelled, report_missing, tell_used
 from gerund.data.listing import list_videos
 
 ACTIVITYNET_SIDES = {"training": "train", "train": "train", "validation": "val", "val": "val", "testing": "test", "test": "test"}
 
 
-def load(path: Path, *, split: int | None = None) -> list[Clip]:
-    """One clip per segment; the videos, v_ID.mp4 or ID.mp4, may lie anywhere below the JSON file's folder (`annotations`: the one above).
+def load(path: Path, *, split: int | None = None) -> list[Annotation]:
+    """One annotation per segment; the videos, v_ID.mp4 or ID.mp4, may lie anywhere below the JSON file's folder (`annotations`: the one above).
 
     Videos without annotations (the withheld test set) are left out, missing ones and empty segments counted and left out.
     """
@@ -24,7 +25,7 @@ def load(path: Path, *, split: int | None = None) -> list[Clip]:
     database = field(read_json(file), "database", dict, file)
     listing = list_videos(home_of(path if path.is_dir() else path.parent))
     videos = by_stem(listing)
-    clips: list[Clip] = []
+    clips: list[Annotation] = []
     missing, total, empty = [], 0, 0
     for name, entry in database.items():
         where = f"{file}: video {name!r}"
@@ -53,8 +54,8 @@ def database_in(folder: Path) -> Path:
     return found[0]
 
 
-def segment_clip(segment: Any, entry: dict[str, Any], video: Path, where: str) -> Clip | None:
-    """A segment as a clip, ended where the video ends; None when nothing is left of it."""
+def segment_clip(segment: Any, entry: dict[str, Any], video: Path, where: str) -> Annotation | None:
+    """A segment, ended where the video ends; None when nothing is left of it."""
     times = field(segment, "segment", list, where)
     if len(times) != 2:
         raise DataError(f"{where}: field 'segment' is {times}, not a start and an end")
@@ -66,5 +67,4 @@ def segment_clip(segment: Any, entry: dict[str, Any], video: Path, where: str) -
         raise DataError(f"{where}: field 'subset' is {entry.get('subset')!r}, not training, validation or testing")
     if end <= start:
         return None
-    clip = labelled(video, segment.get("label"), start, end, where)
-    return Clip(path=clip.path, label=clip.label, start=start, end=end, split=ACTIVITYNET_SIDES[side])
+    return replace(labelled(video, segment.get("label"), start, end, where), split=ACTIVITYNET_SIDES[side])

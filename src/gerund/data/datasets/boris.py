@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gerund.core.errors import DataError
 from gerund.core.texts import LONGEST_SECONDS, key, number, read_table, read_text
-from gerund.core.types import Clip
+from gerund.data.annotations import Annotation
 from gerund.data.datasets.files import annotation_files, find_video, labelled
 
 MEDIA = ("Media file name", "Media file path", "Media file")
@@ -19,8 +19,8 @@ LENGTHS = ("Media duration (s)", "Media duration")
 NO_MEDIA = ("", "na", "not found", "none")
 """What BORIS writes in the column of the media file where it found none, as for events at 0 s before version 8.9.17."""
 BORIS_COLUMNS = (*MEDIA, *KIND, *OFFSET, *LENGTHS, *"Source;Observation id;Subject;Behavior;Time;Start (s);Stop (s)".split(";"))
-POINT_SECONDS = 1.0
-"""A point event has no length: its clip is this long, with the event in the middle."""
+NOBODY = "no focal subject"
+"""What BORIS writes where an event has no subject."""
 SLACK = 0.01
 """Seconds by which rounding may put an event before the start of its video."""
 
@@ -44,8 +44,8 @@ class BorisRow:
         return number(self.need(column), f"{self.where}: column {column!r}", least=-LONGEST_SECONDS)
 
 
-def load(path: Path, *, split: int | None = None) -> list[Clip]:
-    """One clip per state event (a START and its STOP, or a row with both) and per point event of a table, or all in a folder.
+def load(path: Path, *, split: int | None = None) -> list[Annotation]:
+    """One annotation per state event (a START and its STOP, or a row with both) and per point event of a table, or all in a folder.
 
     BORIS adds the observation's time offset to its times; here it is taken off. The times of an observation over several files run
     on from one to the next; the lengths of the files in the table tell where each begins.
@@ -53,14 +53,20 @@ def load(path: Path, *, split: int | None = None) -> list[Clip]:
     return [clip for file in annotation_files(path, ".csv", ".tsv") for clip in boris_clips(file)]
 
 
-def boris_clips(file: Path) -> list[Clip]:
+def boris_clips(file: Path) -> list[Annotation]:
     rows, aggregate = event_rows(file)
     several_files(rows)
     clips = []
     for row, start, end in aggregated(rows) if aggregate else paired(rows):
         for name, first, last in in_files(row, start, end):
-            clips.append(labelled(find_video(file, [name]), row.need("Behavior"), first, last, row.where))
+            video, label, subject = find_video(file, [name]), row.need("Behavior"), subject_of(row)
+            clips.append(labelled(video, label, round(first, 6), round(last, 6), row.where, subject=subject))
     return clips
+
+
+def subject_of(row: BorisRow) -> str | None:
+    name = row.get(("Subject",))
+    return None if name.lower() == NOBODY else name
 
 
 def event_rows(file: Path) -> tuple[list[BorisRow], bool]:
@@ -114,41 +120,32 @@ def lengths_of(row: BorisRow) -> list[float]:
     return told if len(told) == len(media_of(row)) else []
 
 
-def in_files(row: BorisRow, start: float, end: float | None) -> Iterator[tuple[str, float, float]]:
-    """The files that an event lies in, with its start and end in each, without the observation's offset; a point has no end."""
+def in_files(row: BorisRow, start: float, end: float) -> Iterator[tuple[str, float, float]]:
+    """The files that an event lies in, with its start and end in each, without the observation's offset."""
     offset = number(row.get(OFFSET) or 0, f"{row.where}: column {OFFSET[0]!r}", least=-LONGEST_SECONDS)
-    start = round(start - offset, 6)
+    start, stop = round(start - offset, 6), round(end - offset, 6)
     if start < -SLACK:
         raise DataError(
             f"{row.where}: the event lies {-start:g} s before the start of its video (its time offset is {offset:g} s)"
         )
-    start = max(0.0, start)
-    stop = start if end is None else round(end - offset, 6)
+    start, stop = max(0.0, start), max(0.0, stop)
     names, lengths, begin = media_of(row), lengths_of(row), 0.0
     for name, length in list(zip(names, lengths, strict=True))[:-1] if len(names) > 1 else []:
         if start < begin + length and (stop > begin or start >= begin):
-            yield name, *span(max(start, begin) - begin, None if end is None else min(stop, begin + length) - begin)
+            yield name, max(start, begin) - begin, min(stop, begin + length) - begin
         begin += length
     if start >= begin or stop > begin:
         last = names[-1] if len(names) > 1 else media_name(row)
-        yield last, *span(max(start, begin) - begin, None if end is None else stop - begin)
+        yield last, max(start, begin) - begin, stop - begin
 
 
-def span(start: float, end: float | None) -> tuple[float, float]:
-    """Start and end in one file; a point event gets the second around it."""
-    if end is None:
-        start = max(0.0, start - POINT_SECONDS / 2)
-        end = start + POINT_SECONDS
-    return round(start, 6), round(end, 6)
-
-
-def aggregated(rows: Sequence[BorisRow]) -> Iterator[tuple[BorisRow, float, float | None]]:
+def aggregated(rows: Sequence[BorisRow]) -> Iterator[tuple[BorisRow, float, float]]:
     for row in rows:
         point = row.need(*KIND).upper() == "POINT"
-        yield row, row.seconds("Start (s)"), None if point else row.seconds("Stop (s)")
+        yield row, row.seconds("Start (s)"), row.seconds("Start (s)" if point else "Stop (s)")
 
 
-def paired(rows: Sequence[BorisRow]) -> Iterator[tuple[BorisRow, float, float | None]]:
+def paired(rows: Sequence[BorisRow]) -> Iterator[tuple[BorisRow, float, float]]:
     """States from their START and STOP rows: the same observation, subject, behaviour and modifiers."""
     started: dict[tuple[str, ...], tuple[BorisRow, float]] = {}
     for row in rows:
@@ -156,7 +153,7 @@ def paired(rows: Sequence[BorisRow]) -> Iterator[tuple[BorisRow, float, float | 
         modifiers = [text for column, text in row.values.items() if column.startswith("Modifier")]
         same = (row.get(("Observation id",)), row.get(("Subject",)), name, *modifiers)
         if kind == "POINT":
-            yield row, time, None
+            yield row, time, time
         elif kind == "START":
             if same in started:
                 line = started[same][0].where.rpartition(":")[2]

@@ -1,12 +1,11 @@
-"""`csv`: a manifest with the columns path, label and, if wanted, start, end, split, group."""
+"""`csv`: a manifest with the columns of an annotation, of which only path must be there."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from gerund.core.types import Clip
-from gerund.data.manifest import read_manifest
+from gerund.data.annotations import Annotation, read_annotations
 
 
-def load(path: Path, *, split: int | None = None) -> list[Clip]:
-    return read_manifest(path)
+def load(path: Path, *, split: int | None = None) -> list[Annotation]:
+    return read_annotations(path)

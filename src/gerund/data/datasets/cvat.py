@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gerund.core.errors import DataError, VideoError
-from gerund.core.types import Clip
+from gerund.data.annotations import Annotation
 from gerund.data.datasets.files import (
     ACTION_NAMES,
     annotation_files,
@@ -23,8 +23,8 @@ from gerund.data.datasets.files import (
 from gerund.video import probe
 
 
-def load(path: Path, *, split: int | None = None) -> list[Clip]:
-    """One clip per stretch of frames with a label, of an XML file or of all in a folder.
+def load(path: Path, *, split: int | None = None) -> list[Annotation]:
+    """One annotation per stretch of frames with a label, of an XML file or of all in a folder.
 
     A stretch is where a track is visible, or where frames in a row have the same tag. The label is the track's, or the value of
     an attribute called action, activity, behaviour ... CVAT counts frames; seconds come from the video's own rate.
@@ -32,7 +32,7 @@ def load(path: Path, *, split: int | None = None) -> list[Clip]:
     return [clip for file in annotation_files(path, ".xml") for clip in cvat_clips(file)]
 
 
-def cvat_clips(file: Path) -> list[Clip]:
+def cvat_clips(file: Path) -> list[Annotation]:
     document = read_xml(file, "annotations")
     tasks = {task.findtext("id") or "": task for task in document.iter("task")}
     if not tasks:

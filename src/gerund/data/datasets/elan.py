@@ -12,7 +12,7 @@ import numpy as np
 from gerund.core.errors import DataError
 from gerund.core.progress import note
 from gerund.core.texts import LONGEST_SECONDS, number
-from gerund.core.types import Clip
+from gerund.data.annotations import Annotation
 from gerund.data.datasets.files import ACTION_NAMES, annotation_files, attribute, find_video, labelled, read_xml, video_beside
 
 ALIGNED, REFERRING = "ALIGNABLE_ANNOTATION", "REF_ANNOTATION"
@@ -20,12 +20,13 @@ ALIGNED, REFERRING = "ALIGNABLE_ANNOTATION", "REF_ANNOTATION"
 TimeSpan = tuple[float, float]
 
 
-def load(path: Path, *, split: int | None = None) -> list[Clip]:
-    """One clip per annotation of an .eaf file, or of all in a folder.
+def load(path: Path, *, split: int | None = None) -> list[Annotation]:
+    """One annotation per annotation of an .eaf file, or of all in a folder.
 
     The label is the annotation's text, or the tier's name where it is empty (one tier per action). A tier called action,
-    activity, behaviour, label ... is used alone; otherwise all tiers are. Annotations that refer to others have the times of these,
-    several of one shared out evenly; time slots without a time lie evenly between those of their own tier, as ELAN shows them.
+    activity, behaviour, label ... is used alone; otherwise all tiers are. The subject is the tier's participant, as in `action@Kim`.
+    Annotations that refer to others have the times of these, several of one shared out evenly; time slots without a time lie evenly
+    between those of their own tier, as ELAN shows them.
     """
     clips = [clip for file in annotation_files(path, ".eaf") for clip in elan_clips(file)]
     if not clips:
@@ -33,7 +34,7 @@ def load(path: Path, *, split: int | None = None) -> list[Clip]:
     return clips
 
 
-def elan_clips(file: Path) -> list[Clip]:
+def elan_clips(file: Path) -> list[Annotation]:
     document = read_xml(file, "ANNOTATION_DOCUMENT")
     units = next((header.get("TIME_UNITS") for header in document.iter("HEADER")), None) or "milliseconds"
     if units != "milliseconds":
@@ -43,10 +44,12 @@ def elan_clips(file: Path) -> list[Clip]:
     clips = []
     for tier in tiers(document, file):
         name = tier.get("TIER_ID") or ""
+        subject = tier.get("PARTICIPANT") or name.partition("@")[2]
         for annotation in entries_of(tier):
             start, end = spans[attribute(annotation, "ANNOTATION_ID", file)]
             text = annotation.findtext("ANNOTATION_VALUE") or words.get(annotation.get("CVE_REF") or "", "")
-            clips.append(labelled(video, text.strip() or name, start + origin, end + origin, place(file, tier, annotation)))
+            where = place(file, tier, annotation)
+            clips.append(labelled(video, text.strip() or name, start + origin, end + origin, where, subject=subject.strip()))
     return clips
 
 

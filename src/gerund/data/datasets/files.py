@@ -13,6 +13,7 @@ from gerund.core.errors import DataError
 from gerund.core.progress import note
 from gerund.core.texts import exists, named_file, number, read_text
 from gerund.core.types import Clip
+from gerund.data.annotations import Annotation
 from gerund.data.listing import Listing, Reason
 from gerund.video.formats import is_hidden, is_video
 
@@ -88,13 +89,13 @@ def rate(value: Any, where: object) -> float:
     return found
 
 
-def labelled(path: Path, label: Any, start: float, end: float | None, where: object) -> Clip:
-    """A clip whose label is a name and whose span is not empty."""
+def labelled(path: Path, label: Any, start: float, end: float | None, where: object, *, subject: str | None = None) -> Annotation:
+    """An annotation whose label is a name and whose end is not before its start."""
     if not isinstance(label, str) or not label.strip():
         raise DataError(f"{where}: the label is {label!r}, not a name")
-    if end is not None and end <= start:
+    if end is not None and end < start:
         raise DataError(f"{where}: the end, {end:g} s, is not after the start, {start:g} s")
-    return Clip(path=path, label=label.strip(), start=start, end=end)
+    return Annotation(path=path, label=label.strip(), start=start, end=end, subject=subject or None)
 
 
 def annotation_files(path: Path, *suffixes: str) -> list[Path]:

@@ -10,7 +10,7 @@ from typing import Any
 from gerund.core.errors import DataError
 from gerund.core.progress import note
 from gerund.core.texts import number, read_json
-from gerund.core.types import Clip
+from gerund.data.annotations import Annotation
 from gerund.data.datasets.cvat import frame_clock
 from gerund.data.datasets.files import MOST_FRAMES, annotation_files, field, find_video, labelled, last_part, rate, read_xml
 from gerund.video.formats import MOVING_SUFFIXES
@@ -21,8 +21,8 @@ UPLOAD = re.compile(r"^[0-9a-f]{8}-")
 """Label Studio puts this before the name of a file uploaded to it."""
 
 
-def load(path: Path, *, split: int | None = None) -> list[Clip]:
-    """One clip per labelled span of a JSON export, or of all in a folder; a choice labels the whole video.
+def load(path: Path, *, split: int | None = None) -> list[Annotation]:
+    """One annotation per labelled span of a JSON export, or of all in a folder; a choice labels the whole video.
 
     Timeline labels count frames from 1, at the `framerate` of the labelling config: it is read from the task's data (fps), from
     a copy of that config, config.xml, beside the export, or taken to be the video's own.
@@ -30,7 +30,7 @@ def load(path: Path, *, split: int | None = None) -> list[Clip]:
     return [clip for file in annotation_files(path, ".json") for clip in labelstudio_clips(file)]
 
 
-def labelstudio_clips(file: Path) -> list[Clip]:
+def labelstudio_clips(file: Path) -> list[Annotation]:
     tasks = read_json(file)
     if not isinstance(tasks, list):
         raise DataError(f"{file}: expected a list of tasks; export as JSON")
@@ -58,7 +58,7 @@ def results_of(task: Any, where: str) -> Iterator[dict[str, Any]]:
                 yield value
 
 
-def task_clips(task: dict[str, Any], results: list[dict[str, Any]], file: Path, where: str) -> list[Clip]:
+def task_clips(task: dict[str, Any], results: list[dict[str, Any]], file: Path, where: str) -> list[Annotation]:
     data = field(task, "data", dict, where)
     video: Path = find_video(file, video_names(data))
     fps: float | None = None

@@ -8,12 +8,12 @@ from typing import Any
 
 from gerund.core.errors import DataError
 from gerund.core.texts import number, read_json
-from gerund.core.types import Clip
+from gerund.data.annotations import Annotation
 from gerund.data.datasets.files import ACTION_NAMES, annotation_files, field, find_video, labelled
 
 
-def load(path: Path, *, split: int | None = None) -> list[Clip]:
-    """One clip per temporal segment of a project file, or of all in a folder; an entry without times labels the whole video.
+def load(path: Path, *, split: int | None = None) -> list[Annotation]:
+    """One annotation per temporal segment of a project file, or of all in a folder; an entry without times labels the whole video.
 
     The class is the value of one attribute: the one called action, activity, label ..., or else the first that entries have.
     Boxes in single frames are left out.
@@ -21,7 +21,7 @@ def load(path: Path, *, split: int | None = None) -> list[Clip]:
     return [clip for file in annotation_files(path, ".json") for clip in via_clips(file)]
 
 
-def via_clips(file: Path) -> list[Clip]:
+def via_clips(file: Path) -> list[Annotation]:
     project = read_json(file)
     entries = field(project, "metadata", dict, file)
     attributes = field(project, "attribute", dict, file)
