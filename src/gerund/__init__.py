@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from gerund.serving.server import serve
     from gerund.timelines.evaluate import TimelineEvaluation, evaluate_timeline
     from gerund.timelines.render import render
+    from gerund.timelines.stats import Statistics, stats
     from gerund.timelines.timeline import timeline
     from gerund.training.benchmark import Benchmark, benchmark
     from gerund.training.compare import Comparison, compare
@@ -63,6 +64,7 @@ HOMES = {
     "gerund.features.extract": ("extract",),
     "gerund.cli.info": ("info",),
     "gerund.timelines.evaluate": ("TimelineEvaluation", "evaluate_timeline"),
+    "gerund.timelines.stats": ("Statistics", "stats"),
     "gerund.timelines.timeline": ("timeline",),
     "gerund.training.run": ("Training",),
     "gerund.training.train": ("train",),
@@ -89,6 +91,7 @@ __all__ = [
     "Pretraining",
     "Recognizer",
     "Segment",
+    "Statistics",
     "Timeline",
     "TimelineEvaluation",
     "Training",
@@ -115,6 +118,7 @@ __all__ = [
     "render",
     "serve",
     "split",
+    "stats",
     "timeline",
     "train",
     "train_all",

@@ -297,7 +297,7 @@ def test_info_tells_versions_device_and_cache():
         (("train", "{tmp}/lonely"), 1, "class 'run' has clips of one group only"),
         (("train", "nope:{tmp}"), 2, "unknown data set 'nope'"),
         (("train", "{tmp}/wrong.csv"), 1, "wrong.csv:1: unknown column 'lable'"),
-        (("train", "{tmp}/late.csv"), 1, "late.csv:3: column 'end': 1 is not after start, 2"),
+        (("train", "{tmp}/late.csv"), 1, "late.csv:3: column 'end': 1 is before start, 2"),
         pytest.param(("train", "{clips}", "--backbone", "nope"), 2, "unknown backbone 'nope'", marks=pytest.mark.torch),
         (("train", "{clips}", "--head", "nope"), 2, "unknown head 'nope'"),
         (("train", "{clips}", "--head.nope", "1"), 2, "has no option --head.nope"),

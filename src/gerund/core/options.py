@@ -75,6 +75,16 @@ Inputs = Annotated[
         "for pretrain, name:path too.",
     ),
 ]
+ToCount = Annotated[
+    str | Path,
+    option(
+        INPUT,
+        "A model and videos; or files with labels: what timeline --json or --csv printed, .eaf, BORIS, CSV manifests, name:path.",
+    ),
+]
+VideoTable = Annotated[
+    Path, option(INPUT, "A table of videos for --by: a column path, and columns of your own such as treatment.")
+]
 VideoPath = Annotated[str | Path, option(INPUT, "The video.")]
 StreamSource = Annotated[
     str | Path,
@@ -237,6 +247,11 @@ MinDuration = Annotated[
     float, option(METHOD, "Seconds that a segment lasts at least; shorter gaps are closed.", "half the window")
 ]
 Threshold = Annotated[float, option(METHOD, "Probability, 0 to 1, that a segment must reach.")]
+ByColumn = Annotated[
+    str, option(METHOD, "Column that groups the videos: one of the table of videos, or group, split or by of a manifest.")
+]
+BinSeconds = Annotated[float, option(METHOD, "Length of a time bin in seconds: numbers for each bin in place of whole videos.")]
+FollowSeconds = Annotated[float, option(METHOD, "Seconds after the end of a bout within which another counts as following it.")]
 LiveWindow = Annotated[
     float,
     option(METHOD, "Seconds that a label is based on.", "the usual length of the training clips if the model knows it, else 4"),

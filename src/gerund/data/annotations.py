@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal, TypeVar, get_args
 from urllib.parse import quote
 
 from gerund.core.errors import DataError
@@ -22,6 +22,7 @@ Status = Literal["confirmed", "suggested", "rejected"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 SPLITS = ("train", "val", "test")
 ANNOTATION_COLUMNS = ("path", "label", "start", "end", "subject", "status", "by", "at", "group", "split")
+AnyClip = TypeVar("AnyClip", bound=Clip)
 POINT_SECONDS = 1.0
 """A point event has no length: the clip to learn it from is this long, with the event in the middle."""
 
@@ -66,7 +67,12 @@ def annotation_of(clip: Clip) -> Annotation:
 
 
 def clips_to_use(found: Sequence[Clip], where: object) -> list[Clip]:
-    """The clips, and what is confirmed of the annotations among them, as clips; a line counts what is left out.
+    """The clips, and what is confirmed of the annotations among them, as clips. Raises as `confirmed`."""
+    return [each.clip if isinstance(each, Annotation) else each for each in confirmed(found, where)]
+
+
+def confirmed(found: Sequence[AnyClip], where: object) -> list[AnyClip]:
+    """Those that training and numbers count; a line says how many are left out.
 
     Raises DataError, which begins with `where`, when nothing is left.
     """
@@ -76,7 +82,7 @@ def clips_to_use(found: Sequence[Clip], where: object) -> list[Clip]:
         raise DataError(f"{where}: nothing is confirmed ({counts}); confirm some, or empty the column 'status'")
     if left:
         note(f"{where}: {len(found) - left.total()} confirmed spans are used; left out: {counts}.")
-    return [each.clip if isinstance(each, Annotation) else each for each in found if is_used(each)]
+    return [each for each in found if is_used(each)]
 
 
 def read_annotations(path: Path) -> list[Annotation]:
