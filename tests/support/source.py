@@ -27,6 +27,7 @@ FLOORS = (
     "timelines learning",
     "training",
     "serving",
+    "labelling",
     "cli",
 )
 """From the ground up; a module imports from its own room and from lower floors, never from a neighbour on its floor."""
