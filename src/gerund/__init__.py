@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gerund.recognition.recognizer import Recognizer
     from gerund.recognition.watch import watch
     from gerund.serving.server import serve
+    from gerund.timelines.agree import Agreement, agree
     from gerund.timelines.evaluate import TimelineEvaluation, evaluate_timeline
     from gerund.timelines.render import render
     from gerund.timelines.stats import Statistics, stats
@@ -64,6 +65,7 @@ HOMES = {
     "gerund.features.extract": ("extract",),
     "gerund.cli.info": ("info",),
     "gerund.timelines.evaluate": ("TimelineEvaluation", "evaluate_timeline"),
+    "gerund.timelines.agree": ("Agreement", "agree"),
     "gerund.timelines.stats": ("Statistics", "stats"),
     "gerund.timelines.timeline": ("timeline",),
     "gerund.training.run": ("Training",),
@@ -73,6 +75,7 @@ HOMES = {
 }
 
 __all__ = [
+    "Agreement",
     "Annotation",
     "Benchmark",
     "Clip",
@@ -97,6 +100,7 @@ __all__ = [
     "Training",
     "Trainings",
     "Watch",
+    "agree",
     "benchmark",
     "compare",
     "doctor",

@@ -36,6 +36,7 @@ COMMANDS = {
     "predict": ("gerund.recognition.predict:predict", "Name the action in videos."),
     "timeline": ("gerund.timelines.timeline:timeline", "Say which action happens when, in videos of any length."),
     "stats": ("gerund.timelines.stats:stats", "Count bouts: how often, how long, when first, after what, in which group."),
+    "agree": ("gerund.timelines.agree:agree", "Compare labels of the same videos: two people's, or a model's and a person's."),
     "render": ("gerund.timelines.render:render", "Write a video with its timeline drawn in."),
     "serve": ("gerund.serving.server:serve", "Serve a model as a web page and an HTTP API."),
     "index": ("gerund.data.index:index", "List clips, labels, groups and splits; write them as a CSV."),
@@ -56,7 +57,7 @@ COMMANDS = {
 
 WORK = {
     "Learn": "train evaluate evaluate-timeline compare benchmark pretrain",
-    "Use": "predict timeline stats render watch",
+    "Use": "predict timeline stats agree render watch",
     "Look after data": "download index split doctor frames extract pack cache",
     "Serve and share": "serve export push info",
 }

@@ -82,6 +82,8 @@ ToCount = Annotated[
         "A model and videos; or files with labels: what timeline --json or --csv printed, .eaf, BORIS, CSV manifests, name:path.",
     ),
 ]
+FirstLabels = Annotated[str | Path, option(INPUT, "One side: a file with labels as stats takes them, or a model.")]
+SecondLabels = Annotated[str | Path, option(INPUT, "The other side: a file with labels of the same videos.")]
 VideoTable = Annotated[
     Path, option(INPUT, "A table of videos for --by: a column path, and columns of your own such as treatment.")
 ]
@@ -252,6 +254,13 @@ ByColumn = Annotated[
 ]
 BinSeconds = Annotated[float, option(METHOD, "Length of a time bin in seconds: numbers for each bin in place of whole videos.")]
 FollowSeconds = Annotated[float, option(METHOD, "Seconds after the end of a bout within which another counts as following it.")]
+StepSeconds = Annotated[float, option(METHOD, "Length of the steps that are compared, in seconds.")]
+Tolerance = Annotated[
+    float,
+    option(
+        METHOD, "Seconds that the starts of two bouts may lie apart; spans that differ for less are borders, not disagreements."
+    ),
+]
 LiveWindow = Annotated[
     float,
     option(METHOD, "Seconds that a label is based on.", "the usual length of the training clips if the model knows it, else 4"),
@@ -309,6 +318,10 @@ ManifestFile = Annotated[Path, option(OUTPUT, "CSV manifest to write.")]
 SplitFile = Annotated[Path, option(OUTPUT, "CSV manifest to write; with folds, the number is added to its name.")]
 FixedManifest = Annotated[
     Path, option(OUTPUT, "CSV for the clips whose files have no problem; of several copies the first is kept.")
+]
+DisagreementsFile = Annotated[
+    Path,
+    option(OUTPUT, "CSV for the spans with different labels: each twice, as suggested by either side, to be labelled again."),
 ]
 HtmlReport = Annotated[Path, option(OUTPUT, "File for a report that opens in any browser.")]
 FramesFolder = Annotated[Path, option(OUTPUT, "Folder for the images.")]
