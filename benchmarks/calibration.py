@@ -127,5 +127,5 @@ def data_of() -> str:
 
 
 if __name__ == "__main__":
-    progress.quiet = True
+    progress.notes.setLevel("WARNING")
     main()

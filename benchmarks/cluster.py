@@ -50,5 +50,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    progress.quiet = True
+    progress.notes.setLevel("WARNING")
     main()

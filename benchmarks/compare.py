@@ -25,7 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args()
-    progress.quiet = True
+    progress.notes.setLevel("WARNING")
     clips = DATA / "ucf101" / "UCF-101"
     weights = weights_of("mobilenetv2_100")
     gerund.extract(clips, backbone="mobilenetv2_100", **weights)

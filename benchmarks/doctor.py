@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--repeat", type=int, default=3, help="the fastest of so many runs counts, taken in turn")
     arguments = parser.parse_args()
-    progress.quiet = True
+    progress.notes.setLevel("WARNING")
     clips = gerund.load_dataset(arguments.data)
     paths = list(dict.fromkeys(clip.path for clip in clips))
     turns = [

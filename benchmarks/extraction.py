@@ -106,5 +106,5 @@ def main() -> None:
 if __name__ == "__main__":
     from gerund.core import progress
 
-    progress.quiet = True
+    progress.notes.setLevel("WARNING")
     main()

@@ -73,5 +73,5 @@ def top1(split: int, seed: int, options: dict[str, Any]) -> float:
 
 
 if __name__ == "__main__":
-    progress.quiet = True
+    progress.notes.setLevel("WARNING")
     main()

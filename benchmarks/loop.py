@@ -44,7 +44,7 @@ def gerund_rate(paths: list[Path], backbone) -> tuple[float, float]:
 
 
 def main() -> None:
-    progress.quiet = True
+    progress.notes.setLevel("WARNING")
     paths = clips_folder()[:: max(1, len(clips_folder()) // 250)]
     few = paths[:: max(1, len(paths) // CLIPS)][:CLIPS]
     backbone = load_backbone("densenet121", pretrained=False, image_size=128)

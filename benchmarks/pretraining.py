@@ -82,5 +82,5 @@ def top1(clips: list[Clip], seed: int, **options: Any) -> float:
 
 
 if __name__ == "__main__":
-    progress.quiet = True
+    progress.notes.setLevel("WARNING")
     main()

@@ -55,7 +55,7 @@ def asked(url: str, paths: list[Path]) -> tuple[float, list[dict], int]:
 
 
 def main() -> None:
-    progress.quiet = True
+    progress.notes.setLevel("WARNING")
     model = Path(sys.argv[1])
     paths = clips_folder()
     paths = [paths[index * len(paths) // REQUESTS] for index in range(REQUESTS)]

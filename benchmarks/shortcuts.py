@@ -83,5 +83,5 @@ def measure(name: str, options: dict[str, Any], seeds: int) -> None:
 
 
 if __name__ == "__main__":
-    progress.quiet = True
+    progress.notes.setLevel("WARNING")
     main()

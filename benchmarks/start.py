@@ -25,7 +25,7 @@ def seconds(*words: str, env: dict[str, str] | None = None) -> float:
 
 def main() -> None:
     print(f"gerund --help: {statistics.median(seconds('--help') for _ in range(7)):.2f} s")
-    progress.quiet = True
+    progress.notes.setLevel("WARNING")
     paths = clips_folder()
     chosen = [Clip(path=path, label=path.parent.name) for path in paths[::10]]
     with tempfile.TemporaryDirectory() as folder:

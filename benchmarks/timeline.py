@@ -245,7 +245,7 @@ def against_each_window_anew(repeats: int = 3) -> None:
 PARTS = {"speed": speed, "real": real_clips, "windows": against_each_window_anew}
 
 if __name__ == "__main__":
-    progress.quiet = True
+    progress.notes.setLevel("WARNING")
     FOLDER.mkdir(exist_ok=True)
     if sys.argv[1:2] == ["child"]:
         child(*sys.argv[2:])

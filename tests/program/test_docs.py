@@ -58,6 +58,7 @@ def workshop(tmp_path_factory):
         shutil.copytree(folder / "toy" / label, folder / "CLIPS" / label)
     shutil.copy(next((folder / "CLIPS" / "kicking").glob("*.mp4")), folder / "a.mp4")
     shutil.rmtree(folder / "toy")
+    shutil.copytree(ROOT / "examples", folder / "examples")
     return folder
 
 
@@ -125,8 +126,6 @@ def test_the_python_of_a_page_runs(page, run, workshop):
         pytest.importorskip(package)
     if not (workshop / "runs" / "train").exists():
         run("gerund", "train", "CLIPS/", "--epochs", "1")
-    if page.name == "exporting.md" and not (workshop / "out").exists():
-        run("gerund", "export", "runs/train", "out/")
     for text in texts:
         run(sys.executable, "-c", text)
 

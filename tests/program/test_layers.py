@@ -20,7 +20,7 @@ DOORS = {
     "av": "video",
     "openvino": "core.openvino backbones heads.learned recognition.graphs",
     "nncf": "backbones.quantize",
-    "onnxruntime": "recognition.runtime",
+    "onnxruntime": "recognition.graphs",
     "onnxscript": "recognition.graphs",
     "ray": "features.cluster",
     "fastapi": "serving",

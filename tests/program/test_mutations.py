@@ -4,10 +4,8 @@ import copy
 import json
 import random
 import shutil
-import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,7 +21,6 @@ from gerund.features.packed import Pack, pack
 from gerund.features.tokens import Sampling
 from gerund.heads import build_head
 from gerund.learning.encoder import load_encoder, save_encoder
-from gerund.recognition import runtime
 from gerund.recognition.calibration import Familiarity
 from gerund.recognition.folder import sha256
 from gerund.recognition.recognizer import Recognizer
@@ -259,59 +256,3 @@ def test_a_pack_with_a_video_without_end_is_refused(tmp_path):
     np.save(index, entries)
     with pytest.raises(CacheError, match="a video without end"):
         Pack(index.parent)
-
-
-EXPORT = {
-    "format": "gerund-export",
-    "format_version": 1,
-    "network": "onnx",
-    "labels": ["a", "b"],
-    "features": {"fps": 8.0, "resize": {"height": 8, "width": 8, "fit": "squeeze", "scale": 1.0, "interpolation": "area"}},
-    "sampling": {"num_frames": 4, "take": "mean", "motion": True},
-    "temperature": 1.0,
-}
-
-
-def exported(folder: Path, content: bytes = b"garbage", **change) -> Path:
-    folder.mkdir(exist_ok=True)
-    for name in ("backbone.onnx", "head.onnx"):
-        (folder / name).write_bytes(content)
-    config = EXPORT | {"files": {name: sha256(folder / name) for name in ("backbone.onnx", "head.onnx")}} | change
-    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    return folder
-
-
-def test_a_replaced_export_is_one_line_of_the_light_runtime(tmp_path, capsys):
-    assert runtime.name_actions([str(exported(tmp_path / "m")), "a.mp4"]) == 1
-    said = capsys.readouterr().err
-    assert "backbone.onnx: cannot be opened (" in said
-    assert len(said.splitlines()) == 1
-
-
-def test_an_export_whose_graphs_are_not_what_its_config_says_is_one_line(tmp_path, capsys, monkeypatch, ramp_video):
-    def run(*_):
-        raise IndexError("axis 7 is out of bounds")
-
-    monkeypatch.setitem(runtime.OPENERS, "onnx", (("backbone.onnx", "head.onnx"), lambda path: run))
-    assert runtime.name_actions([str(exported(tmp_path / "m")), str(ramp_video(10))]) == runtime.SOME_VIDEOS_FAILED
-    assert "backbone.onnx: cannot be run (axis 7 is out of bounds); export the model again" in capsys.readouterr().err
-    monkeypatch.setattr(runtime.ExportedModel, "predict", run)
-    assert runtime.name_actions([str(tmp_path / "m"), "a.mp4"]) == 1
-    assert capsys.readouterr().err == f"gerund: {tmp_path / 'm'}: IndexError: axis 7 is out of bounds; export the model again\n"
-
-
-def test_a_changed_export_is_opened_or_refused(tmp_path, monkeypatch):
-    stand_in = SimpleNamespace(InferenceSession=lambda *_, **__: SimpleNamespace(get_inputs=list))
-    monkeypatch.setitem(sys.modules, "onnxruntime", stand_in)
-    original = json.loads((exported(tmp_path / "m") / "config.json").read_text())
-    refused = 0
-    for place, value in mutations(original, 200, seed=2):
-        config = copy.deepcopy(original)
-        put(config, place, value)
-        (tmp_path / "m" / "config.json").write_text(json.dumps(config), encoding="utf-8")
-        try:
-            runtime.load(tmp_path / "m")
-        except ModelError as error:
-            assert str(tmp_path / "m") in str(error)
-            refused += 1
-    assert refused > 120

@@ -1,6 +1,7 @@
 """Any network as a graph: NET.onnx or NET.xml (OpenVINO), with NET.json beside it: {"size": 224, "mean": [...], "std": [...]}.
 
 The graph takes normalised frames (N, 3, S, S) float32 and gives features (N, D); mean and deviation are per channel, for pixel values in 0..1.
+"interpolation", bicubic or bilinear, is how frames are scaled; bicubic where nothing is said. `gerund export --backbone-only` writes both files.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 from gerund.backbones.base import Backbone
 from gerund.core.errors import BackboneError, UsageError, first_line
-from gerund.core.fields import Fields, json_of
+from gerund.core.fields import INTERPOLATIONS, Fields, json_of
 from gerund.core.openvino import core
 from gerund.core.types import Fit, Resize
 
@@ -48,7 +49,9 @@ def input_of(path: Path, fit: Fit | None) -> tuple[Resize, tuple[float, ...], tu
     side, std = fields.whole("size", 8, 2048), fields.numbers("std", 3)
     if min(std) <= 0:
         raise fields.wrong("std", list(std), "above 0")
-    return Resize(height=side, width=side, fit=fit or "squeeze"), tuple(fields.numbers("mean", 3)), tuple(std)
+    scaling = fields.choice("interpolation", INTERPOLATIONS, "bicubic")
+    resize = Resize(height=side, width=side, fit=fit or "squeeze", interpolation=scaling)
+    return resize, tuple(fields.numbers("mean", 3)), tuple(std)
 
 
 def read_graph(path: Path) -> Any:

@@ -59,13 +59,18 @@ def quantized_graph(model: Any, planes: np.ndarray) -> Any:
 
 def cosine_to_f32(backbone: Backbone, batch: np.ndarray) -> float:
     """Mean cosine between the int8 and the f32 features of a batch of frames."""
+    return float(cosines(backbone, backbone, batch, precision="int8").mean())
+
+
+def cosines(exact: Backbone, other: Backbone, batch: np.ndarray, *, precision: str = "f32") -> np.ndarray:
+    """Cosines (N,) between the features of a batch of frames (N, H, W, 3), N = BATCH_SIZE, by one backbone in f32 and by another."""
     found: list[np.ndarray] = []
-    for precision in ("int8", "f32"):
-        engine = compile_engine(backbone, device="cpu", precision=precision)
+    for backbone, chosen in ((exact, "f32"), (other, precision)):
+        engine = compile_engine(backbone, device="cpu", precision=chosen)
         engine.submit(batch, found.append)
         engine.drain()
-    small, exact = found
-    return float(np.mean((small * exact).sum(1) / (np.linalg.norm(small, axis=1) * np.linalg.norm(exact, axis=1))))
+    first, second = found
+    return np.asarray((first * second).sum(1) / (np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)))
 
 
 def quantized_digest(path: Path) -> str:

@@ -57,8 +57,8 @@ class Fields:
             raise self.wrong(name, value, "a text")
         return value
 
-    def choice(self, name: str, choices: Sequence[Choice]) -> Choice:
-        value = self.get(name)
+    def choice(self, name: str, choices: Sequence[Choice], default: Any = MISSING) -> Choice:
+        value = self.get(name, default)
         found = next((each for each in choices if each == value), None)
         if found is None:
             raise self.wrong(name, value, f"one of {', '.join(map(str, choices))}")

@@ -53,6 +53,10 @@ def finite(_: object, value: object) -> None:
 EACH = Parameter(show_default="as each recipe has it")
 """In place of the default recipe's value, where several recipes are run."""
 
+ExportedModel = Annotated[
+    str | Path,
+    option(INPUT, "A run folder, a model folder, or hf:USER/MODEL; with --backbone-only a backbone, as train takes it."),
+]
 ModelPath = Annotated[str | Path, option(INPUT, "A run folder, a model folder, or hf:USER/MODEL.")]
 MoreRuns = Annotated[
     str | Path,
@@ -274,6 +278,9 @@ WatchFor = Annotated[str | float, option(INPUT, "Seconds of stream after which w
 Int8 = Annotated[
     bool, option(METHOD, "Make an int8 backbone (openvino only), calibrated on the clips, and measure what it costs in accuracy.")
 ]
+BackboneOnly = Annotated[
+    bool, option(METHOD, "Write a backbone alone, as a graph that --backbone FILE takes everywhere, without torch too.")
+]
 CheckClips = Annotated[
     list[Path],
     option(
@@ -329,10 +336,10 @@ FramesRate = Annotated[float | Literal["native"], option(OUTPUT, "Frames per sec
 ShortSide = Annotated[int, option(OUTPUT, "Short side of the images in pixels.", "the video's own")]
 DownloadFolder = Annotated[Path, option(OUTPUT, "Where it goes; made if needed.")]
 PackedFolder = Annotated[Path, option(OUTPUT, "Folder for the shards, one sub-folder for each setting of extraction.")]
-ExportFolder = Annotated[Path, option(OUTPUT, "Folder to write; new or empty.")]
+ExportFolder = Annotated[Path, option(OUTPUT, "Folder to write, new or empty; with --backbone-only a file .onnx or .xml.")]
 ExportFormat = Annotated[
-    Literal["onnx", "openvino", "torch"],
-    option(OUTPUT, "onnx or openvino for gerund.recognition.runtime, or torch (torch.export)."),
+    Literal["onnx", "openvino", "torch", "gerund"],
+    option(OUTPUT, "onnx, openvino, torch (torch.export), or gerund: a model folder of today, made of one of before."),
 ]
 Repository = Annotated[str, option(OUTPUT, "USER/MODEL; made if it is not there.")]
 Private = Annotated[bool, option(OUTPUT, "Make it visible to you only.")]

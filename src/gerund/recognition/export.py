@@ -1,32 +1,45 @@
-"""A model as two plain graphs, backbone and head, that run without torch; written only when they give the model's own answers."""
+"""A model, or its backbone alone, for other programs and other machines; written only when what is written gives the same answers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gerund import video
-from gerund.backbones.quantize import check_nncf, full_batches
+from gerund.backbones import load_backbone
+from gerund.backbones.engines import BATCH_SIZE
+from gerund.backbones.quantize import check_nncf, cosines, full_batches
 from gerund.core import options
-from gerund.core.errors import DataError, ModelError, UsageError, needs
-from gerund.core.files import remove, whole_folder
+from gerund.core.errors import BackboneError, DataError, ModelError, UsageError, needs
+from gerund.core.files import remove, scratch, whole_folder
 from gerund.core.printing import percent
 from gerund.core.progress import note, progress
 from gerund.core.results import Printable
 from gerund.core.types import Clip, Features
 from gerund.data.manifest import of_split, read_manifest
 from gerund.features.extractor import Extractor, calibration_frames
+from gerund.features.tokens import as_stored, on_screen, tokens
 from gerund.recognition.evaluate import recorded_manifest
+from gerund.recognition.folder import find_model
 from gerund.recognition.metrics import topk_accuracy
 from gerund.recognition.predict import expand
-from gerund.recognition.recognizer import Recognizer
+from gerund.recognition.recognizer import Recognizer, softmax
 from gerund.recognition.runs import check_free
-from gerund.recognition.runtime import EXPORTED_FILES, OPENERS, ExportedModel
+from gerund.video.pool import Reading, frames_of
 
+if TYPE_CHECKING:
+    from gerund.recognition.graphs import Network
+
+SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2"}
+EXPORT_FORMATS = (*SUFFIXES, "gerund")
+LEAST_COSINE = 0.9999
+"""Between the features of a backbone in f32 and those of its graph."""
 TOLERANCE = 1e-3
 """Largest difference of a probability between the model in f32 and what is exported."""
 PARITY_CLIPS, ACCURACY_CLIPS = 16, 500
@@ -60,39 +73,19 @@ class Parity:
         targets = np.array([self.labels.index(str(self.clips[index].label)) for index in known])
         return topk_accuracy(self.expected[known], targets, 1), topk_accuracy(self.found[known], targets, 1)
 
-
-@dataclass(frozen=True, kw_only=True)
-class Export(Printable):
-    """A written export: its folder, format, precision (f32 or int8), size in bytes, and how its answers compare with the model's."""
-
-    folder: Path
-    format: str
-    precision: str
-    size: int
-    comparison: Parity
-
     @property
     def values(self) -> dict[str, Any]:
-        """Plain values, as `--json` prints them."""
-        accuracies = self.comparison.accuracies()
+        accuracies = self.accuracies()
         return {
-            "folder": str(self.folder),
-            "format": self.format,
-            "precision": self.precision,
-            "bytes": self.size,
-            "clips": len(self.comparison.clips),
-            "max_difference": float(self.comparison.differences.max()),
-            "same_label": self.comparison.same_label,
+            "clips": len(self.clips),
+            "max_difference": float(self.differences.max()),
+            "same_label": self.same_label,
             "top1_model": accuracies[0] if accuracies else None,
             "top1_exported": accuracies[1] if accuracies else None,
         }
 
-    def as_json(self) -> dict[str, Any]:
-        return self.values
-
     def as_text(self) -> Iterator[str]:
         found = self.values
-        yield f"{self.folder}: {self.format}, {self.precision}, {self.size / 1e6:.1f} MB"
         yield (
             f"Compared with the model in f32 on {found['clips']} clips: largest difference of a probability "
             f"{found['max_difference']:.1e}, same label for {percent(found['same_label'])}"
@@ -100,17 +93,65 @@ class Export(Printable):
         if found["top1_model"] is not None:
             drop = found["top1_model"] - found["top1_exported"]
             yield f"Top-1: model {percent(found['top1_model'])}, exported {percent(found['top1_exported'])}, drop {percent(drop)}"
-        if self.format != "torch":
-            yield from ("", f"Next: python -m gerund.recognition.runtime {self.folder} VIDEO")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Likeness:
+    """Cosines (N,) between a backbone's features in f32 and those of what was exported, of the same pictures."""
+
+    backbone: str
+    feature_dim: int
+    cosines: np.ndarray
+
+    @property
+    def values(self) -> dict[str, Any]:
+        return {"backbone": self.backbone, "feature_dim": self.feature_dim, "least_cosine": float(self.cosines.min())}
+
+    def as_text(self) -> Iterator[str]:
+        least = f"least cosine of its {self.feature_dim} features {self.cosines.min():.6f}"
+        yield f"Compared with {self.backbone} in f32 on {len(self.cosines)} pictures of noise: {least}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export(Printable):
+    """What was written: its folder (of a backbone alone its file), format, precision (f32 or int8), size in bytes, and how alike it answers."""
+
+    folder: Path
+    format: str
+    precision: str
+    size: int
+    comparison: Parity | Likeness
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Plain values, as `--json` prints them."""
+        written = {"folder": str(self.folder), "format": self.format, "precision": self.precision, "bytes": self.size}
+        return written | self.comparison.values
+
+    def as_json(self) -> dict[str, Any]:
+        return self.values
+
+    def as_text(self) -> Iterator[str]:
+        yield f"{self.folder}: {self.format}, {self.precision}, {self.size / 1e6:.1f} MB"
+        yield from self.comparison.as_text()
+        if isinstance(self.comparison, Likeness):
+            yield f"It runs without torch, and {self.folder.with_suffix('.json').name} beside it belongs to it."
+            yield from ("", f"Next: gerund train DATA --backbone {self.folder}")
+        elif self.format == "gerund":
+            yield from ("", f"Next: gerund predict {self.folder} VIDEO")
+        elif self.format == "onnx":
+            yield from ("", f"Next: examples/onnx_alone.py names actions with {self.folder} and onnxruntime, without gerund")
 
 
 def export(
-    model: options.ModelPath,
+    model: options.ExportedModel,
     out: options.ExportFolder,
     *,
     format_: options.ExportFormat = "onnx",
     int8: options.Int8 = False,
     check: options.CheckClips | None = None,
+    backbone_only: options.BackboneOnly = False,
+    weights: options.Weights | None = None,
     cache: options.CacheFolder | None = None,
 ) -> Export:
     """Write a model as graphs for other runtimes, checked to give its answers in f32 on real clips.
@@ -121,24 +162,28 @@ def export(
 
     Each argument is explained in `gerund.core.options`, and by `gerund export --help`.
     """
-    if format_ not in EXPORTED_FILES:
-        raise UsageError(f"--format {format_}: choose one of {', '.join(EXPORTED_FILES)}")
+    if backbone_only:
+        return exported_backbone(str(model), out, weights)
+    if weights is not None:
+        raise UsageError(f"--weights {weights}: a model has its own; the option goes with --backbone-only")
+    if format_ not in EXPORT_FORMATS:
+        raise UsageError(f"--format {format_}: choose one of {', '.join(EXPORT_FORMATS)}")
     if int8 and format_ != "openvino":
         raise UsageError(f"--int8 needs --format openvino (here: {format_})")
     if int8:
         check_nncf()
     check_free(out)
-    with needs("torch", "onnx", "gerund export writes graphs by way of torch"):
-        from gerund.recognition.graphs import reopened, write_graphs
     recognizer = in_f32(model, cache)
     clips = expand(check) if check else recorded(model)
     try:
-        with whole_folder(out) as partial:
-            noise = partial / "noise"
+        with whole_folder(out) as folder:
+            noise = folder / "noise"
             clips = clips or noise_clips(noise)
             calibration = full_batches(calibration_frames(recognizer.backbone, paths_of(clips, "train"))) if int8 else None
-            write_graphs(recognizer, partial, format_, calibration)
-            comparison = compared(recognizer, reopened(partial), held_out(clips, ACCURACY_CLIPS if int8 else PARITY_CLIPS))
+            judge = (
+                rewritten(model, folder, cache) if format_ == "gerund" else as_graphs(recognizer, folder, format_, calibration)
+            )
+            comparison = compared(recognizer, judge, held_out(clips, ACCURACY_CLIPS if int8 else PARITY_CLIPS))
             if not int8:
                 refuse_other_answers(comparison, out)
             remove(noise)
@@ -146,13 +191,67 @@ def export(
                 folder=out,
                 format=format_,
                 precision="int8" if int8 else "f32",
-                size=sum(file.stat().st_size for file in partial.iterdir()),
+                size=sum(file.stat().st_size for file in folder.iterdir()),
                 comparison=comparison,
             )
-            (partial / "README.md").write_text(card(done), encoding="utf-8")
+            if format_ != "gerund":
+                (folder / "README.md").write_text(card(done), encoding="utf-8")
     except OSError as error:
         raise ModelError(f"{out}: cannot be written ({error.strerror or error}); choose another place") from None
     return done
+
+
+Judge = Callable[[Sequence[Clip]], np.ndarray]
+"""Probabilities (N, K) of clips by what was written."""
+
+
+def as_graphs(recognizer: Recognizer, folder: Path, format_: str, calibration: np.ndarray | None) -> Judge:
+    """Write a model as graphs."""
+    with needs("torch", "onnx", "gerund export writes graphs by way of torch"):
+        from gerund.recognition.graphs import reopened, write_graphs
+    write_graphs(recognizer, folder, format_, calibration)
+    return partial(judged_by_graphs, recognizer, *reopened(folder, format_))
+
+
+def rewritten(model: str | Path, folder: Path, cache: Path | None) -> Judge:
+    """Write a model as a folder of today's format, whatever format it has, with its own card."""
+    own = find_model(model) / "README.md"
+    card = own.read_text(encoding="utf-8") if own.is_file() else ""
+    Recognizer.load(model, device="cpu", cache=cache).write(folder, True, card)
+    again = in_f32(folder, cache)
+
+    return lambda clips: again.scores(again.extractor.extract(clip.path for clip in clips), clips)[0]
+
+
+def exported_backbone(name: str, out: Path, weights: Path | None) -> Export:
+    """Write a backbone alone, as a file .onnx or .xml with a .json beside it. Raises BackboneError for one that the file does not give back."""
+    if out.suffix not in (".onnx", ".xml"):
+        raise UsageError(f"{out}: with --backbone-only, name a file .onnx or .xml to write")
+    if out.exists():
+        raise UsageError(f"{out}: exists; choose another name")
+    with needs("torch", "onnx", "gerund export writes graphs by way of torch"):
+        from gerund.recognition.graphs import write_backbone_alone
+    backbone = load_backbone(name, weights=weights)
+    if backbone.window > 1:
+        raise UsageError(f"--backbone-only: {name} sees windows of frames, and a graph is for single pictures")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with scratch(out) as folder:
+        write_backbone_alone(backbone, folder / out.name)
+        again = load_backbone(str(folder / out.name))
+        resize = backbone.resize
+        frames = np.random.default_rng(0).integers(0, 256, (BATCH_SIZE, resize.height, resize.width, 3), dtype=np.uint8)
+        similar = cosines(backbone, again, frames)
+        if not similar.min() >= LEAST_COSINE:
+            least = f"cosine {similar.min():.4f}"
+            raise BackboneError(f"{out}: not written, since it gives other features than {name} ({least}); try .xml or .onnx")
+        written = sorted(
+            folder.glob(f"{out.stem}.*"), key=lambda path: path.suffix == out.suffix
+        )  # the graph, and then all is there
+        for path in written:
+            path.replace(out.with_suffix(path.suffix))
+    size = sum(out.with_suffix(path.suffix).stat().st_size for path in written)
+    comparison = Likeness(backbone=backbone.name, feature_dim=backbone.feature_dim, cosines=similar)
+    return Export(folder=out, format=out.suffix[1:], precision="f32", size=size, comparison=comparison)
 
 
 def refuse_other_answers(comparison: Parity, out: Path) -> None:
@@ -204,40 +303,59 @@ def noise_clips(folder: Path) -> list[Clip]:
     return clips
 
 
-def compared(recognizer: Recognizer, exported: ExportedModel, clips: Sequence[Clip]) -> Parity:
+def compared(recognizer: Recognizer, judge: Judge, clips: Sequence[Clip]) -> Parity:
     """The answers of both for the same clips. Raises DataError when none of the clips can be decoded."""
     expected, errors = recognizer.scores(recognizer.extractor.extract(clip.path for clip in clips), clips)
-    found = np.full_like(expected, np.nan)
-    seen: dict[Path, Features] = {}
-    with progress("Comparing answers", len(clips), "clips") as bar:
-        for index, clip in enumerate(clips):
-            if index not in errors:
-                if clip.path not in seen:
-                    seen = {clip.path: exported.features(clip.path)}  # clips of one video stand together in a manifest
-                found[index] = exported.scores(seen[clip.path], clip)
-            bar.advance()
     good = [index for index in range(len(clips)) if index not in errors]
     if not good:
         raise DataError(f"none of the clips to compare on can be decoded, first: {errors[0]}")
-    return Parity(clips=[clips[index] for index in good], labels=recognizer.labels, expected=expected[good], found=found[good])
+    found = judge([clips[index] for index in good])
+    return Parity(clips=[clips[index] for index in good], labels=recognizer.labels, expected=expected[good], found=found)
+
+
+def judged_by_graphs(recognizer: Recognizer, backbone: Network, head: Network, clips: Sequence[Clip]) -> np.ndarray:
+    """Probabilities (N, K) by two graphs, from the pictures on, with what gerund does between them."""
+    seen: dict[Path, Features] = {}
+    found = np.empty((len(clips), len(recognizer.labels)))
+    with progress("Comparing answers", len(clips), "clips") as bar:
+        for index, clip in enumerate(clips):
+            if clip.path not in seen:
+                seen = {
+                    clip.path: features_by(backbone, recognizer, clip.path)
+                }  # clips of one video stand together in a manifest
+            data, valid = (part[None] for part in tokens(seen[clip.path], clip, recognizer.sampling))
+            found[index] = softmax(head(data, valid).astype(np.float64) / recognizer.temperature)[0]
+            bar.advance()
+    return found
+
+
+def features_by(backbone: Network, recognizer: Recognizer, path: Path) -> Features:
+    """What a graph sees of a whole video."""
+    fps = recognizer.extractor.spec.fps
+    ends: list[float] = []
+    frames = frames_of(path, Reading(fps=fps, resize=recognizer.backbone.resize), ended=ends.append)
+    pts, rows = [], []
+    while batch := list(itertools.islice(frames, BATCH_SIZE)):
+        pts += [time for time, _ in batch]
+        rows.append(backbone(np.stack([picture.transpose(2, 0, 1) for _, picture in batch])))
+    return on_screen(as_stored(np.concatenate(rows)), np.array(pts), ends[0], 1 / fps if fps else None)
 
 
 def card(done: Export) -> str:
     """README.md of an exported model."""
     values = done.values
     inputs = "frames (N, 3, H, W) uint8 RGB in, features (N, D) out", "tokens (B, T, D) and valid (B, T) in, logits (B, K) out"
-    backbone, head = EXPORTED_FILES[done.format][:2]
-    use = (
-        "With gerund.recognition.runtime (numpy, PyAV and the engine only): `python -m gerund.recognition.runtime THIS_FOLDER video.mp4`."
-        if done.format in OPENERS
-        else "Load with `torch.export.load`, which trusts the file: only what you exported yourself."
-    )
+    use = {
+        "onnx": "With onnxruntime alone: examples/onnx_alone.py of gerund, 40 lines.",
+        "openvino": "With OpenVINO: read and compile both graphs; what lies between them is as in examples/onnx_alone.py of gerund.",
+        "torch": "Load with `torch.export.load`, which trusts the file: only what you exported yourself.",
+    }[done.format]
     return f"""# Action recogniser exported by gerund ({done.format}, {done.precision})
 
 {use}
 
-- `{backbone}`: {inputs[0]}
-- `{head}`: {inputs[1]}
+- `backbone{SUFFIXES[done.format]}`: {inputs[0]}
+- `head{SUFFIXES[done.format]}`: {inputs[1]}
 - `config.json`: labels, frame rate and size, how tokens are made (`gerund.features.tokens.tokens`), the temperature of the logits, checksums
 
 Compared with the model in f32 on {values["clips"]} clips: largest difference of a probability {values["max_difference"]:.1e},

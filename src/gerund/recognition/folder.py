@@ -176,7 +176,7 @@ def checked_folder(path: Path, model: str | Path) -> Path:
     if not path.is_dir():
         raise ModelError(f"{model}: no such model folder")
     if (path / "config.json").is_file() and (path / "README.md").is_file() and any(path.glob("backbone.*")):
-        raise ModelError(f"{model}: an exported model; run it with: python -m gerund.recognition.runtime {model} VIDEO")
+        raise ModelError(f"{model}: an export for other programs; give the model that it was made of (docs/exporting.md)")
     inside = "" if hub.is_remote(model) or path.name == "best" else f", also in {path.name}/best"
     raise ModelError(f"{model}: not a model folder (config.json and model.safetensors are missing{inside})")
 

@@ -1,4 +1,4 @@
-"""A model as two plain graphs, backbone and head, one writer for each format that runs without torch or gerund."""
+"""A model as two plain graphs, backbone and head, one writer for each format, and a reader that shows what they answer."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ import torch
 from torch import Tensor, nn
 
 from gerund.backbones import Backbone
+from gerund.backbones.engines import BATCH_SIZE
 from gerund.backbones.quantize import quantized_graph
 from gerund.core.errors import GerundError, ModelError, UsageError, first_line
+from gerund.core.openvino import core, save_graph
 from gerund.heads import Head
 from gerund.heads.learned.base import module_behind
 from gerund.heads.learned.ridge import RidgeModule
 from gerund.heads.ridge import PrototypeHead
 from gerund.recognition.folder import sha256
 from gerund.recognition.recognizer import Recognizer
-from gerund.recognition.runtime import (
-    EXPORT_FORMAT,
-    EXPORT_FORMAT_VERSION,
-    EXPORTED_FAMILIARITY,
-    EXPORTED_FILES,
-    OPENERS,
-    ExportedModel,
-    Network,
-    exported_config,
-    load,
-)
+
+EXPORT_FORMAT, EXPORT_FORMAT_VERSION = "gerund-export", 2
+EXPORTED_FILES = {
+    "onnx": ("backbone.onnx", "head.onnx"),
+    "openvino": ("backbone.xml", "head.xml", "backbone.bin", "head.bin"),
+    "torch": ("backbone.pt2", "head.pt2"),
+}
+"""The files of each format, backbone and head first."""
+Network = Callable[..., np.ndarray]
+"""A graph that runs: arrays in, one array out. The backbone takes frames (N, 3, H, W) uint8, the head tokens (B, T, D) and valid (B, T)."""
 
 
 class FromBytes(nn.Module):
@@ -118,22 +119,7 @@ def module_of(head: Head) -> nn.Module:
 def write_graphs(recognizer: Recognizer, folder: Path, format_: str, calibration: np.ndarray | None) -> None:
     """Both graphs and config.json; with frames to calibrate on, the backbone in int8."""
     for graph in graphs(recognizer, calibration):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # torch warns of what is its own affair
-                WRITERS[format_](graph, folder)
-        except ImportError as error:
-            raise UsageError(f"--format {format_} needs the package {error.name}; pip install 'gerund[onnx]'") from None
-        except GerundError:
-            raise
-        except Exception as error:  # the exporters document no exception types
-            name = f"{recognizer.backbone.name} with head {recognizer.head_name}: the {graph.name}"
-            raise ModelError(f"{name} cannot be exported as {format_} ({type(error).__name__}: {first_line(error)})") from error
-    familiarity = recognizer.familiarity
-    if familiarity is not None:
-        arrays: dict[str, Any] = familiarity.tensors()
-        np.savez(folder / EXPORTED_FAMILIARITY, **arrays)
-    files = (*EXPORTED_FILES[format_], *([EXPORTED_FAMILIARITY] if familiarity is not None else []))
+        write_graph(graph, folder, format_, f"{recognizer.backbone.name} with head {recognizer.head_name}: the {graph.name}")
     config = {
         "format": EXPORT_FORMAT,
         "format_version": EXPORT_FORMAT_VERSION,
@@ -143,14 +129,42 @@ def write_graphs(recognizer: Recognizer, folder: Path, format_: str, calibration
         "features": {"fps": recognizer.extractor.spec.fps, "resize": asdict(recognizer.backbone.resize)},
         "sampling": asdict(recognizer.sampling),
         "temperature": recognizer.temperature,
-        "files": {name: sha256(folder / name) for name in files},
+        "files": {name: sha256(folder / name) for name in EXPORTED_FILES[format_]},
     }
     (folder / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def write_backbone_alone(backbone: Backbone, path: Path) -> None:
+    """A backbone alone as a file .onnx or .xml, which takes normalised frames, and beside it what `graph` backbones need to know."""
+    resize = backbone.resize
+    if path.suffix == ".xml":
+        save_graph(backbone.graph(BATCH_SIZE), path)
+    else:
+        frames = torch.zeros(2, 3, resize.height, resize.width)
+        free = {"frames": {0: torch.export.Dim("batch")}}
+        graph = Graph(name=path.stem, module=backbone.module, example=(frames,), inputs=free, output="features")
+        write_graph(graph, path.parent, "onnx", f"backbone {backbone.name}")
+    values = {"size": resize.height, "mean": backbone.mean, "std": backbone.std, "interpolation": resize.interpolation}
+    path.with_suffix(".json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def write_graph(graph: Graph, folder: Path, format_: str, name: str) -> None:
+    """Write a graph. Raises ModelError for one that the format does not take, UsageError without the package that writes it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of what is its own affair
+            WRITERS[format_](graph, folder)
+    except ImportError as error:
+        raise UsageError(f"--format {format_} needs the package {error.name}; pip install 'gerund[onnx]'") from None
+    except GerundError:
+        raise
+    except Exception as error:  # the exporters document no exception types
+        raise ModelError(f"{name} cannot be exported as {format_} ({type(error).__name__}: {first_line(error)})") from error
+
+
 def write_torch(graph: Graph, folder: Path) -> None:
     """An archive without a pickle in it: the example, which torch would pickle, is left out."""
-    program = torch.export.export(graph.module, graph.example, dynamic_shapes=graph.inputs)
+    program = torch.export.export(graph.module, graph.example, dynamic_shapes=tuple(graph.inputs.values()))
     program.example_inputs = None
     torch.export.save(program, folder / f"{graph.name}.pt2")
 
@@ -162,7 +176,7 @@ def write_onnx(graph: Graph, folder: Path) -> None:
         graph.module,
         graph.example,
         dynamo=True,
-        dynamic_shapes=graph.inputs,
+        dynamic_shapes=tuple(graph.inputs.values()),
         input_names=list(graph.inputs),
         output_names=[graph.output],
         verbose=False,
@@ -186,12 +200,25 @@ def write_openvino(graph: Graph, folder: Path) -> None:
 WRITERS: dict[str, Callable[[Graph, Path], None]] = {"onnx": write_onnx, "openvino": write_openvino, "torch": write_torch}
 
 
-def reopened(folder: Path) -> ExportedModel:
-    """What was just written, as its user will run it."""
-    config = exported_config(folder)
-    if config.text("network") in OPENERS:
-        return load(folder)
-    return ExportedModel(config, open_torch(folder / "backbone.pt2"), open_torch(folder / "head.pt2"))
+def reopened(folder: Path, format_: str) -> tuple[Network, Network]:
+    """Backbone and head as they were just written."""
+    backbone, head = EXPORTED_FILES[format_][:2]
+    return OPENERS[format_](folder / backbone), OPENERS[format_](folder / head)
+
+
+def open_onnx(path: Path) -> Network:
+    try:
+        import onnxruntime
+    except ImportError:
+        raise UsageError("--format onnx needs the package onnxruntime; pip install 'gerund[onnx]'") from None
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [each.name for each in session.get_inputs()]
+    return lambda *arrays: session.run(None, dict(zip(names, arrays, strict=True)))[0]
+
+
+def open_openvino(path: Path) -> Network:
+    compiled = core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return lambda *arrays: compiled(list(arrays))[0]
 
 
 def open_torch(path: Path) -> Network:
@@ -206,3 +233,6 @@ def open_torch(path: Path) -> Network:
             return module(*(torch.from_numpy(array) for array in arrays)).numpy()
 
     return run
+
+
+OPENERS: dict[str, Callable[[Path], Network]] = {"onnx": open_onnx, "openvino": open_openvino, "torch": open_torch}
