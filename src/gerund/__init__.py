@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gerund.recognition.watch import watch
     from gerund.serving.server import serve
     from gerund.timelines.agree import Agreement, agree
+    from gerund.timelines.cut import Cuts, cut
     from gerund.timelines.evaluate import TimelineEvaluation, evaluate_timeline
     from gerund.timelines.render import render
     from gerund.timelines.stats import Statistics, stats
@@ -66,6 +67,7 @@ HOMES = {
     "gerund.cli.info": ("info",),
     "gerund.timelines.evaluate": ("TimelineEvaluation", "evaluate_timeline"),
     "gerund.timelines.agree": ("Agreement", "agree"),
+    "gerund.timelines.cut": ("Cuts", "cut"),
     "gerund.timelines.stats": ("Statistics", "stats"),
     "gerund.timelines.timeline": ("timeline",),
     "gerund.training.run": ("Training",),
@@ -80,6 +82,7 @@ __all__ = [
     "Benchmark",
     "Clip",
     "Comparison",
+    "Cuts",
     "Diagnosis",
     "Evaluation",
     "Event",
@@ -103,6 +106,7 @@ __all__ = [
     "agree",
     "benchmark",
     "compare",
+    "cut",
     "doctor",
     "download",
     "evaluate",

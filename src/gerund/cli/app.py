@@ -37,6 +37,7 @@ COMMANDS = {
     "timeline": ("gerund.timelines.timeline:timeline", "Say which action happens when, in videos of any length."),
     "stats": ("gerund.timelines.stats:stats", "Count bouts: how often, how long, when first, after what, in which group."),
     "agree": ("gerund.timelines.agree:agree", "Compare labels of the same videos: two people's, or a model's and a person's."),
+    "cut": ("gerund.timelines.cut:cut", "Cut bouts out of videos: files to train on, reels, grids, lists for editors."),
     "render": ("gerund.timelines.render:render", "Write a video with its timeline drawn in."),
     "serve": ("gerund.serving.server:serve", "Serve a model as a web page and an HTTP API."),
     "index": ("gerund.data.index:index", "List clips, labels, groups and splits; write them as a CSV."),
@@ -57,7 +58,7 @@ COMMANDS = {
 
 WORK = {
     "Learn": "train evaluate evaluate-timeline compare benchmark pretrain",
-    "Use": "predict timeline stats agree render watch",
+    "Use": "predict timeline stats agree cut render watch",
     "Look after data": "download index split doctor frames extract pack cache",
     "Serve and share": "serve export push info",
 }

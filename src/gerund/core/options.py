@@ -6,13 +6,24 @@ flag and its help of it. What a recipe sets has its default in `core.recipes.Rec
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import Group, Parameter
-
+from gerund.core.option_groups import (
+    BACKBONE,
+    EPOCHS,
+    HEAD,
+    INPUT,
+    MACHINE,
+    METHOD,
+    OUTPUT,
+    RECIPE,
+    SERVER,
+    TIME_STEPS,
+    TUNING,
+    option,
+)
 from gerund.core.recipes import RECIPES
 from gerund.core.types import Clip
 
@@ -24,34 +35,6 @@ RECIPE_NAMES = ",".join(RECIPES)
 AUTO_WINDOW: Literal["auto"] = "auto"
 THRESHOLD = 0.3
 FAMILIAR_WINDOWS = 0.0
-
-INPUT = Group.create_ordered("Input", sort_key=0)
-RECIPE = Group.create_ordered("Recipe", sort_key=0)
-BACKBONE = Group.create_ordered("Backbone", sort_key=0)
-TIME_STEPS = Group.create_ordered("Time steps", sort_key=0)
-HEAD = Group.create_ordered("Head", sort_key=0)
-EPOCHS = Group.create_ordered("Learning over epochs", sort_key=0)
-TUNING = Group.create_ordered("Fine-tuning", sort_key=0)
-METHOD = Group.create_ordered("Method", sort_key=0)
-SERVER = Group.create_ordered("Server", sort_key=0)
-OUTPUT = Group.create_ordered("Output", sort_key=0)
-MACHINE = Group.create_ordered("Machine", sort_key=0)
-"""The groups of a help page, in its order; what concerns the terminal alone (`cli.app`) comes after."""
-
-
-def option(group: Group, explained: str, default: object = None) -> Parameter:
-    """How an option is shown; `default` says what holds where a signature has None."""
-    return Parameter(help=explained, group=group, show_default=None if default is None else str(default), validator=finite)
-
-
-def finite(_: object, value: object) -> None:
-    """No option of any command can be nan or inf. Raises ValueError, which is shown with the option's name."""
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{value} is not a finite number")
-
-
-EACH = Parameter(show_default="as each recipe has it")
-"""In place of the default recipe's value, where several recipes are run."""
 
 ExportedModel = Annotated[
     str | Path,
@@ -265,6 +248,13 @@ Tolerance = Annotated[
         METHOD, "Seconds that the starts of two bouts may lie apart; spans that differ for less are borders, not disagreements."
     ),
 ]
+CopyPackets = Annotated[
+    bool,
+    option(METHOD, "Copy without encoding: quick and without loss, but cuts begin at the key frame before; the shift is told."),
+]
+Padding = Annotated[float, option(METHOD, "Seconds that are cut along before and after each bout.")]
+AboveScore = Annotated[float, option(METHOD, "Only bouts of this score or more, 0 to 1; what people labelled has 1.")]
+OnlyLabels = Annotated[list[str], option(METHOD, "Only bouts of this label; may be given several times.")]
 LiveWindow = Annotated[
     float,
     option(METHOD, "Seconds that a label is based on.", "the usual length of the training clips if the model knows it, else 4"),
@@ -330,6 +320,16 @@ DisagreementsFile = Annotated[
     Path,
     option(OUTPUT, "CSV for the spans with different labels: each twice, as suggested by either side, to be labelled again."),
 ]
+CutFolder = Annotated[Path, option(OUTPUT, "Folder for the files: a folder in it for each label, and clips.csv to train on.")]
+Reel = Annotated[
+    bool, option(OUTPUT, "In place of single files one film per label, its bouts one after the other, without sound.")
+]
+Grid = Annotated[
+    bool, option(OUTPUT, "In place of single files one film per label, up to 25 bouts side by side: a class at a glance.")
+]
+LosslessCut = Annotated[Path, option(OUTPUT, "Write a project of LosslessCut (.llc), to lie beside the video.")]
+Edl = Annotated[Path, option(OUTPUT, "Write an edit decision list (.edl, CMX 3600).")]
+CutList = Annotated[Path, option(OUTPUT, "Write start, end and label of each bout as LosslessCut's .csv.")]
 HtmlReport = Annotated[Path, option(OUTPUT, "File for a report that opens in any browser.")]
 FramesFolder = Annotated[Path, option(OUTPUT, "Folder for the images.")]
 FramesRate = Annotated[float | Literal["native"], option(OUTPUT, "Frames per second that are written, or native for all.")]

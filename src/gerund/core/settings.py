@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, TypedDict
 
 from gerund.core import options
+from gerund.core.option_groups import EACH
 
 
 class BackboneSettings(TypedDict, total=False):
@@ -74,16 +75,16 @@ class TrainSettings(BackboneChoice, CompareSettings, total=False):
 class BenchmarkSettings(TypedDict, total=False):
     """What takes the place of each recipe's own value in a benchmark."""
 
-    backbone: Annotated[options.BackboneName | None, options.EACH]
+    backbone: Annotated[options.BackboneName | None, EACH]
     weights: options.Weights | None
-    pretrained: Annotated[options.Pretrained | None, options.EACH]
-    image_size: Annotated[options.ImageSize | None, options.EACH]
-    fps: Annotated[options.FrameRate | None, options.EACH]
-    head: Annotated[options.HeadName | None, options.EACH]
-    epochs: Annotated[options.Epochs | None, options.EACH]
+    pretrained: Annotated[options.Pretrained | None, EACH]
+    image_size: Annotated[options.ImageSize | None, EACH]
+    fps: Annotated[options.FrameRate | None, EACH]
+    head: Annotated[options.HeadName | None, EACH]
+    epochs: Annotated[options.Epochs | None, EACH]
     time: options.Budget | None
     device: options.Device | None
-    precision: Annotated[options.Precision | None, options.EACH]
+    precision: Annotated[options.Precision | None, EACH]
     workers: options.Workers | None
 
 

@@ -6,6 +6,7 @@ import io
 import math
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from gerund.video.clock import start_of
 from gerund.video.container import Trust, opened_video, packets_of
 
 
-def sound_packets(path: Path, container: Any, trust: Trust) -> Iterator[tuple[float, Any]]:
-    """Packets of a video's sound for another container, with their times in seconds from the start of the file.
+def sound_packets(
+    path: Path, container: Any, trust: Trust, heard: tuple[float, float] = (0.0, math.inf)
+) -> Iterator[tuple[float, Any]]:
+    """Packets of a video's sound between two times, for another container, with their times in seconds from the first of these.
 
     They are copied as they are where the container takes the codec and players know it, else encoded as AAC; damaged ones are left out.
     The stream is added to the container when the first packet is asked for, and then only if there is sound that can be decoded.
@@ -28,23 +31,43 @@ def sound_packets(path: Path, container: Any, trust: Trust) -> Iterator[tuple[fl
             return
         made = container.add_stream_from_template(given) if takes(container.format, given) else None
         encode = None if made is not None else Aac(container)
-        start, last = start_of(source), -math.inf
-        for packet in packets_of(source, given):
-            for each in [packet] if encode is None else encode(packet):
-                if each.pts is None or not each.size:
-                    continue
-                if encode is None:
-                    each.stream = made
-                shift = round(start / each.time_base)
-                each.pts -= shift
-                if each.dts is not None:
-                    each.dts -= shift
-                stamp = each.pts if each.dts is None else each.dts
-                if stamp > last:  # a muxer ends at one that goes back
-                    last = stamp
-                    yield float(each.pts * each.time_base), each
+        start, last = start_of(source) + heard[0], -math.inf
+        end = start + heard[1] - heard[0]
+        if heard[0] > 0:
+            source.seek(round(start / given.time_base), stream=given)
+        for each in as_encoded(within(packets_of(source, given), start if heard[0] > 0 else -math.inf, end), encode):
+            if each.pts is None or not each.size:
+                continue
+            if encode is None:
+                each.stream = made
+            shift = round(start / each.time_base)
+            each.pts -= shift
+            if each.dts is not None:
+                each.dts -= shift
+            stamp = each.pts if each.dts is None else each.dts
+            if stamp > last:  # a muxer ends at one that goes back
+                last = stamp
+                yield float(each.pts * each.time_base), each
         if encode is not None and encode.stream is None:
             note(f"{path}: its sound ({given.codec_context.name}) cannot be decoded and is left out")
+
+
+def within(packets: Iterator[Any], start: float, end: float) -> Iterator[Any]:
+    """The packets whose time stamps lie in a span, in seconds; what has no time stamp too."""
+    for packet in packets:
+        time = None if packet.pts is None else float(packet.pts * packet.time_base)
+        if time is not None and time >= end:
+            return
+        if time is None or time >= start:
+            yield packet
+
+
+def as_encoded(packets: Iterator[Any], encode: Aac | None) -> Iterator[Any]:
+    """The packets as they are, or what an encoder makes of them."""
+    for packet in packets:
+        yield from [packet] if encode is None else encode(packet)
+    if encode is not None:
+        yield from encode.rest()
 
 
 PLAYED = {"mp4": "aac|mp3", "mov": "aac|mp3|alac|pcm_.*"}
@@ -76,15 +99,17 @@ class Aac:
         self.heard: tuple[Any, ...] = ()
 
     def __call__(self, packet: Any) -> list[Any]:
-        """The packets that a packet becomes; the empty packet at the end gives what is left. What cannot be decoded becomes none."""
+        """The packets that a packet becomes; the empty one at the end gives what the decoder holds. What cannot be decoded gives none."""
         packets = []
-        try:
+        with suppress(av.FFmpegError, ValueError):
             for frame in packet.decode():
                 for each in self.resampled(frame):
                     packets += self.stream.encode(each)
-        except (av.FFmpegError, ValueError):
-            return packets
-        return [*packets, *self.stream.encode(None)] if self.stream is not None and not packet.size else packets
+        return packets
+
+    def rest(self) -> list[Any]:
+        """The packets that the encoder still holds."""
+        return self.stream.encode(None) if self.stream is not None else []
 
     def resampled(self, frame: Any) -> list[Any]:
         """A frame as the encoder takes it; the resampler is made anew where sound changes in the middle of a file."""

@@ -88,8 +88,8 @@ class Writer:
 
     A file starts with the first of its pictures and sounds; so without sound, a first picture that comes late has a black one before it.
     `palette` (256, 3) uint8 is the one palette of a GIF, whose pictures are then given as indices (H, W) uint8. `sound` is a video
-    whose sound goes along (read with `trust`), if it has any and
-    the format takes some. The last picture lasts until `end`, in seconds, which may be set
+    whose sound goes along (read with `trust`), all of it or what is `heard` between two times, if it has any and the format takes
+    some. The last picture lasts until `end`, in seconds, which may be set
     at any time before the file is closed; else as long as the one before it. The file is whole or not at all; one that is `growing`
     keeps what was written of it, should the process die. Raises VideoError when the file cannot be written.
     """
@@ -100,12 +100,14 @@ class Writer:
         *,
         palette: np.ndarray | None = None,
         sound: Path | None = None,
+        heard: tuple[float, float] = (0.0, math.inf),
         growing: bool = False,
         trust: Trust = OWN_FILE,
     ) -> None:
         self.path = path
         self.growing = growing
         self.sound_of = sound
+        self.heard = heard
         self.trust = trust
         self.sound: Iterator[tuple[float, Any]] = iter(())
         self.next_sound: tuple[float, Any] | None = None
@@ -191,6 +193,6 @@ class Writer:
             # Without B-frames, since MP4 has durations in the order of decoding only.
             stream.codec_context.options = {"crf": "20", "preset": "veryfast", "bf": "0"}
             if self.sound_of is not None and self.sound_of.is_file():
-                self.sound = sound_packets(self.sound_of, self.container, self.trust)
+                self.sound = sound_packets(self.sound_of, self.container, self.trust, self.heard)
                 self.next_sound = next(self.sound, None)
         return stream
