@@ -13,9 +13,19 @@ def main() -> None:
     """
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        words = sys.argv[1:]
+        if not words or (all(word.startswith("-") for word in words) and {"-h", "--help"} & set(words)):
+            from gerund.cli.commands import overview
+            from gerund.core.printing import prepare, say
+
+            prepare()
+            say(*overview())
+            return
         from gerund.cli import app as cli
 
         cli.main()
+    except BrokenPipeError:  # of a reader of help that has seen enough
+        sys.stdout = None
     except KeyboardInterrupt:
         print("gerund: interrupted", file=sys.stderr, flush=True)
         os._exit(130)  # an orderly exit ends in the signal where an import was executing text when it came

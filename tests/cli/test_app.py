@@ -23,6 +23,7 @@ from cyclopts import Group
 import gerund
 from gerund import video
 from gerund.cli import app as cli
+from gerund.cli.commands import COMMANDS, WORK, overview
 from gerund.core import options, settings
 from gerund.core.recipes import Recipe
 from support.command import one_line, run
@@ -75,10 +76,10 @@ def api(command):
     return getattr(gerund, API_NAMES.get(command, command))
 
 
-@pytest.mark.parametrize("command", sorted(cli.COMMANDS))
+@pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_command_is_the_api_function_of_that_name(command):
     function = api(command)
-    target, _ = cli.COMMANDS[command]
+    target, _ = COMMANDS[command]
     assert target == f"{function.__module__}:{function.__name__}"
     names = {name for argument in cli.app[command].assemble_argument_collection() for name in argument.names}
     for parameter in inspect.signature(function).parameters.values():
@@ -88,17 +89,17 @@ def test_every_command_is_the_api_function_of_that_name(command):
         assert flag in names or known, f"{command} has no {flag}"
 
 
-@pytest.mark.parametrize("command", sorted(cli.COMMANDS))
+@pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_api_function_has_a_command(command):
     functions = {name for name in gerund.__all__ if inspect.isfunction(getattr(gerund, name))} - {
         "load_dataset",
         "explain",
         "train",
     }
-    assert functions == {API_NAMES.get(command, command) for command in cli.COMMANDS}
+    assert functions == {API_NAMES.get(command, command) for command in COMMANDS}
 
 
-@pytest.mark.parametrize("command", sorted(cli.COMMANDS))
+@pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_argument_is_explained_and_stands_in_a_group(command):
     for argument in cli.app[command].assemble_argument_collection():
         if argument.show:
@@ -125,12 +126,11 @@ def test_the_settings_of_a_training_are_those_of_a_recipe():
     assert settings.BenchmarkSettings.__annotations__.keys() <= settings.TrainSettings.__annotations__.keys()
 
 
-def test_help_lists_the_commands_in_the_order_of_the_work(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
-    _, out, _ = run("--help")
-    assert sorted(" ".join(cli.WORK.values()).split()) == sorted(cli.COMMANDS)
-    listed = re.findall(r"^│ ([a-z-]+) {2}", out, re.MULTILINE)
-    assert [name for name in listed if name in cli.COMMANDS] == " ".join(cli.WORK.values()).split()
+def test_help_lists_the_commands_in_the_order_of_the_work():
+    out = "\n".join(overview())
+    assert sorted(" ".join(WORK.values()).split()) == sorted(COMMANDS)
+    listed = re.findall(r"^ {2}([a-z-]+) {2}", out, re.MULTILINE)
+    assert [name for name in listed if name in COMMANDS] == " ".join(WORK.values()).split()
 
 
 @pytest.mark.parametrize("command", re.findall(r"^gerund (\S+) refuses --csv$", INTERFACE, re.MULTILINE))
@@ -155,10 +155,24 @@ def test_help_of_train_shows_groups_and_what_holds_when_nothing_is_said(monkeypa
         assert any(flag in line and f"[default: {default}]" in line for line in out.splitlines()), flag
 
 
-def test_help_needs_no_torch_and_is_quick():
-    code = "import sys; from gerund.cli import app; app.app.meta(['--help']); print([n for n in ('torch', 'numpy', 'av') if n in sys.modules])"
+def test_the_list_of_commands_loads_next_to_nothing():
+    """What is looked at first is there at once."""
+    slow = ("torch", "numpy", "av", "cyclopts", "rich")
+    code = f"import sys; sys.argv = ['gerund']; from gerund.__main__ import main; main(); print([n for n in {slow} if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+    for words in (["--help"], ["-h"], ["--quiet", "--help"], ["--quiet"]):
+        shown = subprocess.run([sys.executable, "-m", "gerund", *words], capture_output=True, text=True, check=True)
+        assert shown.stdout.splitlines() == done.stdout.splitlines()[:-1]
+
+
+@pytest.mark.parametrize("columns", ["1", "40", "80", "300"])
+def test_the_list_of_commands_fits_the_terminal(monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    out = "\n".join(overview())
+    assert max(map(len, out.splitlines())) <= max(40, min(int(columns), 100))
+    assert all(f"  {command} " in out for command in COMMANDS)
+    assert all(f"  {flag} " in out for flag in ("--json", "--csv", "--quiet", "--debug", "--help", "--version"))
 
 
 def test_train_evaluate_and_predict_give_json(model, clips):

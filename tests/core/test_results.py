@@ -10,7 +10,8 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from gerund.cli.app import COMMANDS, function_of
+from gerund.cli.app import function_of
+from gerund.cli.commands import COMMANDS
 from gerund.cli.show import columns_of, show
 from gerund.core.results import Facts, Printable
 from gerund.core.types import Clip, Prediction, Segment, Timeline

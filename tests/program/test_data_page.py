@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gerund.cli import app as cli
+from gerund.cli import commands
 from gerund.data.datasets import DATASETS
 
 PAGE = Path(__file__).parents[2] / "docs" / "data.md"
@@ -27,7 +28,7 @@ def test_every_data_set_is_on_the_page(name: str) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_on_the_page_can_be_parsed(command: str) -> None:
     words = shlex.split(command.replace("DATA", "data"))
-    assert words[0] in cli.COMMANDS
+    assert words[0] in commands.COMMANDS
     if len(words) > 1:
         cli.app.parse_args(words, print_error=False, exit_on_error=False)
 

@@ -14,7 +14,7 @@ import pytest
 
 import gerund
 from gerund.backbones import load_backbone
-from gerund.cli import app as cli
+from gerund.cli.commands import COMMANDS
 from gerund.data.datasets import toy
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor
@@ -169,7 +169,7 @@ def test_the_slurm_scripts_say_what_they_lack_and_call_commands_that_exist(scrip
     assert done.returncode != 0
     assert "DATA: " in done.stderr
     (command,) = re.findall(r"^exec gerund (\w+)", script.read_text(encoding="utf-8"), re.MULTILINE)
-    assert command in cli.COMMANDS
+    assert command in COMMANDS
 
 
 def test_the_container_file_copies_what_exists_and_runs_without_root():

@@ -172,6 +172,8 @@ def export(
         raise UsageError(f"--int8 needs --format openvino (here: {format_})")
     if int8:
         check_nncf()
+    if format_ != "gerund":
+        check_exporter()
     check_free(out)
     recognizer = in_f32(model, cache)
     clips = expand(check) if check else recorded(model)
@@ -207,8 +209,8 @@ Judge = Callable[[Sequence[Clip]], np.ndarray]
 
 def as_graphs(recognizer: Recognizer, folder: Path, format_: str, calibration: np.ndarray | None) -> Judge:
     """Write a model as graphs."""
-    with needs("torch", "onnx", "gerund export writes graphs by way of torch"):
-        from gerund.recognition.graphs import reopened, write_graphs
+    from gerund.recognition.graphs import reopened, write_graphs
+
     write_graphs(recognizer, folder, format_, calibration)
     return partial(judged_by_graphs, recognizer, *reopened(folder, format_))
 
@@ -229,8 +231,9 @@ def exported_backbone(name: str, out: Path, weights: Path | None) -> Export:
         raise UsageError(f"{out}: with --backbone-only, name a file .onnx or .xml to write")
     if out.exists():
         raise UsageError(f"{out}: exists; choose another name")
-    with needs("torch", "onnx", "gerund export writes graphs by way of torch"):
-        from gerund.recognition.graphs import write_backbone_alone
+    check_exporter()
+    from gerund.recognition.graphs import write_backbone_alone
+
     backbone = load_backbone(name, weights=weights)
     if backbone.window > 1:
         raise UsageError(f"--backbone-only: {name} sees windows of frames, and a graph is for single pictures")
@@ -252,6 +255,12 @@ def exported_backbone(name: str, out: Path, weights: Path | None) -> Export:
     size = sum(out.with_suffix(path.suffix).stat().st_size for path in written)
     comparison = Likeness(backbone=backbone.name, feature_dim=backbone.feature_dim, cosines=similar)
     return Export(folder=out, format=out.suffix[1:], precision="f32", size=size, comparison=comparison)
+
+
+def check_exporter() -> None:
+    """Raise UsageError where graphs cannot be written."""
+    with needs("torch", "onnx", "gerund export writes graphs by way of torch"):
+        import gerund.recognition.graphs  # noqa: F401
 
 
 def refuse_other_answers(comparison: Parity, out: Path) -> None:
