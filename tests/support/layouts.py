@@ -336,6 +336,15 @@ def make_labelstudio(path: Path) -> str:
     return f"labelstudio:{path / 'export.json'}"
 
 
+def make_per_frame(path: Path) -> str:
+    """Labels as DeepEthogram has them: pictures 10 to 29 and 40 to 59 of 100, at 10 per second."""
+    for number in (1, 2):
+        film(path / f"{number} é.mp4")
+        rows = [f"{i},{int(10 <= i < 30)},{int(40 <= i < 60)}" for i in range(100)]
+        write(path / f"{number} é_labels.csv", ",winken é,jump up", *rows)
+    return f"per-frame:{path}"
+
+
 MAKERS = {
     "folder": (make_folder, make_split_folder),
     "csv": (make_csv,),
@@ -352,6 +361,7 @@ MAKERS = {
     "boris": (make_boris,),
     "cvat": (make_cvat,),
     "labelstudio": (make_labelstudio,),
+    "per-frame": (make_per_frame,),
 }
 """Every data set but `toy`, which makes its own videos and has its own tests."""
 

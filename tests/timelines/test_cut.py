@@ -14,6 +14,7 @@ from gerund import video
 from gerund.core.errors import DataError
 from gerund.data.annotations import read_annotations
 from gerund.data.datasets import load_dataset
+from gerund.timelines.observations import read_observations
 from gerund.video.header import picture_span, probe
 from support.command import one_line, run
 
@@ -149,10 +150,32 @@ def test_lists_for_editors_hold_the_spans(tmp_path: Path) -> None:
         gerund.cut(tmp_path / "l.csv", edl=tmp_path / "a.edl")
 
 
+def test_lists_for_annotation_tools_hold_the_bouts_as_they_are(tmp_path: Path) -> None:
+    filmed(tmp_path / "a.mp4")
+    (tmp_path / "l.csv").write_text("path,label,start,end,subject\na.mp4,go,0.4,1.6,m1\na.mp4,peck,3,3,m2\n")
+    places = {"elan": tmp_path / "a.eaf", "boris": tmp_path / "a.tsv", "per_frame": tmp_path / "a.csv"}
+    gerund.cut(tmp_path / "l.csv", padding=0.3, losslesscut=tmp_path / "a.llc", **places)
+    assert json.loads((tmp_path / "a.llc").read_text())["cutSegments"][0]["start"] == 0.1, "editors get what would be cut"
+    for name in ("a.eaf", "a.tsv"):
+        (found,) = read_observations(tmp_path / name)
+        assert [(bout.label, bout.start, bout.end, bout.subject) for bout in found.bouts] == [
+            ("go", 0.4, 1.6, "m1"),
+            ("peck", 3, 3, "m2"),
+        ]
+    (found,) = read_observations(tmp_path / "a.csv")
+    assert [(bout.label, round(bout.start, 3), round(bout.end, 3)) for bout in found.bouts] == [
+        ("go", 0.4, 1.6),
+        ("peck", 3, 3.04),
+    ]
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ((), "nothing to write: name a folder with --out, or a list for an editor (--losslesscut, --edl, --cut-list)"),
+        (
+            (),
+            "nothing to write: name a folder with --out, or a list for an editor (--losslesscut, --edl, --cut-list, --elan ...)",
+        ),
         (("--reel", "--edl", "x.edl"), "--reel and --grid need a folder: name it with --out"),
         (("--grid", "--copy", "--out", "x"), "--copy: reels and grids are encoded anew; leave it out"),
         (("--padding", -1, "--out", "x"), "--padding -1: a number of seconds, 0 or more, is needed"),

@@ -6,13 +6,16 @@ import re
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gerund.core.types import Segment, Timeline, composed
-from gerund.data.datasets import activitynet, boris, elan
+from gerund.data.datasets import activitynet, boris, elan, per_frame
 from gerund.timelines.formats import TIMELINE_FORMATS, clock, csv_text
+from gerund.timelines.observations import Bout, read_observations
+from support.layouts import film
 
 LABEL = st.text(st.characters(categories=("L", "N", "P", "Zs", "Sc")), min_size=1, max_size=12).map(
     lambda text: composed("a" + " ".join(text.split()))
@@ -22,10 +25,10 @@ LABEL = st.text(st.characters(categories=("L", "N", "P", "Zs", "Sc")), min_size=
 
 @st.composite
 def timelines(draw: st.DrawFn) -> list[Segment]:
-    """Up to 6 segments in order, their times in whole milliseconds."""
-    times = sorted(draw(st.lists(st.integers(0, 10**7), min_size=2, max_size=12, unique=True)))
+    """Up to 6 segments in order, their times in whole milliseconds, of at least 2 (ELAN's points last one)."""
+    times = sorted(draw(st.lists(st.integers(0, 5 * 10**6), min_size=2, max_size=12, unique=True)))
     pairs = zip(times[::2], times[1::2], strict=False)
-    return [Segment(start=a / 1000, end=b / 1000, label=draw(LABEL), score=draw(st.floats(0, 1))) for a, b in pairs]
+    return [Segment(start=a / 500, end=b / 500, label=draw(LABEL), score=draw(st.floats(0, 1))) for a, b in pairs]
 
 
 def spans(segments: list[Segment]) -> list[tuple[float, float, str]]:
@@ -45,6 +48,63 @@ def test_data_sets_read_back_what_was_written(name: str, suffix: str, reader, se
         file.write_text(TIMELINE_FORMATS[name].text(shown, file), encoding="utf-8")
         found = sorted(reader.load(file), key=lambda clip: clip.start)
     assert [(clip.start, clip.end, clip.label) for clip in found] == spans(segments)
+
+
+def labelled_by_people(folder: Path) -> Timeline:
+    """Two subjects that do things at once, one thing that nobody is named for, and points."""
+    bouts = [
+        Bout(start=0.5, end=2.0, label="eat", score=1.0, subject="Kim"),
+        Bout(start=1.0, end=3.0, label="walk é", score=1.0, subject="Lou"),
+        Bout(start=2.5, end=2.5, label="nod", score=1.0, subject="Kim"),
+        Bout(start=4.0, end=5.0, label="eat", score=1.0),
+    ]
+    return Timeline(path=film(folder / "a.mp4", seconds=6), labels=["eat", "nod", "walk é"], segments=bouts, duration=6.0)
+
+
+@pytest.mark.parametrize(("name", "suffix"), [("elan", ".eaf"), ("boris", ".tsv"), ("boris", ".csv")])
+def test_subjects_and_points_come_back_from_elan_and_boris(tmp_path: Path, name: str, suffix: str) -> None:
+    shown, file = labelled_by_people(tmp_path), tmp_path / f"a{suffix}"
+    file.write_text(TIMELINE_FORMATS[name].text(shown, file), encoding="utf-8")
+    (found,) = read_observations(file)
+    assert list(found.bouts) == list(shown.segments)
+
+
+def test_labels_that_overlap_come_back_from_a_table_per_picture(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    shown, file = labelled_by_people(tmp_path), tmp_path / "a_labels.csv"
+    file.write_text(TIMELINE_FORMATS["per_frame"].text(shown, file), encoding="utf-8")
+    lines = file.read_text(encoding="utf-8").splitlines()
+    assert (lines[0], lines[1], lines[16], len(lines)) == (",background,eat,nod,walk é", "0,1,0,0,0", "15,0,1,0,1", 61)
+    (found,) = read_observations(file)
+    assert [(each.label, round(each.start, 3), round(each.end, 3)) for each in found.bouts] == [
+        ("eat", 0.5, 2.0),
+        ("walk é", 1.0, 3.0),
+        ("nod", 2.5, 2.6),
+        ("eat", 4.0, 5.0),
+    ]
+    err = capfd.readouterr().err
+    assert "a table per picture holds no subjects; they are left out." in err
+    assert "a table per picture holds no point events; each is a picture long." in err
+
+
+@given(segments=timelines())
+def test_probabilities_per_step_come_back_as_bouts(segments: list[Segment]) -> None:
+    labels = list(dict.fromkeys(each.label for each in segments))
+    pts = np.arange(0, 40, 0.5)
+    scores = np.zeros((len(pts), len(labels)), np.float32)
+    for each in segments:
+        scores[(pts >= each.start / 300) & (pts < each.end / 300), labels.index(each.label)] = 0.9
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "a.mp4").write_bytes(b"x")
+        file = Path(folder) / "a.csv"
+        shown = Timeline(path=Path(folder) / "a.mp4", labels=labels, pts=pts, scores=scores, duration=40.0)
+        file.write_text(TIMELINE_FORMATS["per_step"].text(shown, file), encoding="utf-8")
+        if not scores.any():
+            return
+        found = per_frame.load(file)
+    again = np.zeros_like(scores)
+    for each in found:
+        again[(pts >= each.start) & (pts < (each.end or 0) - 1e-6), labels.index(each.label or "")] = 0.9
+    np.testing.assert_array_equal(again, scores)
 
 
 @pytest.mark.parametrize(("name", "point"), [("srt", ","), ("vtt", ".")])

@@ -62,18 +62,12 @@ Inputs = Annotated[
         "for pretrain, name:path too.",
     ),
 ]
-ToCount = Annotated[
-    str | Path,
-    option(
-        INPUT,
-        "A model and videos; or files with labels: what timeline --json or --csv printed, .eaf, BORIS, CSV manifests, name:path.",
-    ),
-]
+OnlySubject = Annotated[str, option(INPUT, "Train on the spans of this subject only.")]
+OverlapRule = Annotated[Literal["first", "longest"], option(INPUT, "Of spans that overlap, which keeps the time.", "refuse them")]
+ToCount = Annotated[str | Path, option(INPUT, "A model and videos; or what timeline printed, .eaf, BORIS, manifests, name:path.")]
 FirstLabels = Annotated[str | Path, option(INPUT, "One side: a file with labels as stats takes them, or a model.")]
 SecondLabels = Annotated[str | Path, option(INPUT, "The other side: a file with labels of the same videos.")]
-VideoTable = Annotated[
-    Path, option(INPUT, "A table of videos for --by: a column path, and columns of your own such as treatment.")
-]
+VideoTable = Annotated[Path, option(INPUT, "A table for --by: a column path, and columns of your own such as treatment.")]
 VideoPath = Annotated[str | Path, option(INPUT, "The video.")]
 StreamSource = Annotated[
     str | Path,
@@ -355,6 +349,8 @@ Srt = Annotated[Path, option(OUTPUT, "Write SubRip subtitles (.srt).")]
 Vtt = Annotated[Path, option(OUTPUT, "Write WebVTT subtitles (.vtt).")]
 ActivityNet = Annotated[Path, option(OUTPUT, "Write an ActivityNet database (.json).")]
 Elan = Annotated[Path, option(OUTPUT, "Write an ELAN document (.eaf).")]
+PerFrame = Annotated[Path, option(OUTPUT, "Write a table with a row per picture and 0 or 1 per label (.csv).")]
+PerStep = Annotated[Path, option(OUTPUT, "Write a table with a row per time step and a probability per label (.csv).")]
 Boris = Annotated[Path, option(OUTPUT, "Write a table of events for BORIS (.tsv or .csv).")]
 Plot = Annotated[Path, option(OUTPUT, "Draw thumbnails, segments and probabilities (.png, .jpg, .svg or .pdf).")]
 RecordFile = Annotated[Path, option(OUTPUT, "Write what was seen, with the answers drawn in, as .mp4, .mov or .mkv.")]

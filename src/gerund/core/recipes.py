@@ -29,6 +29,8 @@ class Recipe:
     group_pattern: str | None = None
     allow_leak: bool = False
     background: bool = False
+    subject: str | None = None
+    overlap: Literal["first", "longest"] | None = None
     backbone: str = "lite"
     weights: str | None = None
     pretrained: bool = True

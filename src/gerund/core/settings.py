@@ -37,6 +37,8 @@ class CompareSettings(BackboneSettings, total=False):
     group_pattern: options.GroupPattern | None
     allow_leak: options.AllowLeak | None
     background: options.Background | None
+    subject: options.OnlySubject | None
+    overlap: options.OverlapRule | None
     fit: options.FrameFit | None
     num_frames: options.NumFrames | None
     motion: options.JoinMotion | None

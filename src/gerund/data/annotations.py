@@ -68,7 +68,12 @@ def annotation_of(clip: Clip) -> Annotation:
 
 def clips_to_use(found: Sequence[Clip], where: object) -> list[Clip]:
     """The clips, and what is confirmed of the annotations among them, as clips. Raises as `confirmed`."""
-    return [each.clip if isinstance(each, Annotation) else each for each in confirmed(found, where)]
+    return as_clips(confirmed(found, where))
+
+
+def as_clips(found: Iterable[Clip]) -> list[Clip]:
+    """What a recogniser looks at: clips, and of annotations their spans."""
+    return [each.clip if isinstance(each, Annotation) else each for each in found]
 
 
 def confirmed(found: Sequence[AnyClip], where: object) -> list[AnyClip]:

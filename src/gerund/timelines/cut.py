@@ -15,15 +15,14 @@ from gerund.core.files import write_json, write_text
 from gerund.core.printing import table
 from gerund.core.progress import note, progress
 from gerund.core.results import Printable
-from gerund.core.types import Clip
+from gerund.core.types import Clip, Timeline
 from gerund.data.annotations import POINT_SECONDS, Annotation, write_annotations
 from gerund.data.frames import file_name
 from gerund.data.manifest import relative_name
 from gerund.timelines.films import write_grid, write_reel
-from gerund.timelines.formats import files_for
+from gerund.timelines.formats import TIMELINE_FORMATS, files_for
 from gerund.timelines.observations import Bout, Observation, observe
 from gerund.timelines.projects import PROJECT_FORMATS
-from gerund.video import probe
 from gerund.video.cutting import COPIED_SUFFIXES, copy_span, write_span
 
 PLAN, CUT_MANIFEST = "cuts.json", "clips.csv"
@@ -101,6 +100,9 @@ def cut(
     losslesscut: options.LosslessCut | None = None,
     edl: options.Edl | None = None,
     cut_list: options.CutList | None = None,
+    elan: options.Elan | None = None,
+    boris: options.Boris | None = None,
+    per_frame: options.PerFrame | None = None,
     device: options.Device = options.USUAL.device,
     cache: options.CacheFolder | None = None,
 ) -> Cuts:
@@ -112,11 +114,13 @@ def cut(
     Each argument is explained in `gerund.core.options`, and by `gerund cut --help`.
     """
     projects = {"losslesscut": losslesscut, "edl": edl, "cut_list": cut_list}
+    projects |= {"elan": elan, "boris": boris, "per_frame": per_frame}
     check_cut(out, projects, copy=copy, films=reel or grid, padding=padding, above=above)
     found = observe(what, device=device, cache=cache)
     failed = {str(each.path): each.error for each in found if each.error is not None}
-    wanted = chosen(found, padding, above, labels)
-    others = write_projects(wanted, projects)
+    bouts = chosen(found, above, labels)
+    wanted = [replace(each, bouts=[padded(bout, padding, each.duration) for bout in each.bouts]) for each in bouts]
+    others = write_projects(bouts, wanted, projects)
     cuts: list[Cut] = []
     kept = 0
     if out is not None:
@@ -135,7 +139,9 @@ def check_cut(
 ) -> None:
     """Raise UsageError for what does not go together."""
     if out is None and not any(projects.values()):
-        raise UsageError("nothing to write: name a folder with --out, or a list for an editor (--losslesscut, --edl, --cut-list)")
+        raise UsageError(
+            "nothing to write: name a folder with --out, or a list for an editor (--losslesscut, --edl, --cut-list, --elan ...)"
+        )
     if films and out is None:
         raise UsageError("--reel and --grid need a folder: name it with --out")
     if films and copy:
@@ -146,8 +152,8 @@ def check_cut(
         raise UsageError(f"--above {above:g}: a score lies between 0 and 1")
 
 
-def chosen(found: Sequence[Observation], padding: float, above: float, labels: Sequence[str] | None) -> list[Observation]:
-    """The bouts to cut, padded within their videos. Raises UsageError for a label that there is not, DataError for none at all."""
+def chosen(found: Sequence[Observation], above: float, labels: Sequence[str] | None) -> list[Observation]:
+    """The videos with the bouts to cut. Raises UsageError for a label that there is not, DataError for none at all."""
     known = {bout.label for each in found for bout in each.bouts}
     unknown = sorted(set(labels or ()) - known)
     if unknown:
@@ -155,7 +161,7 @@ def chosen(found: Sequence[Observation], padding: float, above: float, labels: S
     wanted = []
     for each in found:
         bouts = [bout for bout in each.bouts if bout.score >= above and (not labels or bout.label in labels)]
-        wanted.append(replace(each, bouts=[padded(bout, padding, each.duration) for bout in bouts]))
+        wanted.append(replace(each, bouts=bouts))
     if not any(each.bouts for each in wanted):
         raise DataError(f"no bouts to cut{f' with a score of {above:g} or more' if above else ''}")
     return [each for each in wanted if each.bouts]
@@ -166,28 +172,26 @@ def padded(bout: Bout, padding: float, duration: float) -> Bout:
     return replace(bout, start=max(0.0, bout.start - margin), end=min(duration, bout.end + margin))
 
 
-def write_projects(found: Sequence[Observation], places: Mapping[str, Path | None]) -> list[Path]:
-    """The lists for editors that are asked for; those that are there stay. Raises DataError for a file that exists."""
+def write_projects(bouts: Sequence[Observation], cuts: Sequence[Observation], places: Mapping[str, Path | None]) -> list[Path]:
+    """The lists that are asked for: of the cuts for editors, of the bouts for annotation tools. Raises DataError for a file that exists."""
     written = []
     for name, place in places.items():
         if place is None:
             continue
-        suffix, text = PROJECT_FORMATS[name]
-        flag = f"--{name.replace('_', '-')}"
-        files = files_for(flag, place, (suffix,), [each.path for each in found])
+        kind = PROJECT_FORMATS.get(name) or TIMELINE_FORMATS[name]
+        flag, found = f"--{name.replace('_', '-')}", cuts if name in PROJECT_FORMATS else bouts
+        files = files_for(flag, place, kind.suffixes, [each.path for each in found])
         for each in found:
             if files[each.path].exists():
                 raise DataError(f"{flag} {files[each.path]}: exists, and nothing is overwritten; choose another name")
-            write_text(files[each.path], text(each.path, each.bouts, fps_of(each.path)))
+            write_text(files[each.path], kind.text(as_timeline(each), files[each.path]))
             written.append(files[each.path])
     return written
 
 
-def fps_of(path: Path) -> float | None:
-    try:
-        return probe(path).fps
-    except VideoError:
-        return None
+def as_timeline(each: Observation) -> Timeline:
+    labels = sorted({bout.label for bout in each.bouts}, key=str.casefold)
+    return Timeline(path=each.path, labels=labels, segments=each.bouts, duration=each.duration)
 
 
 def plan_cuts(found: Sequence[Observation], out: Path, copy: bool) -> list[Cut]:

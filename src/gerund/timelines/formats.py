@@ -12,13 +12,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from gerund.core.errors import DataError, UsageError
 from gerund.core.printing import json_text
-from gerund.core.types import Timeline
+from gerund.core.progress import note
+from gerund.core.types import Segment, Timeline
+from gerund.data.datasets.background import BACKGROUND
+from gerund.video.header import picture_times
+from gerund.video.rate import TIME_SLACK
 
 NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 SRT_TAG = re.compile(r"<(?=[\s/]*(?:b|i|u|s|font)\b)", re.IGNORECASE)
 """Where a tag begins that formats text in SubRip files."""
+POINT_MILLISECONDS = 1
+"""ELAN has no annotation without a length; this is how long a point is in it."""
 MIME_TYPES = {".mp4": "video/mp4", ".mov": "video/quicktime", ".mpg": "video/mpeg", ".mpeg": "video/mpeg"}
 
 
@@ -112,7 +120,7 @@ def activitynet(timeline: Timeline, path: Path) -> str:
 
 
 def elan(timeline: Timeline, path: Path) -> str:
-    """An ELAN document (EAF 3.0) with one tier, `action`."""
+    """An ELAN document (EAF 3.0) with the tier `action`, or one for each subject, `action@Kim`; a point lasts a millisecond."""
     document = ET.Element(
         "ANNOTATION_DOCUMENT",
         {
@@ -130,12 +138,13 @@ def elan(timeline: Timeline, path: Path) -> str:
     kind = MIME_TYPES.get(video.suffix.lower(), "video/*")
     ET.SubElement(header, "MEDIA_DESCRIPTOR", MEDIA_URL=video.as_uri(), MIME_TYPE=kind, RELATIVE_MEDIA_URL=f"./{relative}")
     order = ET.SubElement(document, "TIME_ORDER")
-    tier = ET.SubElement(document, "TIER", LINGUISTIC_TYPE_REF="default-lt", TIER_ID="action")
+    tiers = {subject: elan_tier(document, subject, path) for subject in subjects_of(timeline) or [None]}
     for number, segment in enumerate(timeline.segments, start=1):
         slots = (f"ts{2 * number - 1}", f"ts{2 * number}")
-        for slot, seconds in zip(slots, (segment.start, segment.end), strict=True):
-            ET.SubElement(order, "TIME_SLOT", TIME_SLOT_ID=slot, TIME_VALUE=str(round(1000 * seconds)))
-        annotation = ET.SubElement(tier, "ANNOTATION")
+        start, end = round(1000 * segment.start), round(1000 * segment.end)
+        for slot, milliseconds in zip(slots, (start, max(end, start + POINT_MILLISECONDS)), strict=True):
+            ET.SubElement(order, "TIME_SLOT", TIME_SLOT_ID=slot, TIME_VALUE=str(milliseconds))
+        annotation = ET.SubElement(tiers[subject_of(segment)], "ANNOTATION")
         aligned = ET.SubElement(
             annotation, "ALIGNABLE_ANNOTATION", ANNOTATION_ID=f"a{number}", TIME_SLOT_REF1=slots[0], TIME_SLOT_REF2=slots[1]
         )
@@ -145,6 +154,23 @@ def elan(timeline: Timeline, path: Path) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(document, encoding="unicode")}\n'
 
 
+def elan_tier(document: ET.Element, subject: str | None, path: Path) -> ET.Element:
+    if subject is None:
+        return ET.SubElement(document, "TIER", LINGUISTIC_TYPE_REF="default-lt", TIER_ID="action")
+    name = xml_text(subject, path)
+    return ET.SubElement(document, "TIER", LINGUISTIC_TYPE_REF="default-lt", PARTICIPANT=name, TIER_ID=f"action@{name}")
+
+
+def subject_of(segment: Segment) -> str | None:
+    """Whom a segment shows; only those that people labelled say so."""
+    return getattr(segment, "subject", None)
+
+
+def subjects_of(timeline: Timeline) -> list[str | None]:
+    """Everybody who is named, and None where a segment names nobody."""
+    return sorted({subject_of(each) for each in timeline.segments}, key=lambda name: (name is None, name))
+
+
 def xml_text(label: str, path: Path) -> str:
     if found := NO_XML.search(label):
         raise DataError(f"{path}: XML cannot hold the character {found[0]!r} of the label {label!r}; choose another format")
@@ -152,15 +178,19 @@ def xml_text(label: str, path: Path) -> str:
 
 
 def boris(timeline: Timeline, path: Path) -> str:
-    """The table of events that BORIS exports and imports: a START and a STOP row per segment; tabs, or commas in a .csv."""
+    """The table of events that BORIS exports and imports: a START and a STOP row per segment, of a point one row; tabs, or commas in a .csv."""
     out = io.StringIO()
     table = csv.writer(out, delimiter="," if path.suffix.lower() == ".csv" else "\t", lineterminator="\n")
     table.writerow(
         ["Observation id", "Observation duration", "Media file name", "Subject", "Behavior", "Behavior type", "Time", "Comment"]
     )
     for segment in timeline.segments:
-        for kind, seconds in (("START", segment.start), ("STOP", segment.end)):
-            shared = [timeline.path.stem, f"{timeline.duration:.3f}", str(timeline.path.resolve()), "No focal subject"]
+        subject = one_line(subject_of(segment) or "No focal subject")
+        points = (
+            (("POINT", segment.start),) if segment.start == segment.end else (("START", segment.start), ("STOP", segment.end))
+        )
+        for kind, seconds in points:
+            shared = [timeline.path.stem, f"{timeline.duration:.3f}", str(timeline.path.resolve()), subject]
             table.writerow([*shared, one_line(segment.label), kind, f"{seconds:.3f}", f"probability {segment.score:.3f}"])
     return out.getvalue()
 
@@ -174,10 +204,51 @@ def csv_text(timeline: Timeline, path: Path) -> str:
     return out.getvalue()
 
 
+def per_frame(timeline: Timeline, path: Path) -> str:
+    """A row per picture of the video and a column per label, 1 while it is on: DeepEthogram's labels, with its column `background`.
+
+    A picture has the labels that are on when it comes on screen. Subjects are lost, and a point is a picture long; a line says so.
+    """
+    times = np.array(picture_times(timeline.path))
+    labels = list(dict.fromkeys([*timeline.labels, *(each.label for each in timeline.segments)]))
+    labels = [label for label in labels if label != BACKGROUND]
+    on = np.zeros((len(times), len(labels)), int)
+    for each in timeline.segments:
+        if each.label == BACKGROUND:
+            continue
+        first, end = np.searchsorted(times, (each.start - TIME_SLACK, each.end - TIME_SLACK)).tolist()
+        if each.start == each.end:
+            end = max(1, int(np.searchsorted(times, each.start + TIME_SLACK)))
+            first = end - 1
+        on[first:end, labels.index(each.label)] = 1
+    if any(subject_of(each) for each in timeline.segments):
+        note(f"{path}: a table per picture holds no subjects; they are left out.")
+    if any(each.start == each.end for each in timeline.segments):
+        note(f"{path}: a table per picture holds no point events; each is a picture long.")
+    out = io.StringIO()
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(["", BACKGROUND, *labels])
+    table.writerows([number, int(not row.any()), *row.tolist()] for number, row in enumerate(on))
+    return out.getvalue()
+
+
+def per_step(timeline: Timeline, path: Path) -> str:
+    """A row per time step: its time in seconds, and the probability of each label."""
+    out = io.StringIO()
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(["time", *(f"Probability_{one_line(label)}" for label in timeline.labels)])
+    table.writerows(
+        [f"{time:.6f}", *(f"{score:.6f}" for score in row)] for time, row in zip(timeline.pts, timeline.scores, strict=True)
+    )
+    return out.getvalue()
+
+
 TIMELINE_FORMATS: dict[str, FileFormat] = {
     "srt": FileFormat((".srt",), srt),
     "vtt": FileFormat((".vtt",), vtt),
     "activitynet": FileFormat((".json",), activitynet),
     "elan": FileFormat((".eaf",), elan),
     "boris": FileFormat((".tsv", ".csv"), boris),
+    "per_frame": FileFormat((".csv",), per_frame),
+    "per_step": FileFormat((".csv",), per_step),
 }

@@ -114,7 +114,7 @@ def kind_of(path: Path) -> str | None:
     columns = {key(cell.strip(' "')) for cell in re.split(r"[\t,;]", head)}
     if "path" in columns:
         return "csv" if "score" in columns else None
-    return "boris" if columns & {"behavior", "observationid"} else None
+    return "boris" if columns & {"behaviortype", "observationid"} or {"behavior", "time"} <= columns else "per-frame"
 
 
 def printed_json(path: Path) -> Iterator[Observation]:

@@ -4,38 +4,43 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from gerund.core.errors import VideoError
 from gerund.core.printing import json_text
-from gerund.timelines.observations import Bout
+from gerund.core.types import Timeline
+from gerund.timelines.formats import FileFormat
+from gerund.video import probe
 from gerund.video.rate import USUAL_FPS
 
 
-def losslesscut(path: Path, bouts: Sequence[Bout], fps: float | None) -> str:
+def losslesscut(timeline: Timeline, path: Path) -> str:
     """A project of LosslessCut (.llc): the video by its name, which must lie beside the project, and named segments."""
-    segments = [{"start": round(bout.start, 3), "end": round(bout.end, 3), "name": bout.label} for bout in bouts]
-    return json_text({"version": 1, "mediaFileName": path.name, "cutSegments": segments}, indent=2) + "\n"
+    segments = [{"start": round(bout.start, 3), "end": round(bout.end, 3), "name": bout.label} for bout in timeline.segments]
+    return json_text({"version": 1, "mediaFileName": timeline.path.name, "cutSegments": segments}, indent=2) + "\n"
 
 
-def cut_table(path: Path, bouts: Sequence[Bout], fps: float | None) -> str:
+def cut_table(timeline: Timeline, path: Path) -> str:
     """Start, end, name without a header: the CSV that LosslessCut imports and exports."""
     out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows((f"{bout.start:.3f}", f"{bout.end:.3f}", bout.label) for bout in bouts)
+    csv.writer(out, lineterminator="\n").writerows(
+        (f"{bout.start:.3f}", f"{bout.end:.3f}", bout.label) for bout in timeline.segments
+    )
     return out.getvalue()
 
 
-def edl(path: Path, bouts: Sequence[Bout], fps: float | None) -> str:
+def edl(timeline: Timeline, path: Path) -> str:
     """An edit decision list: one event per bout, one after the other, in non-drop time code at the rate of the video, rounded."""
-    rate, record = max(1, round(fps or USUAL_FPS)), 0
-    lines = [f"TITLE: {' '.join(path.stem.split())}", "FCM: NON-DROP FRAME", ""]
-    for number, bout in enumerate(bouts, start=1):
-        first = round(bout.start * (fps or USUAL_FPS))
-        end = max(first + 1, round(bout.end * (fps or USUAL_FPS)))
+    fps = fps_of(timeline.path)
+    rate, record = max(1, round(fps)), 0
+    lines = [f"TITLE: {' '.join(timeline.path.stem.split())}", "FCM: NON-DROP FRAME", ""]
+    for number, bout in enumerate(timeline.segments, start=1):
+        first = round(bout.start * fps)
+        end = max(first + 1, round(bout.end * fps))
         codes = [time_code(frame, rate) for frame in (first, end, record, record + end - first)]
         record += end - first
         lines += [f"{number:03d}  AX       V     C        {' '.join(codes)}"]
-        lines += [f"* FROM CLIP NAME: {path.name}", f"* COMMENT: {' '.join(bout.label.split())}", ""]
+        lines += [f"* FROM CLIP NAME: {timeline.path.name}", f"* COMMENT: {' '.join(bout.label.split())}", ""]
     return "\n".join(lines)
 
 
@@ -45,9 +50,17 @@ def time_code(frame: int, rate: int) -> str:
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}:{rest:02d}"
 
 
-PROJECT_FORMATS: dict[str, tuple[str, Callable[[Path, Sequence[Bout], float | None], str]]] = {
-    "losslesscut": (".llc", losslesscut),
-    "edl": (".edl", edl),
-    "cut_list": (".csv", cut_table),
+def fps_of(path: Path) -> float:
+    """Frames per second of a video, 25 where it cannot be read or does not say."""
+    try:
+        return probe(path).fps or USUAL_FPS
+    except VideoError:
+        return USUAL_FPS
+
+
+PROJECT_FORMATS: dict[str, FileFormat] = {
+    "losslesscut": FileFormat((".llc",), losslesscut),
+    "edl": FileFormat((".edl",), edl),
+    "cut_list": FileFormat((".csv",), cut_table),
 }
-"""Option -> the suffix of its files, and their text for a video, its bouts and its frames per second."""
+"""Lists for editors beside TIMELINE_FORMATS, by the option that asks for them."""

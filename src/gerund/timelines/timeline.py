@@ -91,6 +91,8 @@ def timeline(
     activitynet: options.ActivityNet | None = None,
     elan: options.Elan | None = None,
     boris: options.Boris | None = None,
+    per_frame: options.PerFrame | None = None,
+    per_step: options.PerStep | None = None,
     plot: options.Plot | None = None,
     device: options.Device = options.USUAL.device,
     cache: options.CacheFolder | None = None,
@@ -103,8 +105,13 @@ def timeline(
     """
     paths = list(dict.fromkeys(clip.path for clip in expand([inputs] if isinstance(inputs, str | Path) else inputs)))
     wanted = {"srt": srt, "vtt": vtt, "activitynet": activitynet, "elan": elan, "boris": boris, "plot": plot}
+    wanted |= {"per_frame": per_frame, "per_step": per_step}
     suffixes = {name: each.suffixes for name, each in TIMELINE_FORMATS.items()} | {"plot": PLOT_SUFFIXES}
-    files = {name: files_for(f"--{name}", place, suffixes[name], paths) for name, place in wanted.items() if place is not None}
+    files = {
+        name: files_for(f"--{name.replace('_', '-')}", place, suffixes[name], paths)
+        for name, place in wanted.items()
+        if place is not None
+    }
     recognizer = Recognizer.load(model, device=device, cache=cache)
     settings = windows_for(
         recognizer, window, hop=hop, min_duration=min_duration, threshold=threshold, unknown_threshold=unknown_threshold

@@ -159,6 +159,9 @@ def clips_to_compare(data: str | Path | Sequence[Clip], settings: Recipe) -> tup
         group_pattern=settings.group_pattern,
         allow_leak=settings.allow_leak,
         background=settings.background,
+        subject=settings.subject,
+        overlap=settings.overlap,
+        one_at_a_time=True,
     )
     test = of_split(given, "test")
     if test:

@@ -84,6 +84,9 @@ def train(
         group_pattern=chosen.group_pattern,
         allow_leak=chosen.allow_leak,
         background=chosen.background,
+        subject=chosen.subject,
+        overlap=chosen.overlap,
+        one_at_a_time=True,
     )
     clips, notes = assign_splits(clips, val=chosen.val, seed=chosen.seed)
     for line in (*notes, *(f"Check: {finding.message}" for finding in check_clips(clips, published=is_published(source)))):

@@ -89,6 +89,23 @@ def probe_webp(path: Path, durations: list[float], trust: Trust) -> VideoInfo:
         )
 
 
+def picture_times(path: Path) -> list[float]:
+    """The seconds at which the pictures come on screen, in order, as the packets say; nothing is decoded. Raises VideoError."""
+    if path.is_dir():
+        return [place / FRAME_FOLDER_FPS for place in range(len(frame_images(path)))]
+    if durations := webp_durations(path):
+        return [sum(durations[:place]) for place in range(len(durations))]
+    with opened_video(path) as (container, stream):
+        packets = [packet for packet in packets_of(container, stream) if packet.size and not packet.is_discard]
+        stamps = [packet.dts if packet.pts is None else packet.pts for packet in packets]
+        if all(stamp is not None for stamp in stamps) and stamps:
+            times = sorted(float(stamp * stream.time_base) for stamp in stamps)
+            start = start_of(container, times[0])
+            return [time - start for time in times]
+        rate = frame_rate(container, stream)
+        return [place / float(rate) for place in range(len(packets))] if rate else []
+
+
 def picture_span(path: Path) -> tuple[float, float]:
     """The seconds at which the pictures begin and end, as the packets say; nothing is decoded. Raises VideoError."""
     if path.is_dir():

@@ -13,7 +13,7 @@ from gerund.core.places import default_cache
 from gerund.core.printing import label_problem
 from gerund.core.texts import exists
 from gerund.core.types import Clip
-from gerund.data.annotations import Annotation, annotation_of, clips_to_use
+from gerund.data.annotations import Annotation, annotation_of, as_clips, confirmed
 from gerund.data.checks import leak_sentence
 from gerund.data.datasets import (
     activitynet,
@@ -26,6 +26,7 @@ from gerund.data.datasets import (
     hmdb51,
     kinetics,
     labelstudio,
+    per_frame,
     ssv2,
     text_list,
     toy,
@@ -34,6 +35,7 @@ from gerund.data.datasets import (
 )
 from gerund.data.datasets.background import with_background
 from gerund.data.manifest import leaking_groups
+from gerund.data.overlaps import Overlap, apart, of_subject
 
 __all__ = ["DATASETS", "load_annotations", "load_dataset"]
 
@@ -53,6 +55,7 @@ DATASETS: dict[str, Callable[..., Sequence[Clip]]] = {
     "boris": boris.load,
     "cvat": cvat.load,
     "labelstudio": labelstudio.load,
+    "per-frame": per_frame.load,
     "toy": toy.load,
 }
 SPLIT_NUMBERS = ("ucf101", "ucf101-top5", "hmdb51")
@@ -78,18 +81,27 @@ def load_dataset(
     allow_leak: bool = False,
     allow_missing: bool = False,
     background: bool = False,
+    subject: str | None = None,
+    overlap: Overlap | None = None,
+    one_at_a_time: bool = False,
 ) -> list[Clip]:
     """Clips of a folder, a CSV, or `name:path` (one of DATASETS); a list of clips is taken as it is.
 
-    Of annotations the confirmed ones are taken. `split` is the number of an official split. `group_pattern` is a regular expression whose
-    first bracket (or whole match) in a file's name is its group. `background` adds clips of unlabelled time as the class `background`.
-    Raises DataError for what cannot be used, for a given split that parts a group unless `allow_leak`, and for files that an official
-    list names but that are not there; `allow_missing` puts up with some, not with all.
+    Of annotations the confirmed ones are taken, with `subject` those of one subject; `one_at_a_time` refuses spans of different labels that
+    overlap, or resolves them with `overlap` (`data.overlaps`). `split` is the number of an official split. `group_pattern` is a regular
+    expression whose first bracket (or whole match) in a file's name is its group. `background` adds clips of unlabelled time as the class
+    `background`. Raises DataError for what cannot be used, for a given split that parts a group unless `allow_leak`, and for files that an
+    official list names but that are not there; `allow_missing` puts up with some, not with all.
     """
-    if isinstance(data, str | Path):
-        clips = clips_to_use(load_by_name(str(data), split, allow_missing=allow_missing), data)
-    else:
-        clips = clips_to_use(data, "the clips given")
+    where = data if isinstance(data, str | Path) else "the clips given"
+    found = confirmed(
+        load_by_name(str(data), split, allow_missing=allow_missing) if isinstance(data, str | Path) else data, where
+    )
+    if subject is not None:
+        found = of_subject(found, subject, where)
+    if overlap is not None or (one_at_a_time and any(isinstance(each, Annotation) for each in found) and not is_published(data)):
+        found = apart(found, overlap)
+    clips = as_clips(found)
     check_labels(clips)
     clips = [with_group(clip, group_pattern) for clip in clips]
     if background:

@@ -59,12 +59,12 @@ def boris_clips(file: Path) -> list[Annotation]:
     clips = []
     for row, start, end in aggregated(rows) if aggregate else paired(rows):
         for name, first, last in in_files(row, start, end):
-            video, label, subject = find_video(file, [name]), row.need("Behavior"), subject_of(row)
+            video, label, subject = find_video(file, [name]), row.need("Behavior"), named_subject(row)
             clips.append(labelled(video, label, round(first, 6), round(last, 6), row.where, subject=subject))
     return clips
 
 
-def subject_of(row: BorisRow) -> str | None:
+def named_subject(row: BorisRow) -> str | None:
     name = row.get(("Subject",))
     return None if name.lower() == NOBODY else name
 

@@ -15,6 +15,8 @@ from gerund.core.texts import LONGEST_SECONDS, number
 from gerund.data.annotations import Annotation
 from gerund.data.datasets.files import ACTION_NAMES, annotation_files, attribute, find_video, labelled, read_xml, video_beside
 
+POINT_LENGTH = 0.001 + 1e-9
+"""Seconds: ELAN has no annotation without a length, so one of a millisecond is a point event."""
 ALIGNED, REFERRING = "ALIGNABLE_ANNOTATION", "REF_ANNOTATION"
 
 TimeSpan = tuple[float, float]
@@ -49,6 +51,7 @@ def elan_clips(file: Path) -> list[Annotation]:
             start, end = spans[attribute(annotation, "ANNOTATION_ID", file)]
             text = annotation.findtext("ANNOTATION_VALUE") or words.get(annotation.get("CVE_REF") or "", "")
             where = place(file, tier, annotation)
+            end = start if end - start <= POINT_LENGTH else end
             clips.append(labelled(video, text.strip() or name, start + origin, end + origin, where, subject=subject.strip()))
     return clips
 
