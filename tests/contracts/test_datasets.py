@@ -112,10 +112,18 @@ def test_a_pattern_finds_the_group_in_a_name(tmp_path: Path, pattern: str, group
     assert load_dataset(tmp_path, group_pattern=pattern)[0].group == group
 
 
-def test_a_pattern_that_does_not_fit_or_is_none_is_refused(tmp_path: Path) -> None:
-    touch(tmp_path / "boxing" / "person07.avi")
+def test_a_name_that_the_pattern_does_not_match_is_a_group_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("person07_a", "person07_b", "someone"):
+        touch(tmp_path / "boxing" / f"{name}.avi")
+    clips = load_dataset(tmp_path, group_pattern=r"person\d+")
+    assert [clip.group for clip in clips] == ["person07", "person07", None]
+    said = capsys.readouterr().err
+    assert r"--group-pattern 'person\\d+' does not match 1 of 3 names, each a group of its own: someone.avi" in said
+
+
+def test_a_pattern_that_fits_no_name_or_is_none_is_refused(tmp_path: Path) -> None:
     touch(tmp_path / "boxing" / "someone.avi")
-    with pytest.raises(DataError, match=r"someone\.avi: --group-pattern .* does not match this name; every clip needs a group"):
+    with pytest.raises(DataError, match=r"someone\.avi: --group-pattern .* does not match this name, nor any other"):
         load_dataset(tmp_path, group_pattern=r"person\d+")
     with pytest.raises(UsageError, match=r"--group-pattern '\(' is not a regular expression"):
         load_dataset(tmp_path, group_pattern="(")

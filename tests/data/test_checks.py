@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gerund.core.types import Clip
-from gerund.data.checks import check_clips, class_table, label_findings, siblings_in_train, slips, split_findings
+from gerund.data.checks import (
+    check_clips,
+    class_table,
+    label_findings,
+    siblings_in_train,
+    slips,
+    split_findings,
+    suspected_siblings,
+)
 from gerund.data.datasets import is_published, load_dataset
 
 
@@ -143,3 +153,16 @@ def test_the_table_counts_clips_by_class_and_split() -> None:
         {"label": "jump", "train": 3, "val": 0, "test": 0, "none": 0, "groups": 1},
         {"label": "run", "train": 0, "val": 0, "test": 2, "none": 0, "groups": 2},
     ]
+
+
+def test_files_that_look_like_pieces_of_one_recording_are_pointed_out() -> None:
+    names = ("ann run c01", "ann run c02", "bob_clip3", "bob_clip4", "jump_001", "jump_002", "c03 intro")
+    clips = [Clip(path=Path(f"{name}.mp4"), label="run") for name in names]
+    (found,) = suspected_siblings(clips)
+    assert found.message.startswith("4 files look like pieces of 2 recordings (ann run c01, ann run c02)")
+    assert "jump" not in found.message, "files are numbered everywhere"
+    pattern = found.message.split("'")[1]
+    assert {re.search(pattern, name)[1] for name in names[:4]} == {"ann run", "bob"}
+    assert list(suspected_siblings([replace(clip, group="one") for clip in clips])) == []
+    assert found in check_clips(clips)
+    assert found not in check_clips(clips, published=True)

@@ -10,9 +10,23 @@ from torch.nn import functional
 import gerund
 from gerund.core.errors import UsageError
 from gerund.core.recipes import RECIPES
-from gerund.heads import build_head
+from gerund.heads import build_head, loaded_head
 from gerund.heads.learned.ridge import RidgeModule
-from gerund.heads.ridge import class_means, fitted_scale, ridge, smoothed_losses, token_statistics
+from gerund.heads.ridge import (
+    SCALES,
+    STRENGTHS,
+    Ridge,
+    chosen_ridge,
+    class_means,
+    fitted_scale,
+    inner_rows,
+    left_out_loss,
+    ridge,
+    ridge_readout,
+    smoothed_losses,
+    usual_scale,
+)
+from gerund.heads.statistics import block_moments, mixed_moments, token_statistics
 from gerund.recognition.token_set import TokenSet
 from gerund.training.solve import class_weights, solve
 from support.reading import read_csv
@@ -108,7 +122,31 @@ def test_the_scale_says_how_sure_the_left_out_scores_are():
     found = fitted_scale(unsure, targets, alone)
     share = float(functional.softmax(torch.from_numpy(found * unsure), dim=1).max(1).values.mean())
     assert share == pytest.approx(0.7, abs=0.02)
-    assert found < fitted_scale(sure, targets, alone) < 10  # finite although every clip is right
+    assert found < fitted_scale(sure, targets, alone) < 100  # finite although every clip is right
+
+
+def test_few_left_out_scores_leave_the_scale_near_the_usual_one():
+    usual, wrong = usual_scale(K), np.roll(np.eye(K), 1, axis=1)
+    assert fitted_scale(wrong, np.arange(K), np.arange(K)) == usual, "one clip a class, and so nothing is known"
+    assert fitted_scale(np.repeat(wrong, 2, 0), np.repeat(np.arange(K), 2), np.repeat(np.arange(K), 2)) == usual, (
+        "nor of one group a class"
+    )
+    counts = (2, 4, 20)
+    found = [fitted_scale(np.tile(wrong, (n, 1)), np.tile(np.arange(K), n), np.arange(n * K)) for n in counts]
+    assert usual > found[0] > found[1] > found[2]
+    assert usual_scale(2) == 6
+
+
+def scale_by_hand(scores, targets):
+    """The scale of the least trusted loss with its prior, written down once more in torch."""
+    count, classes = scores.shape
+    of_class = torch.from_numpy(targets)
+
+    def cost(scale):
+        loss = functional.cross_entropy(torch.from_numpy(scale * scores), of_class, reduction="sum")
+        return float(loss) * (1 - classes / count) ** 2 + np.log(scale / (6 * np.log2(classes))) ** 2 / (2 * 0.7**2)
+
+    return min(SCALES, key=cost)
 
 
 def statistics_in_torch(x, valid):
@@ -124,7 +162,13 @@ def statistics_in_torch(x, valid):
 def solution_in_torch(x, valid, targets, kind, strength):
     """Mean, standard deviation, weight (K, 4 D) and bias (K,) in float64, before they are scaled."""
     pooled = statistics_in_torch(x, valid)
-    mean, std = pooled.mean(0), pooled.std(0, correction=0)
+    mean, own = pooled.mean(0), pooled.var(0, correction=0)
+    std = own.sqrt()
+    if kind == "ridge":
+        share = 20 / (20 + len(x))
+        block = own.reshape(4, -1).mean(1, keepdim=True).expand(4, len(own) // 4).flatten()
+        weights = torch.tensor([1.0, 0.7, 1.0, 0.7], dtype=torch.float64).repeat_interleave(len(own) // 4)
+        std = (share * block + (1 - share) * own).sqrt() / weights**share
     std = std.clamp(min=float(std.mean()) * 0.05 + 1e-6)
     z, truth = (pooled - mean) / std, functional.one_hot(torch.from_numpy(targets), K).double()
     if kind == "mean":
@@ -148,10 +192,7 @@ def scale_in_torch(x, valid, targets, kind, strength, mean, std):
             penalty = strength * z.square().sum() / min(z.shape)
             solution = torch.from_numpy(penalised_least_squares(z[rest].numpy(), truth[rest].numpy(), float(penalty)))
             left_out.append(z[row] @ solution[:-1] + solution[-1])
-    scales = torch.logspace(-1, 3, 81, dtype=torch.float64)
-    scores, of_class = torch.stack(left_out), torch.from_numpy(targets)
-    losses = [functional.cross_entropy(scale * scores, of_class, label_smoothing=K / (len(z) + K)) for scale in scales]
-    return scales[torch.stack(losses).argmin()]
+    return scale_by_hand(torch.stack(left_out).numpy(), targets)
 
 
 @pytest.mark.parametrize("kind", ["ridge", "mean"])
@@ -169,9 +210,11 @@ def test_what_is_solved_for_is_what_torch_finds_in_double_precision(kind, clips)
         "standardize.std": std,
         "classify.weight": scale * weight,
         "classify.bias": scale * bias,
+        "classify.scale": torch.tensor([scale]),
     }
     found = head.state()
-    assert found.keys() == expected.keys()
+    second = {"timeline.std", "timeline.weight", "timeline.bias"} if kind == "ridge" else set()
+    assert found.keys() == expected.keys() | second
     for name, value in expected.items():
         assert found[name].dtype == np.float32
         np.testing.assert_allclose(found[name], value.numpy(), rtol=1e-6, atol=1e-6)
@@ -274,7 +317,7 @@ def test_a_clip_of_one_frame_is_solved_and_answered():
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"kind": "median"}, "--head.kind median: choose ridge or mean"), ({"strength": 0}, "--head.strength 0: must be above 0")],
+    [({"kind": "median"}, "--head.kind median: choose ridge or mean"), ({"strength": -1}, "--head.strength -1: must be above 0")],
 )
 def test_a_wrong_option_is_named(options, words):
     with pytest.raises(UsageError, match=words):
@@ -294,3 +337,137 @@ def test_a_run_has_one_row_and_a_model_that_answers(folder, tmp_path):
     assert (run.run / "history.png").stat().st_size > 0
     assert gerund.Recognizer.load(run.run).predict(folder / "right" / "right0-0.mp4").label == "right"
     assert gerund.train(resume=run.run).metrics == run.metrics, "without a checkpoint a run begins anew, to the same end"
+
+
+def windows_of(pooled, spread, rng):
+    """Ten windows inside each clip whose statistics lie around the clip's."""
+    return (pooled[:, None] + spread * rng.standard_normal((len(pooled), 10, pooled.shape[1]))).astype(np.float32)
+
+
+def test_scores_of_left_out_groups_are_those_of_solving_anew_without_them_and_their_windows():
+    rng = np.random.default_rng(0)
+    pooled, targets, groups = rng.standard_normal((12, 16)).astype(np.float32), np.arange(12) % K, np.arange(12) // 2
+    inner = inner_rows(pooled, windows_of(pooled, 0.05, rng), K, 2)
+    mean, std = mixed_moments(pooled, 2)
+    z, truth = ((pooled - mean) / std).astype(float), one_hot(targets)
+    inner = inner / std
+    for strength in (0.1, 1.0):
+        problem = Ridge.of(z, truth, groups, inner)
+        weight, _, left_out = problem.solved(strength)
+        penalty = strength * np.square(z).sum() / min(z.shape)
+        for group in range(6):
+            rest, held = groups != group, groups == group
+            rows = np.concatenate(
+                [np.pad(z[rest], ((0, 0), (0, 1)), constant_values=1.0), np.pad(inner[rest].reshape(-1, 16), ((0, 0), (0, 1)))]
+            )
+            target = np.concatenate([truth[rest], np.zeros((len(rows) - rest.sum(), K))])
+            level = np.diag([penalty] * 16 + [0.0])
+            solution = np.linalg.solve(rows.T @ rows + level, rows.T @ target)
+            np.testing.assert_allclose(left_out[held], z[held] @ solution[:-1] + solution[-1], atol=1e-6)
+        assert np.abs(weight).max() < np.abs(ridge(z, truth, groups, strength)[0]).max(), "windows hold the weights down"
+
+
+def test_a_wide_problem_and_a_long_one_have_the_same_solution():
+    z, targets = points(40, 6)
+    groups, truth = np.arange(40) // 2, one_hot(targets)
+    inner = 0.1 * np.random.default_rng(1).standard_normal((40, 3, 6))
+    z = z - z.mean(0)
+    long = Ridge.of(z, truth, groups, inner)
+    wide = Ridge.of(np.pad(z, ((0, 0), (0, 300))), truth, groups, np.pad(inner, ((0, 0), (0, 0), (0, 300))))
+    assert len(long.gram) == 6 and len(wide.gram) == 160
+    for found, expected in zip(wide.solved(0.2 * 40 / 6), long.solved(0.2), strict=True):
+        np.testing.assert_allclose(found[..., : expected.shape[-1]], expected, atol=1e-9)
+
+
+def test_windows_count_the_less_the_more_clips_a_class_has_and_not_where_the_change_is_the_action():
+    rng = np.random.default_rng(2)
+    few, many = (rng.standard_normal((count, 16)).astype(np.float32) for count in (6, 24))
+    weights = []
+    for pooled in (few, many):
+        windows = windows_of(pooled, 0.1, rng)
+        inner = inner_rows(pooled, windows, K, 2)
+        expected = (windows - windows.mean(1, keepdims=True)) * np.sqrt(3 / (len(pooled) / K) / 10)
+        np.testing.assert_allclose(inner, expected, rtol=1e-5)
+        weights.append(np.square(inner).sum() / np.square(windows - windows.mean(1, keepdims=True)).sum())
+    assert weights[0] == pytest.approx(4 * weights[1], rel=1e-4)
+    assert inner_rows(few, windows_of(few, 1.5, rng), K, 2) is None, "the change is the action"
+    assert inner_rows(few, windows_of(few, 0.1, rng), K, 1) is None, "nothing says how much moves"
+    assert inner_rows(np.tile(few, (15, 1)), windows_of(np.tile(few, (15, 1)), 0.1, rng), K, 2) is None, "clips enough"
+
+
+def test_of_many_clips_fewer_windows_are_taken(monkeypatch):
+    pooled = np.random.default_rng(3).standard_normal((9, 16)).astype(np.float32)
+    windows = windows_of(pooled, 0.1, np.random.default_rng(4))
+    for most, kept in ((99, 10), (45, 4), (27, 2)):
+        monkeypatch.setattr("gerund.heads.ridge.MOST_SOLVED_ROWS", most)
+        assert inner_rows(pooled, windows, K, 2).shape == (9, kept, 16)
+    monkeypatch.setattr("gerund.heads.ridge.MOST_SOLVED_ROWS", 18)
+    assert inner_rows(pooled, windows, K, 2) is None, "one window differs from nothing"
+
+
+def test_few_clips_share_a_scale_within_a_block_and_many_do_not():
+    rng = np.random.default_rng(5)
+    rows = rng.standard_normal((4000, 16)) * np.linspace(1, 8, 16)
+    own = mixed_moments(rows, 2)[1] / rows.std(0)
+    assert np.abs(own - 1).max() < 0.1
+    shared = mixed_moments(rows[:2], 2)[1].reshape(8, 2)
+    assert (
+        (shared.max(1) / shared.min(1)).max()
+        < 2
+        < (rows[:2].std(0).reshape(8, 2).max(1) / rows[:2].std(0).reshape(8, 2).min(1)).max()
+    )
+    blocks = block_moments(rows, 2)[1].reshape(8, 2)
+    np.testing.assert_allclose(blocks[:, 0], blocks[:, 1])
+    expected = np.sqrt(np.square(rows.std(0)).reshape(8, 2).mean(1)) / np.repeat([1, 0.5, 1, 0.3], 2)
+    np.testing.assert_allclose(blocks[:, 0], expected, rtol=1e-5)
+
+
+def test_left_out_groups_choose_a_stronger_penalty_where_there_is_more_noise():
+    rng = np.random.default_rng(6)
+    targets, groups = np.arange(60) % 2, np.arange(60) // 2
+    z = rng.standard_normal((60, 200)) + 0.15 * np.where(targets, 1, -1)[:, None]
+    z -= z.mean(0)
+    problem = Ridge.of(z, np.eye(2)[targets], groups)
+    losses = [left_out_loss(problem.solved(strength)[2], targets, groups) for strength in STRENGTHS]
+    found = chosen_ridge(problem, targets, groups)
+    assert np.argmin(losses) > 1
+    np.testing.assert_array_equal(found[0], problem.solved(STRENGTHS[int(np.argmin(losses))])[0])
+    alone = chosen_ridge(problem, targets, np.zeros(60, int))
+    np.testing.assert_array_equal(alone[0], problem.solved(0.1)[0])
+
+
+def test_windows_of_a_timeline_are_read_out_by_block_scales():
+    x, valid = some_tokens(30, width=6)
+    targets = np.arange(30) % K
+    x[:, :, :K] += 2 * one_hot(targets).astype(np.float32)[:, None]
+    head = build_head("prototype", token_dim=6, num_classes=K, num_frames=6)
+    head.solve(x, valid, targets, np.arange(30), parts=2)
+    pooled = token_statistics(x, valid)
+    expected = ridge_readout(pooled, targets, np.arange(30), K, parts=2, moments=block_moments)
+    np.testing.assert_allclose(head.window_logits(x, valid), expected.logits(pooled), atol=1e-4)
+    assert np.abs(head.window_logits(x, valid) - head(x, valid)).max() > 0.1
+
+
+def test_a_folder_of_before_has_no_second_readout_and_answers_windows_as_clips():
+    x, valid = some_tokens(12, width=5)
+    head = build_head("prototype", token_dim=5, num_classes=K, num_frames=6)
+    head.solve(x, valid, np.arange(12) % K, np.arange(12))
+    old = {name: value for name, value in head.state().items() if name not in head.optional}
+    assert sorted(old) == ["classify.bias", "classify.weight", "standardize.mean", "standardize.std"]
+    loaded = loaded_head("prototype", old, token_dim=5, num_classes=K, num_frames=6, options={"strength": 0.1})
+    np.testing.assert_array_equal(loaded(x, valid), head(x, valid))
+    np.testing.assert_array_equal(loaded.window_logits(x, valid), head(x, valid))
+    with pytest.raises(ValueError, match=r"classify\.bias"):
+        loaded_head("prototype", {k: v for k, v in old.items() if "bias" not in k}, token_dim=5, num_classes=K, num_frames=6)
+
+
+@pytest.mark.parametrize("counts", [(9, 1, 1), (1, 1, 1), (5, 4)])
+def test_one_clip_in_all_but_one_class_and_two_classes_are_solved_and_answered(counts):
+    targets = np.repeat(np.arange(len(counts)), counts)
+    x = np.random.default_rng(7).standard_normal((len(targets), 6, 4), dtype=np.float32)
+    x[np.arange(len(targets)), :, targets % 4] += 5
+    valid = np.ones(x.shape[:2], bool)
+    head = build_head("prototype", token_dim=4, num_classes=len(counts), num_frames=6)
+    head.solve(x, valid, targets, np.arange(len(targets)), parts=2)
+    assert np.isfinite(head(x, valid)).all()
+    assert (head(x, valid).argmax(1) == targets).all()

@@ -16,7 +16,15 @@ import gerund
 from gerund import video
 from gerund.core.errors import ModelError, UsageError
 from gerund.core.types import Clip
-from gerund.recognition.calibration import Familiarity, fit_temperature, golden_section, mean_tokens, moments, without_temperature
+from gerund.recognition.calibration import (
+    Familiarity,
+    fit_temperature,
+    golden_section,
+    log_shares,
+    mean_tokens,
+    moments,
+    without_temperature,
+)
 from gerund.recognition.metrics import auroc, expected_calibration_error
 from gerund.training import calibrate as crossfitting
 from support.command import one_line, run
@@ -104,25 +112,68 @@ def clusters(count, rng, away=0.0):
     return data.astype(np.float16), valid, targets
 
 
+def silent(tokens):
+    """Logits of a head that says nothing of clips."""
+    return np.zeros((len(tokens), CLASSES))
+
+
 def test_a_cluster_far_away_is_unfamiliar():
     rng = np.random.default_rng(5)
     familiarity = Familiarity.fit(*clusters(120, rng))
-    familiarity = replace(familiarity, reference=np.sort(familiarity.score(*clusters(199, rng)[:2])).astype(np.float32))
-    known, strange = clusters(300, rng), clusters(300, rng, away=1.0)
-    assert auroc(familiarity.score(*known[:2]), familiarity.score(*strange[:2])) > 0.95
-    assert (familiarity.known(*known[:2]) < 0.05).mean() == pytest.approx(0.05, abs=0.04)
-    assert (familiarity.known(*strange[:2]) < 0.05).mean() > 0.6
-    assert familiarity.known(*known[:2]).max() <= 1
-    assert familiarity.known(*strange[:2]).min() >= 1 / 200
+    familiarity = familiarity.compared(familiarity.score(*clusters(199, rng)[:2]), np.zeros(199))
+    known, strange = clusters(300, rng)[:2], clusters(300, rng, away=1.0)[:2]
+    assert auroc(familiarity.score(*known), familiarity.score(*strange)) > 0.95
+    assert (familiarity.known(*known, silent(known[0])) < 0.05).mean() == pytest.approx(0.05, abs=0.04)
+    assert (familiarity.known(*strange, silent(strange[0])) < 0.05).mean() > 0.6
+    assert familiarity.known(*known, silent(known[0])).max() <= 1
+    assert familiarity.known(*strange, silent(strange[0])).min() >= 1 / 200
 
 
 def test_the_share_of_known_clips_is_counted_by_hand():
     familiarity = Familiarity.fit(*clusters(60, np.random.default_rng(6)))
     data, valid, _ = clusters(5, np.random.default_rng(7))
     scores = familiarity.score(data, valid).astype(np.float32)
-    familiarity = replace(familiarity, reference=scores)
+    familiarity = replace(familiarity, reference=scores)  # a model of before, which has distances alone
     expected = [(1 + sum(other <= score for other in scores)) / 6 for score in scores]
-    assert familiarity.known(data, valid).tolist() == expected
+    assert familiarity.known(data, valid, silent(data)).tolist() == expected
+
+
+def test_what_the_head_says_counts_beside_the_distance():
+    """Clips in the right place of which the head is as unsure as of no clip that was held out, as where the order is another."""
+    rng = np.random.default_rng(12)
+    familiarity = Familiarity.fit(*clusters(120, rng))
+    familiarity = replace(
+        familiarity.compared(familiarity.score(*clusters(199, rng)[:2]), rng.normal(0.8, 0.1, 199)), unit=np.float32([10])
+    )
+    data, valid, _ = clusters(300, rng)
+    sure, unsure = (10 * np.tile([best, 0.1, 0.0], (300, 1)) for best in (0.8, 0.2))
+    assert (familiarity.known(data, valid, sure) < 0.05).mean() < 0.1
+    assert (familiarity.known(data, valid, unsure) < 0.05).mean() > 0.9
+
+
+def test_shares_are_counted_by_hand_and_go_on_falling_below_the_lowest():
+    reference = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
+    found = np.exp(log_shares(np.array([6.0, 3.0, 2.5, 1.0]), reference))
+    assert found == pytest.approx([1, 4 / 6, 3 / 6, 2 / 6])
+    below = log_shares(np.array([0.9, -1.0, -3.0]), reference)
+    assert below == pytest.approx(np.log(1 / 6) - np.array([0.1, 2.0, 4.0]) / 2)  # the interquartile range is 2
+
+
+def test_a_folder_holds_both_sides_or_distances_alone():
+    rng = np.random.default_rng(13)
+    old = Familiarity.fit(*clusters(20, rng))
+    both = replace(old.compared(rng.normal(size=7), rng.normal(size=7)), unit=np.float32([3]))
+    assert "said" not in old.tensors()
+    again = Familiarity.of_tensors(both.tensors())
+    data, valid, _ = clusters(5, rng)
+    logits = rng.normal(size=(5, CLASSES))
+    assert again.known(data, valid, logits).tolist() == both.known(data, valid, logits).tolist()
+    for change in ({"said": both.said[1:]}, {"unit": np.zeros(1, np.float32)}):
+        with pytest.raises(ModelError, match="not for tokens of"):
+            Familiarity.of_tensors(both.tensors() | change)
+    without = {name: value for name, value in both.tensors().items() if name != "unit"}
+    with pytest.raises(ModelError, match="'unit' is missing"):
+        Familiarity.of_tensors(without)
 
 
 def test_the_distance_is_the_mahalanobis_distance_of_the_shrunk_covariance():
@@ -290,14 +341,15 @@ def test_a_broken_clip_is_an_error_and_not_unknown(training, tmp_path):
 def test_the_command_line_shows_unknown(training, noise):
     code, out, _ = run("predict", training.run, noise)
     assert code == 0
-    assert out.splitlines()[0].startswith(f"{noise}  unknown; the best guess is going ")
+    assert out.strip().startswith(f"{noise}  unknown; most like going ")
+    assert "%" not in out, "unknown, or a percentage, never both"
     code, out, _ = run("predict", training.run, noise, "--json")
     values = json.loads(out)
     assert (values["label"], values["unknown"]) == ("unknown", True)
     assert values["best_guess"] == values["scores"][0]["label"]
     code, out, _ = run("predict", training.run, noise, "--csv", "--top-k", 1)
     row = next(csv.DictReader(io.StringIO(out)))
-    assert (row["unknown"], row["label"]) == ("True", values["best_guess"])
+    assert (row["unknown"], row["label"], row["score"]) == ("True", "unknown", "")
     assert float(row["known"]) == pytest.approx(values["known"], abs=1e-6)
 
 
@@ -324,8 +376,8 @@ def test_a_video_of_an_unknown_clip_says_so(training, noise, tmp_path, monkeypat
     drawn = []
     monkeypatch.setattr("gerund.video.annotate.annotate", lambda clip, scores, out: drawn.append(scores))
     (prediction,) = gerund.predict(training.run, [noise], save_video=tmp_path / "out.mp4")
-    assert drawn[0][0][0] == f"unknown ({prediction.best_guess}?)"
-    assert drawn[0][1:] == prediction.scores[1:]
+    assert [label for label, _ in drawn[0]] == [f"unknown ({prediction.best_guess}?)"]
+    assert np.isnan(drawn[0][0][1]), "no percentage beside it"
 
 
 def changed_config(model, target, change):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,14 @@ import pytest
 from gerund.core.errors import DataError
 from gerund.core.types import Clip
 from gerund.recognition.evaluate import Evaluation, pooled
-from gerund.recognition.metrics import bootstrap_interval, confusion_matrix, macro_f1, negative_log_likelihood, wilson_interval
+from gerund.recognition.metrics import (
+    bootstrap_interval,
+    confusion_matrix,
+    group_interval,
+    macro_f1,
+    negative_log_likelihood,
+    wilson_interval,
+)
 
 LABELS = ["clap", "jump", "run"]
 
@@ -88,6 +96,48 @@ def test_the_bootstrap_of_many_groups_is_drawn_in_parts(monkeypatch: pytest.Monk
     assert bootstrap_interval(correct, groups, np.random.default_rng(0)) == whole
 
 
+def test_an_interval_counts_groups_not_clips() -> None:
+    correct = np.random.default_rng(1).random(60) < 0.7
+    groups = [f"{number}" for number in range(60)]
+    alone = group_interval(correct, groups)
+    assert alone == wilson_interval(float(correct.mean()), 60)
+    assert (
+        group_interval(np.repeat(correct, 10), np.repeat(groups, 10).tolist()) == alone
+    )  # 600 clips of 60 groups say no more than 60
+    single = group_interval(np.repeat(correct, 10), [str(number) for number in range(600)])
+    assert single[1] - single[0] < 0.5 * (alone[1] - alone[0])
+
+
+def test_groups_of_unequal_size_count_for_less_than_their_number() -> None:
+    correct = np.ones(12, bool)
+    lopsided = group_interval(correct, [*"aaaaaaaaa", *"bcd"])
+    assert wilson_interval(1.0, 1)[0] < lopsided[0] < wilson_interval(1.0, 4)[0] == group_interval(correct, [*"aaabbbcccddd"])[0]
+
+
+def test_where_all_are_right_the_interval_is_no_point() -> None:
+    assert group_interval(np.ones(7, bool), list("abcdefg")) == (pytest.approx(0.646, abs=1e-3), 1.0)
+    assert np.isnan(group_interval(np.ones(4, bool), list("aaaa"))).all(), "one group says nothing of another"
+
+
+def alone(one: Evaluation) -> Evaluation:
+    """The same with each clip a group of its own."""
+    return replace(one, clips=[replace(clip, group=None) for clip in one.clips])
+
+
+def test_the_first_sentence_says_it_plainly() -> None:
+    few, many = (alone(evaluation(text)) for text in ("cc " * 18 + "cj", "cc " * 990 + "cj " * 10))
+    assert few.sentence == "18 of 19 clips right; with so few, 75 to 99 % of new ones would be."
+    assert many.sentence == "990 of 1000 clips right; 98 to 99 % of new ones would be."
+    assert next(iter(evaluation("cc cj").as_text())) == evaluation("cc cj").sentence
+
+
+def test_a_clip_that_cannot_be_read_counts_as_wrong_and_the_figure_without_it_stands_beside() -> None:
+    one = evaluation("cc cc jj r-")
+    assert (one.metrics["top1"], one.metrics["top1_readable"]) == (0.75, 1.0)
+    assert one.sentence.startswith("3 of 4 clips right")
+    assert "top-1 of the clips that could be read: 100.00 %" in list(one.as_text())
+
+
 def test_the_wilson_interval_agrees_with_scipy() -> None:
     stats = pytest.importorskip("scipy.stats")
     for right, count in ((0, 5), (7, 7), (3, 14), (50, 100)):
@@ -145,5 +195,5 @@ def test_labels_in_another_order_are_put_in_order() -> None:
 def test_a_figure_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     measured = evaluation("cc cj jj rr")
     first = measured.metrics
-    monkeypatch.setattr("gerund.recognition.evaluate.bootstrap_interval", None)
+    monkeypatch.setattr("gerund.recognition.evaluate.group_interval", None)
     assert measured.metrics is first

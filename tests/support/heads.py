@@ -12,6 +12,8 @@ def drawn_head(dim: int, num_classes: int, num_frames: int, seed: int = 0) -> Pr
     head = PrototypeHead(dim, num_classes, num_frames)
     generator = np.random.default_rng(seed)
     state = head.state()
-    state["classify.weight"] = generator.normal(0, 0.1, state["classify.weight"].shape).astype(np.float32)
+    state["timeline.weight"] = state["classify.weight"] = generator.normal(0, 0.1, state["classify.weight"].shape).astype(
+        np.float32
+    )
     head.load(state)
     return head

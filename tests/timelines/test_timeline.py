@@ -5,7 +5,6 @@ import io
 import json
 import shutil
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +19,13 @@ from gerund.data.datasets import activitynet, boris, elan, toy
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor
 from gerund.features.tokens import Sampling
+from gerund.heads.durations import Durations
 from gerund.recognition.recognizer import Recognizer
 from gerund.timelines import formats as timeline_files
 from gerund.timelines import timeline as timelines
 from gerund.timelines.evaluate import segments_of as true_segments_of
-from gerund.timelines.segments import NOTHING, find_segments, step_states, without_short_runs
-from gerund.timelines.timeline import TimelineSettings, step_scores, timeline_of, windows_for, windows_of
+from gerund.timelines.segments import segments_of_states, without_short_runs
+from gerund.timelines.timeline import TimelineSettings, step_labels, step_scores, timeline_of, windows_for, windows_of
 from support.clocks import standing
 from support.command import one_line, run
 from support.heads import drawn_head
@@ -56,21 +56,18 @@ def features(rows=80, step=STEP, seed=0):
 
 
 def scores_of(text, sure=0.9):
-    """'aab.' as probabilities over the labels a, b and c; a dot is no more sure of one than of another, capitals are half sure."""
-    rows = []
-    for letter in text:
-        row = np.full(3, 0.1)
-        if letter != ".":
-            row[LABELS.index(letter.lower())] = sure if letter.islower() else 0.25
-        rows.append(row)
-    return np.array(rows, np.float32)
-
-
-def segments_of(text, *, threshold=0.3, min_duration=0.0, nothing=()):
-    found = find_segments(
-        scores_of(text), np.arange(len(text) + 1.0), LABELS, threshold=threshold, min_duration=min_duration, nothing=nothing
+    """'aab.' as probabilities over the labels a, b and c; a dot is no more sure of one than of another."""
+    return np.array(
+        [[0.9 if letter == label else (1 - sure) / 2 if letter != "." else 0.1 for label in LABELS] for letter in text]
     )
-    return [(each.label, each.start, each.end) for each in found]
+
+
+def segments_of(text, **settings):
+    """Segments that a model whose clips last 6 s finds in a video of one step a second with these probabilities."""
+    model, scores, edges = recognizer(LABELS, clip_seconds=6.0, fps=1.0), scores_of(text), np.arange(len(text) + 1.0)
+    still = Features(np.ones((len(text), 64), np.float16), edges[:-1], edges[-1])
+    states = step_labels(model, still, scores, edges, TimelineSettings(window=3.0, **settings))
+    return [(each.label, each.start, each.end) for each in segments_of_states(states, scores, edges, LABELS)]
 
 
 def test_a_timeline_begins_with_the_pictures():
@@ -101,46 +98,47 @@ def test_a_still_at_the_end_is_seen_for_as_long_as_it_stands(tmp_path):
 
 
 def test_runs_of_one_label_become_segments():
-    assert segments_of("aaabb..cc") == [("a", 0, 3), ("b", 3, 5), ("c", 7, 9)]
+    assert segments_of(5 * "a" + 6 * "b" + 8 * "." + 7 * "c") == [("a", 0, 5), ("b", 5, 11), ("c", 19, 26)]
 
 
-def test_a_segment_goes_on_below_the_threshold_but_does_not_begin_there():
-    assert segments_of(".AaA.BBB.") == [("a", 1, 4)]
+def test_time_in_which_no_label_is_likely_enough_is_a_gap():
+    assert segments_of("aaaaaa........", threshold=0) == [("a", 0, 14)]
+    assert segments_of("aaaaaa........", threshold=0.05) == [("a", 0, 14)]
+    assert segments_of("aaaaaa........", threshold=0.3) == [("a", 0, 6)]
 
 
-def test_background_is_a_gap():
-    assert segments_of("aaabbbaaa", nothing=[1]) == [("a", 0, 3), ("a", 6, 9)]
+def test_background_is_a_gap(monkeypatch):
+    monkeypatch.setattr(timelines, "BACKGROUND", "b")
+    assert segments_of(6 * "a" + 6 * "b" + 6 * "a") == [("a", 0, 6), ("a", 12, 18)]
 
 
-def test_short_gaps_are_closed_and_short_segments_given_to_their_neighbours():
-    assert segments_of("aaa.aaa", min_duration=2) == [("a", 0, 7)]
-    assert segments_of("aaabaaa", min_duration=2) == [("a", 0, 7)]
-    assert segments_of("aaacbbb", min_duration=2) == [("a", 0, 3), ("b", 3, 7)]
-    assert segments_of("...b...", min_duration=2) == []
-    assert segments_of("b......", min_duration=2) == []
+def test_what_is_much_shorter_than_the_labels_last_is_no_segment():
+    assert segments_of("aaaabaaaa") == [("a", 0, 9)]
+    assert segments_of("aaaa.aaaa") == [("a", 0, 9)]
+    assert segments_of("aaaaabbaaaaa", min_duration=3) == [("a", 0, 12)]
+
+
+def test_a_label_lasts_as_long_as_its_own_segments_did():
+    text = 4 * "a" + 3 * "b" + 4 * "a"
+    scores, edges = (
+        0.05 + np.array([[0.7 if letter == label else 0.15 * (label != "c") for label in LABELS] for letter in text]),
+        np.arange(12.0),
+    )
+    still = Features(np.ones((11, 64), np.float16), edges[:-1], 11.0)
+
+    def found(seconds_of_b):
+        durations = Durations((np.log(6.0), np.log(seconds_of_b), np.log(6.0)), (0.6, 0.3, 0.6))
+        model = replace(recognizer(LABELS, clip_seconds=5.0, fps=1.0), durations=durations)
+        return step_labels(model, still, scores, edges, TimelineSettings(window=3.0)).tolist()
+
+    assert found(3.0) == [0] * 4 + [1] * 3 + [0] * 4
+    assert found(60.0) == [0] * 11
 
 
 def test_the_steps_of_a_short_run_go_where_they_are_likelier():
     scores = np.array([[0.9, 0.05, 0.05]] * 3 + [[0.4, 0.1, 0.5], [0.1, 0.4, 0.5]] + [[0.05, 0.9, 0.05]] * 3)
-    states = without_short_runs(step_states(scores, 0.3), scores, np.arange(9.0), 3.0, 0.2)
+    states = without_short_runs(scores.argmax(1), scores, np.arange(9.0), 3.0, 0.2)
     assert states.tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
-
-
-def test_no_run_is_left_shorter_than_asked():
-    rng = np.random.default_rng(0)
-    scores = rng.dirichlet(np.full(3, 0.3), 400)
-    edges = np.concatenate([[0], np.cumsum(rng.uniform(0.05, 0.4, 400))])
-    found = find_segments(scores, edges, LABELS, threshold=0.6, min_duration=1.5)
-    assert found
-    assert min(each.end - each.start for each in found) >= 1.5 - 1e-9
-    gaps = [after.start - before.end for before, after in pairwise(found)]
-    assert all(gap == 0 or gap >= 1.5 - 1e-9 for gap in gaps)
-    assert all(a.label != b.label for (a, b), gap in zip(pairwise(found), gaps, strict=True) if gap == 0)
-
-
-def test_an_empty_row_of_steps_has_no_segments():
-    assert find_segments(np.empty((0, 3)), np.zeros(1), LABELS, threshold=0.3, min_duration=1) == []
-    assert step_states(np.full((2, 3), 0.1), 0.3).tolist() == [NOTHING, NOTHING]
 
 
 def test_step_scores_are_the_weighted_mean_over_all_windows_that_cover_a_step(monkeypatch):
@@ -148,8 +146,8 @@ def test_step_scores_are_the_weighted_mean_over_all_windows_that_cover_a_step(mo
     settings = TimelineSettings(window=2.0, hop=0.7)
     monkeypatch.setattr(timelines, "WINDOWS_AT_ONCE", 5)
     found = step_scores(model, "x.mp4", rows, settings)
-    clips = windows_of("x.mp4", rows, settings)
-    whole = model.segment_scores(rows, clips)
+    clips = windows_of("x.mp4", rows, 2.0, 0.7)
+    whole = model.window_scores(rows, clips)
     for index, time in enumerate(rows.pts):
         shares = [
             (max(0.02, 1 - abs(time - clip.start - 1.0)), scores)
@@ -199,11 +197,20 @@ def test_a_video_without_rows_is_refused():
         timeline_of(recognizer(), "x.mp4", features(0), TimelineSettings(window=2.0))
 
 
-def test_auto_window_is_the_length_of_the_training_clips(capsys):
-    assert windows_for(recognizer(clip_seconds=3.0)).window == 3.0
+def test_auto_window_is_half_the_length_of_the_training_clips(capsys):
+    assert windows_for(recognizer(clip_seconds=3.0)).window == 1.5
+    assert windows_for(recognizer(clip_seconds=0.1)).window == 0.25, "one step at 4 per second"
     assert capsys.readouterr().err == ""
-    assert windows_for(recognizer(clip_seconds=None)).window == 1.0  # 4 steps at 4 per second
-    assert "windows of 1 s" in capsys.readouterr().err
+    assert windows_for(recognizer(clip_seconds=None)).window == 0.5  # 4 steps at 4 per second
+    assert "windows of 0.5 s" in capsys.readouterr().err
+
+
+def test_windows_are_an_eighth_of_them_apart_but_a_step_of_the_features_at_least():
+    assert TimelineSettings(window=4.0).step(8.0) == 0.5
+    assert TimelineSettings(window=0.5).step(8.0) == 0.125
+    assert TimelineSettings(window=0.05).step(8.0) == 0.05
+    assert TimelineSettings(window=4.0, hop=0.1).step(8.0) == 0.1
+    assert TimelineSettings(window=4.0).step(None) == 0.5
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_a_loaded_model_answers_as_it_was_evaluated(training):
     recognizer = gerund.Recognizer.load(training.run)
     predictions = recognizer.predict_clips(training.test.clips)
     expected = [training.test.labels[row.argmax()] for row in training.test.scores]
-    assert [prediction.label for prediction in predictions] == expected
+    assert [prediction.best_guess for prediction in predictions] == expected
 
 
 def test_the_best_epoch_by_validation_loss_is_kept(training):

@@ -223,13 +223,18 @@ FamiliarWindows = Annotated[
 ]
 WindowSeconds = Annotated[
     float | Literal["auto"],
-    option(METHOD, "Seconds that are judged at once; auto is the median length of the clips the model was trained on."),
+    option(METHOD, "Seconds that are judged at once; auto is half the median length of the clips the model was trained on."),
 ]
-Hop = Annotated[float, option(METHOD, "Seconds from one window to the next.", "an eighth of the window")]
+Hop = Annotated[
+    float, option(METHOD, "Seconds from one window to the next.", "an eighth of the window, a step of the features at least")
+]
 MinDuration = Annotated[
-    float, option(METHOD, "Seconds that a segment lasts at least; shorter gaps are closed.", "half the window")
+    float,
+    option(
+        METHOD, "Seconds that a segment lasts at least; shorter gaps are closed.", "as long as the model's labels usually last"
+    ),
 ]
-Threshold = Annotated[float, option(METHOD, "Probability, 0 to 1, that a segment must reach.")]
+Threshold = Annotated[float, option(METHOD, "Probability, 0 to 1, below which time is a gap between segments; 0 leaves none.")]
 ByColumn = Annotated[
     str, option(METHOD, "Column that groups the videos: one of the table of videos, or group, split or by of a manifest.")
 ]

@@ -245,15 +245,20 @@ class Prediction(Answer):
 
     def as_text(self) -> Iterator[str]:
         span = f"  [{self.start:g} .. {self.end:g} s]" if self.end is not None else ""
-        yield f"{self.path}{span}{f'  unknown; the best guess is {self.best_guess}' if self.unknown else ''}"
+        if self.unknown:
+            yield f"{self.path}{span}  unknown; most like {self.best_guess}"
+            return
+        yield f"{self.path}{span}"
         width = max((len(label) for label, _ in self.scores), default=0)
         for label, score in self.scores:
             yield f"  {100 * score:6.2f} %  {label:<{width}}  {'█' * round(BAR * score)}".rstrip()
 
     def as_rows(self) -> list[list[Any]]:
-        """Each label with its rank; of a clip that could not be decoded one row with the error."""
+        """Each label with its rank; of an unknown clip, and of one that could not be decoded, one row, which has no score."""
         span = [self.path, self.start, self.end]
         trust = [None if self.known is None else f"{self.known:.6f}", self.unknown]
+        if self.unknown:
+            return [[*span, 1, self.label, None, None, *trust]]
         ranked = enumerate(self.scores, start=1)
         rows = [[*span, rank, label, f"{score:.6f}", None, *trust] for rank, (label, score) in ranked]
         return rows or [[*span, None, None, None, self.error, *trust]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -21,6 +22,9 @@ IMBALANCE = 10
 TYPO_SHARE = 3
 """How many times rarer a misspelled label must be than the right one; Kinetics has both "shaking head" and "shaving head"."""
 MOST_SHOWN = 5
+PIECES = r"(.+)[ _-](?:c|clip|part|piece|seg|take)[ _-]?[0-9]+$"
+"""Names of pieces: numbers that are called so. A bare number counts a folder's files as often as the pieces of a recording."""
+PART_OF = re.compile(PIECES.removeprefix("(.+)"), re.IGNORECASE)
 ONE_CLASS = {"handstandpushups": "UCF-101"}
 """Labels (small letters only) that a published list writes in two ways: UCF-101's folder is HandstandPushups, its files are
 named HandStandPushups."""
@@ -50,7 +54,8 @@ def some(names: Collection[str]) -> str:
 
 def check_clips(clips: Sequence[Clip], *, published: bool = False) -> list[Finding]:
     """All findings on labels and splits. `published` labels come from a data set's own list: similar ones are no typos."""
-    return [*label_findings(clips, published=published), *split_findings(clips)]
+    siblings = [] if published else suspected_siblings(clips)
+    return [*label_findings(clips, published=published), *siblings, *split_findings(clips)]
 
 
 def label_findings(clips: Sequence[Clip], *, published: bool = False) -> list[Finding]:
@@ -59,6 +64,23 @@ def label_findings(clips: Sequence[Clip], *, published: bool = False) -> list[Fi
     if not published:
         findings += [*variants(counts), *typos(counts)]
     return [*findings, *small_classes(clips, counts), *imbalance(counts)]
+
+
+def suspected_siblings(clips: Sequence[Clip]) -> Iterator[Finding]:
+    """Files without a group whose names differ in a part number only (`ann c01`, `ann c02`): they may be pieces of one recording."""
+    stems: dict[str, set[Path]] = defaultdict(set)
+    for clip in clips:
+        match = PART_OF.search(clip.path.stem) if clip.group is None else None
+        if match:
+            stems[clip.path.stem[: match.start()]].add(clip.path)
+    pieces = {stem: sorted(paths) for stem, paths in stems.items() if len(paths) > 1}
+    if pieces:
+        first = next(iter(pieces.values()))
+        message = (
+            f"{sum(map(len, pieces.values()))} files look like pieces of {len(pieces)} recordings ({first[0].stem}, {first[1].stem}); if they "
+            f"are, keep them on one side with --group-pattern '{PIECES}'"
+        )
+        yield Finding(area="split", kind="siblings", message=message, paths=tuple(first), level="remark")
 
 
 def unlabelled(clips: Sequence[Clip]) -> Iterator[Finding]:

@@ -13,7 +13,8 @@ from gerund.data.manifest import group_of, labels_of
 from gerund.data.split import dealt_folds
 from gerund.features.extractor import Extractor
 from gerund.features.tokens import Sampling, tokens
-from gerund.heads.ridge import ridge, row_moments
+from gerund.heads.ridge import ridge
+from gerund.heads.statistics import row_moments
 
 LEAK_FOLDS = 20
 """Many, so that a random fold seldom takes all siblings of a clip out of training with it."""

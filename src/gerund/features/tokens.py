@@ -132,7 +132,11 @@ def tokens(
     `sampling.motion`, D' = 2 D: each part's mean absolute difference between successive rows follows.
     Raises ClipError when the clip has no rows.
     """
-    rows = np.asarray(features.data[clip_rows(features, clip)], dtype=np.float32)
+    return row_tokens(np.asarray(features.data[clip_rows(features, clip)], dtype=np.float32), sampling, jitter)
+
+
+def row_tokens(rows: np.ndarray, sampling: Sampling, jitter: np.random.Generator | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The same of a span's rows (N, D) float32, N > 0."""
     if sampling.take == "first":
         rows = rows[: sampling.num_frames]
     edges = part_edges(len(rows), sampling.num_frames, jitter)

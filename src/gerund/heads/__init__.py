@@ -55,7 +55,7 @@ def loaded_head(name: str, state: Mapping[str, np.ndarray], **build: Any) -> Hea
 
         return LearnedHead.filled(lambda: build_head(name, **build), state)
     head = build_head(name, **build)
-    check_state({key: (value.shape, value.dtype) for key, value in head.state().items()}, state)
+    check_state({key: (value.shape, value.dtype) for key, value in head.state().items()}, state, head.optional)
     head.load(state)
     return head
 

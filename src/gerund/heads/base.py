@@ -7,16 +7,22 @@ Softmax happens once, in the recogniser.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 
 
 class Head(ABC):
-    """Base of all heads. `in_closed_form` is True for heads that `solve` for their weights instead of being trained over epochs."""
+    """Base of all heads. `in_closed_form` is True for heads that `solve` for their weights instead of being trained over epochs.
+
+    `optional` names weights that folders of before may lack.
+    """
 
     in_closed_form = False
+    optional: frozenset[str] = frozenset()
+    scale: np.ndarray = np.ones(1, np.float32)
+    """Logits are this times what the head compares, (1,)."""
 
     @abstractmethod
     def __call__(self, x: np.ndarray, valid: np.ndarray) -> np.ndarray:
@@ -30,8 +36,25 @@ class Head(ABC):
     def load(self, state: Mapping[str, np.ndarray]) -> None:
         """Take weights with the names, shapes and types of `state`."""
 
-    def solve(self, x: np.ndarray, valid: np.ndarray, targets: np.ndarray, groups: np.ndarray) -> None:
-        """Set all weights from the training tokens (N, T, D), classes (N,) and groups (N,), for a head that is `in_closed_form`."""
+    def window_logits(self, x: np.ndarray, valid: np.ndarray) -> np.ndarray:
+        """Logits (B, K) of windows of a timeline, which seldom begin where an action does: as of clips, unless a head knows better."""
+        return self(x, valid)
+
+    def solve(
+        self,
+        x: np.ndarray,
+        valid: np.ndarray,
+        targets: np.ndarray,
+        groups: np.ndarray,
+        *,
+        parts: int = 1,
+        windows: np.ndarray | None = None,
+    ) -> np.ndarray | None:
+        """Set all weights from the training tokens (N, T, D), classes (N,) and groups (N,), for a head that is `in_closed_form`.
+
+        A token joins `parts` features of equal width, 2 with motion; `windows` (N, V, W) has the statistics of windows inside each clip,
+        where they were measured. What comes back is how each clip would score (N, K) had its group been left out, if the head can tell.
+        """
         raise NotImplementedError
 
     def step_weights(self, x: np.ndarray, valid: np.ndarray) -> np.ndarray:
@@ -52,12 +75,19 @@ class Head(ABC):
 
     @property
     def num_parameters(self) -> int:
-        """How many numbers were trained."""
-        return sum(value.size for name, value in self.state().items() if not name.startswith("standardize."))
+        """How many numbers were trained to answer clips."""
+        own = self.state().items()
+        return sum(value.size for name, value in own if not name.startswith("standardize.") and name not in self.optional)
 
 
-def check_state(own: Mapping[str, tuple[Any, Any]], state: Mapping[str, np.ndarray]) -> None:
-    """Raise ValueError, with its name, for a weight that is missing, too many, or of another shape or type than a head's own."""
-    for key in sorted({*own, *state}):
+def check_state(
+    own: Mapping[str, tuple[Any, Any]], state: Mapping[str, np.ndarray], optional: Collection[str] = frozenset()
+) -> None:
+    """Raise ValueError, with its name, for a weight that is missing, too many, or of another shape or type than a head's own.
+
+    The `optional` ones may be missing all together.
+    """
+    expected = {*own} if state.keys() & set(optional) else {*own} - set(optional)
+    for key in sorted({*expected, *state}):
         if key not in own or key not in state or (state[key].shape, state[key].dtype) != own[key]:
             raise ValueError(key)

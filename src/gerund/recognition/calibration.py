@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -59,6 +59,16 @@ def golden_section(cost: Callable[[float], float], low: float, high: float, step
     return (low + high) / 2
 
 
+def log_shares(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """ln of the share of a sorted `reference` (M,) that is at most as high as each value (N,), itself counted among them.
+
+    Below the lowest of the reference it goes on falling, by 1 for each interquartile range, so that values there can still be told apart.
+    """
+    share = (1 + np.searchsorted(reference, values, side="right")) / (1 + len(reference))
+    low, high = np.quantile(reference, (0.25, 0.75))
+    return np.log(share) + np.minimum(values - reference[0], 0) / max(float(high - low), 1e-9)
+
+
 def without_temperature(scores: np.ndarray, temperature: float) -> np.ndarray:
     """The probabilities (N, K) that a temperature of 1 would have given; rows of NaN stay so."""
     logs = np.log(np.maximum(scores, np.finfo(np.float64).tiny)) * temperature
@@ -103,10 +113,13 @@ def squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Familiarity:
-    """How much a clip looks like the clips trained on, judged by its mean token; it does not depend on the head.
+    """How much a clip looks like the clips trained on, from two sides: how near it lies to them, and what the head says of it.
 
-    Relative Mahalanobis distance (Ren et al. 2021, arXiv:2106.09022): how much nearer a clip lies to some class than to clips as such.
-    The distance becomes a share of known clips by comparison with `reference` (M,), scores of clips that were held out.
+    Near is the relative Mahalanobis distance of the mean token (Ren et al. 2021, arXiv:2106.09022): how much nearer a clip lies to some class
+    than to clips as such. It is blind to the order of things; the head's highest score is not (Hendrycks et al. 2022, arXiv:1911.11132).
+    Each is compared with that of held-out clips, `distances` and `said` (M,), and the logarithms of both shares are added (Fisher 1925); the
+    sum becomes a share of known clips by comparison with theirs, `reference` (M,). Logits are divided by `unit` (1,) first. Of a model of before
+    there are only distances, in `reference`.
     """
 
     mean: np.ndarray
@@ -114,6 +127,9 @@ class Familiarity:
     classes: Gaussian
     anything: Gaussian
     reference: np.ndarray
+    distances: np.ndarray = field(default_factory=lambda: np.empty(0, np.float32))
+    said: np.ndarray = field(default_factory=lambda: np.empty(0, np.float32))
+    unit: np.ndarray = field(default_factory=lambda: np.ones(1, np.float32))
 
     @classmethod
     def fit(cls, data: np.ndarray, valid: np.ndarray, targets: np.ndarray) -> Familiarity:
@@ -136,22 +152,36 @@ class Familiarity:
         x = (mean_tokens(data, valid) - self.mean) / self.std
         return RELATIVE * self.anything.distance(x) - self.classes.distance(x)
 
-    def known(self, data: np.ndarray, valid: np.ndarray) -> np.ndarray:
-        """Share of held-out known clips that look at most as familiar, (N,) in 0..1.
+    def compared(self, distances: np.ndarray, said: np.ndarray) -> Familiarity:
+        """The same, with held-out clips to compare with: their scores (M,) and the head's highest ones (M,), before any scale."""
+        own = replace(self, distances=np.sort(distances).astype(np.float32), said=np.sort(said).astype(np.float32))
+        return replace(own, reference=np.sort(own.evidence(distances, said)).astype(np.float32))
+
+    def evidence(self, distances: np.ndarray, said: np.ndarray) -> np.ndarray:
+        """Both sides in one (N,): the higher, the more known."""
+        return log_shares(distances.astype(np.float32), self.distances) + log_shares(said.astype(np.float32), self.said)
+
+    def known(self, data: np.ndarray, valid: np.ndarray, logits: np.ndarray) -> np.ndarray:
+        """Share of held-out known clips that look at most as familiar, (N,) in 0..1; `logits` (N, K) are the head's.
 
         A conformal p-value (Bates et al. 2023, arXiv:2104.08279): a clip of a known class falls below a threshold of 0.05 in about
         5 % of cases. With M clips to compare with, it never falls below 1 / (M + 1).
         """
-        reference = np.sort(self.reference)
-        below = np.searchsorted(reference, self.score(data, valid).astype(np.float32), side="right")
-        return (1 + below) / (1 + len(reference))
+        found = self.score(data, valid)
+        if len(self.said):
+            found = self.evidence(found, logits.max(axis=1) / self.unit)
+        below = np.searchsorted(np.sort(self.reference), found.astype(np.float32), side="right")
+        return (1 + below) / (1 + len(self.reference))
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Everything, as it is written into a model folder."""
         parts = {"classes": self.classes, "anything": self.anything}
-        return {"mean": self.mean, "std": self.std, "reference": self.reference} | {
-            f"{name}.{key}": value for name, part in parts.items() for key, value in vars(part).items()
-        }
+        heard = {"distances": self.distances, "said": self.said, "unit": self.unit} if len(self.said) else {}
+        return (
+            {"mean": self.mean, "std": self.std, "reference": self.reference}
+            | heard
+            | {f"{name}.{key}": value for name, part in parts.items() for key, value in vars(part).items()}
+        )
 
     @classmethod
     def of_tensors(cls, tensors: dict[str, np.ndarray]) -> Familiarity:
@@ -162,7 +192,8 @@ class Familiarity:
             classes, anything = (
                 Gaussian(*(tensors[f"{name}.{key}"] for key in ("centres", "basis", "ridge"))) for name in ("classes", "anything")
             )
-            made = cls(tensors["mean"], tensors["std"], classes, anything, tensors["reference"])
+            heard = {name: tensors[name] for name in ("distances", "said", "unit") if "said" in tensors}
+            made = cls(tensors["mean"], tensors["std"], classes, anything, tensors["reference"], **heard)
         except KeyError as error:
             raise ModelError(f"unknown.safetensors: {error} is missing; copy the model again or train it again") from None
         return made.of_width(made.mean.size)
@@ -170,7 +201,9 @@ class Familiarity:
     def of_width(self, width: int) -> Familiarity:
         """The same. Raises ModelError when it is not for tokens of this width."""
         parts = (self.classes, self.anything)
-        fits = self.mean.shape == self.std.shape == (width,) and self.reference.ndim == 1 and bool((self.std > 0).all())
+        sizes = {self.reference.shape, self.distances.shape, self.said.shape} if len(self.said) else {self.reference.shape}
+        fits = len(sizes) == 1 and self.unit.shape == (1,) and bool(self.unit[0] > 0)
+        fits &= self.mean.shape == self.std.shape == (width,) and self.reference.ndim == 1 and bool((self.std > 0).all())
         for part in parts:
             fits &= (
                 all(each.ndim == 2 and each.shape[1] == width for each in (part.centres, part.basis)) and len(part.centres) > 0

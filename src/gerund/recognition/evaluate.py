@@ -21,10 +21,10 @@ from gerund.data.datasets import load_dataset
 from gerund.data.manifest import group_of, of_split, read_manifest
 from gerund.recognition.folder import find_model
 from gerund.recognition.metrics import (
-    bootstrap_interval,
     class_accuracies,
     confusion_matrix,
     expected_calibration_error,
+    group_interval,
     log_losses,
     macro_f1,
     negative_log_likelihood,
@@ -35,9 +35,10 @@ from gerund.recognition.metrics import (
 )
 from gerund.recognition.recognizer import Recognizer
 
-BOOTSTRAP_SEED = 0
 MOST_LISTED = 10
 """Confused pairs and worst clips that are listed."""
+FAR_APART = 10
+"""Per cent between the ends of an interval, above which there were few clips."""
 FEW = 5
 """Of which so many are told on a terminal."""
 SPREAD = ("top1", "top5", "mean_class", "macro_f1", "ece", "nll")
@@ -84,17 +85,16 @@ class Evaluation(Printable):
     def metrics(self) -> dict[str, Any]:
         """What metrics.json holds for one split; None where there is nothing to measure.
 
-        `top1_interval` is the 95 % bootstrap interval by group, `mean_class` the balanced accuracy, `ece` the expected calibration
-        error (15 bins), `nll` the mean negative log likelihood of the clips that have an answer.
+        `top1_interval` is the 95 % interval by group, `top1_readable` that of the clips that have an answer alone, `mean_class` the
+        balanced accuracy, `ece` the expected calibration error (15 bins), `nll` the mean negative log likelihood of the clips that have
+        an answer.
         """
-        targets, confusion = self.targets, self.confusion
-        interval = bootstrap_interval(
-            topk_correct(self.scores, targets, 1),
-            [group_of(clip) for clip in self.clips],
-            np.random.default_rng(BOOTSTRAP_SEED),
-        )
+        targets, confusion, correct = self.targets, self.confusion, topk_correct(self.scores, self.targets, 1)
+        interval = group_interval(correct, [group_of(clip) for clip in self.clips])
+        answered = np.isfinite(self.scores).all(axis=1)
         return {
             "top1": topk_accuracy(self.scores, targets, 1),
+            "top1_readable": float(correct[answered].mean()) if answered.any() else None,
             "top1_interval": None if math.isnan(interval[0]) else list(interval),
             "top5": topk_accuracy(self.scores, targets, 5),
             "mean_class": float(np.nanmean(class_accuracies(confusion))),
@@ -216,6 +216,7 @@ class Evaluation(Printable):
     def summary(self) -> Iterator[str]:
         """Lines for people: the classes, and the metrics of all clips."""
         rows = [(row["label"], str(row["clips"]), percent(row["accuracy"]), row["mistaken_for"]) for row in self.per_class]
+        yield from (self.sentence, "")
         yield from table(("class", "clips", "correct", "most mistaken for"), rows)
         metrics, top1 = self.metrics, f"top-1 {percent(self.metrics['top1'])}"
         yield ""
@@ -223,9 +224,23 @@ class Evaluation(Printable):
         trust = f"calibration error {rounded(metrics['ece'])}   log loss {rounded(metrics['nll'])}"
         yield f"macro F1 {percent(metrics['macro_f1'])}   {trust}"
         if interval := metrics["top1_interval"]:
-            yield f"95 % interval of top-1 (bootstrap by group): {percent(interval[0])} to {percent(interval[1])}"
+            yield f"95 % interval of top-1 (Wilson, a group counted once): {percent(interval[0])} to {percent(interval[1])}"
+        if self.failed and metrics["top1_readable"] is not None:
+            yield f"top-1 of the clips that could be read: {percent(metrics['top1_readable'])}"
         for reason in self.failed.values():
             yield f"counted as wrong: {reason}"
+
+    @property
+    def sentence(self) -> str:
+        """How many clips are right, in plain words, and how far that can be luck."""
+        right, count = int(topk_correct(self.scores, self.targets, 1).sum()), len(self.clips)
+        clips = f"{count} answers" if self.runs else f"{count} clip{'s' * (count != 1)}"
+        interval = self.metrics["top1_interval"]
+        if interval is None:
+            return f"{right} of {clips} right; all are of one group, so nobody knows of others."
+        low, high = (round(100 * each) for each in interval)
+        few = "with so few, " if high - low > FAR_APART else ""
+        return f"{right} of {clips} right; {few}{low} to {high} % of new ones would be."
 
     def mistakes(self) -> Iterator[str]:
         """Lines for people: the most confused pairs of classes and the worst clips, a few of each."""

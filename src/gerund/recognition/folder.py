@@ -22,6 +22,7 @@ from gerund.core.errors import ModelError
 from gerund.core.fields import Fields, checked_labels, is_number, json_of, resize_in
 from gerund.core.types import composed
 from gerund.features.tokens import MOST_STEPS, Sampling, sampling_in
+from gerund.heads.durations import Durations
 
 MODEL_FORMAT, MODEL_FORMAT_VERSION = "gerund", 2
 READABLE_VERSIONS = (1, 2)
@@ -32,6 +33,8 @@ INT8_FILE, HEAD_GRAPH = "backbone-int8.xml", "head.xml"
 REMEDY = "copy the model again or train it again"
 HIGHEST_FPS, LONGEST_CLIP, HOTTEST = 1000.0, 1e6, 1e6
 """Frames per second, seconds of a clip and temperature: no model has more, nor more of what follows."""
+LOG_LONGEST = 14.0
+"""ln of LONGEST_CLIP, rounded up."""
 MOST_HEAD_LAYERS, LARGEST_OPTION = 256, 2**17
 
 
@@ -53,6 +56,7 @@ class ModelConfig:
     head_options: Mapping[str, Any]
     temperature: float
     clip_seconds: float | None
+    durations: Durations | None = None
     bundled: bool = False
     model_sha256: str | None = None
     unknown_sha256: str | None = None
@@ -77,6 +81,7 @@ class ModelConfig:
             head_options=options_in(head),
             temperature=config.positive("temperature", HOTTEST, 1.0),  # models of before are not calibrated
             clip_seconds=config.optional("clip_seconds", LONGEST_CLIP),
+            durations=durations_in(config),
             bundled=config.flag("bundled", False),
             model_sha256=config.text("model_sha256"),
             unknown_sha256=config.text("unknown_sha256") if "unknown_sha256" in config.values else None,
@@ -97,6 +102,8 @@ class ModelConfig:
             "temperature": self.temperature,
             "clip_seconds": self.clip_seconds,
         }
+        if self.durations is not None:
+            values["durations"] = {"log_seconds": list(self.durations.mean), "spread": list(self.durations.spread)}
         if self.model_sha256 is not None:
             values |= {"bundled": self.bundled, "model_sha256": self.model_sha256}
         if self.files:
@@ -119,6 +126,17 @@ def labels_in(config: Fields) -> list[str]:
     names = config.object("id2label").values
     labels = checked_labels([names.get(str(index)) for index in range(len(names))], config)
     return checked_labels([composed(label) for label in labels], config)
+
+
+def durations_in(config: Fields) -> Durations | None:
+    """How long each label lasts, where a model knows it."""
+    if "durations" not in config.values:
+        return None
+    fields, count = config.object("durations"), len(config.object("id2label").values)
+    mean, spread = fields.numbers("log_seconds", count), fields.numbers("spread", count)
+    if min(spread) <= 0 or max(map(abs, (*mean, *spread))) > LOG_LONGEST:
+        raise fields.wrong("log_seconds and spread", [*mean, *spread], f"up to {LOG_LONGEST:g}, spread above 0")
+    return Durations(mean, spread)
 
 
 def files_in(fields: Fields) -> dict[str, str]:

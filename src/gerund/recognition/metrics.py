@@ -69,6 +69,19 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
+def group_interval(correct: np.ndarray, groups: Sequence[str]) -> tuple[float, float]:
+    """95 % interval of the mean of `correct` (N,): Wilson's, with each group as one trial, since clips of one group resemble each other.
+
+    Groups of unequal size count as that many equal ones that know as much, (sum of sizes)^2 / sum of squares (Kish 1965, sec. 8.2). NaN for
+    fewer than two groups, which say nothing of a third.
+    """
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    if len(numbers) < 2:
+        return float("nan"), float("nan")
+    sizes = np.bincount([numbers[group] for group in groups])
+    return wilson_interval(float(correct.mean()), float(sizes.sum() ** 2 / np.square(sizes).sum()))
+
+
 def lead_error(lead: np.ndarray, groups: Sequence[str]) -> float:
     """Standard error of the mean of `lead` (N,) when clips come in groups: of a ratio of group sums (Cochran 1977, sec. 9A.7).
 
@@ -82,7 +95,7 @@ def lead_error(lead: np.ndarray, groups: Sequence[str]) -> float:
     return float(np.sqrt(len(numbers) / (len(numbers) - 1) * np.square(residuals).sum()) / len(lead))
 
 
-def wilson_interval(share: float, count: int) -> tuple[float, float]:
+def wilson_interval(share: float, count: float) -> tuple[float, float]:
     """95 % interval of a share seen in `count` independent trials (Wilson 1927, doi:10.1080/01621459.1927.10502953).
 
     Unlike a bootstrap it stays wide for a few trials that all went well. NaN for no trials.

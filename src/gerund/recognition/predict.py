@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -86,6 +87,5 @@ def drawn(recognizer: Recognizer, clip: Clip, prediction: Prediction, save_video
 
 
 def drawn_scores(prediction: Prediction) -> list[tuple[str, float]]:
-    """What is drawn into a video: the ranked labels, the first in question when the clip is unknown."""
-    (best, score), *rest = prediction.scores
-    return [(f"unknown ({best}?)" if prediction.unknown else best, score), *rest]
+    """What is drawn into a video: the ranked labels, or of an unknown clip that alone, without a probability."""
+    return [(f"unknown ({prediction.best_guess}?)", math.nan)] if prediction.unknown else list(prediction.scores)

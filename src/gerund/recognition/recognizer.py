@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extraction, Extractor
 from gerund.features.tokens import Sampling, step_times, tokens
 from gerund.heads import Head
+from gerund.heads.durations import Durations
 from gerund.recognition.calibration import UNKNOWN_THRESHOLD, Familiarity
 from gerund.recognition.card import model_card
 from gerund.recognition.folder import (
@@ -57,7 +58,8 @@ class Recognizer:
 
     `temperature` divides the logits; `familiarity`, where there is one, tells how known a clip looks, and below `unknown_threshold`
     (0..1, 0 is never) the answer is `unknown`. See calibration.py.
-    `clip_seconds` is the median length of the clips it was trained on; None when nobody measured it.
+    `clip_seconds` is the median length of the clips it was trained on, `durations` say how long its labels last; None when
+    nobody measured it.
     """
 
     labels: list[str]
@@ -70,6 +72,7 @@ class Recognizer:
     familiarity: Familiarity | None = None
     unknown_threshold: float = UNKNOWN_THRESHOLD
     clip_seconds: float | None = None
+    durations: Durations | None = None
 
     @property
     def backbone(self) -> Backbone:
@@ -112,6 +115,7 @@ class Recognizer:
             temperature=config.temperature,
             familiarity=familiarity and familiarity.of_width(config.sampling.token_dim(backbone.feature_dim)),
             clip_seconds=config.clip_seconds,
+            durations=config.durations,
         )
 
     def save(self, folder: Path, *, bundle: bool = True, card: str = "", portable: bool = True) -> None:
@@ -165,6 +169,7 @@ class Recognizer:
             head_options=self.head_options,
             temperature=self.temperature,
             clip_seconds=self.clip_seconds,
+            durations=self.durations,
         )
 
     def predict(self, video: str | Path | Clip) -> Prediction:
@@ -179,9 +184,10 @@ class Recognizer:
         """Predictions of clips whose videos have been extracted, in their order."""
         data, valid, errors = self.tokens(extraction, clips)
         good = [index for index in range(len(clips)) if index not in errors]
-        ranked = dict(zip(good, map(self.ranked, self.probabilities(data[good], valid[good])), strict=True))
+        logits = logits_of(self.head, data[good], valid[good])
+        ranked = dict(zip(good, map(self.ranked, softmax(logits / self.temperature)), strict=True))
         errors |= {index: f"{clips[index].path}: {UNSURE}" for index in good if not ranked[index]}
-        known = dict(zip(good, self.known(data[good], valid[good]), strict=True))
+        known = dict(zip(good, self.known(data[good], valid[good], logits), strict=True))
         return [
             Prediction(
                 path=clip.path,
@@ -223,17 +229,15 @@ class Recognizer:
                 errors[index] = f"{clip.path}: {error}"
         return data, valid, errors
 
-    def known(self, data: np.ndarray, valid: np.ndarray) -> list[float | None]:
-        """How known clips look, 0..1, from tokens (N, T, D), valid (N, T); None from a model that cannot tell."""
-        return [None] * len(data) if self.familiarity is None else self.familiarity.known(data, valid).tolist()
+    def known(self, data: np.ndarray, valid: np.ndarray, logits: np.ndarray) -> list[float | None]:
+        """How known clips look, 0..1, from tokens (N, T, D), valid (N, T) and the head's logits (N, K); None from a model that cannot tell."""
+        return [None] * len(data) if self.familiarity is None else self.familiarity.known(data, valid, logits).tolist()
 
     def is_unknown(self, known: float | None) -> bool:
         return known is not None and known < self.unknown_threshold
 
     def probabilities(self, data: np.ndarray, valid: np.ndarray, batch: int = HEAD_BATCH) -> np.ndarray:
         """Softmax of the head's logits over the temperature: tokens (N, T, D), valid (N, T) -> (N, K) float64."""
-        if not len(data):
-            return np.empty((0, len(self.labels)))
         return softmax(logits_of(self.head, data, valid, batch) / self.temperature)
 
     def segment_scores(self, features: Features, clips: Sequence[Clip], unknown_threshold: float = 0.0) -> np.ndarray:
@@ -241,7 +245,15 @@ class Recognizer:
         data, valid = map(np.stack, zip(*(tokens(features, clip, self.sampling) for clip in clips), strict=True))
         scores = self.probabilities(data, valid)
         if unknown_threshold and self.familiarity is not None:
-            scores[self.familiarity.known(data, valid) < unknown_threshold] = 0
+            scores[self.familiarity.known(data, valid, logits_of(self.head, data, valid)) < unknown_threshold] = 0
+        return scores
+
+    def window_scores(self, features: Features, clips: Sequence[Clip], unknown_threshold: float = 0.0) -> np.ndarray:
+        """Probabilities (N, K) of windows of one video, which seldom begin where an action does; all 0 for one that looks unknown."""
+        data, valid = map(np.stack, zip(*(tokens(features, clip, self.sampling) for clip in clips), strict=True))
+        scores = softmax(logits_of(self.head.window_logits, data, valid) / self.temperature)
+        if unknown_threshold and self.familiarity is not None:
+            scores[self.familiarity.known(data, valid, logits_of(self.head, data, valid)) < unknown_threshold] = 0
         return scores
 
     def watch(self, source: str | Path, **settings: Any) -> Watch:
@@ -253,8 +265,9 @@ class Recognizer:
 
         def judge(features: Features) -> np.ndarray:
             data, valid = (part[None] for part in tokens(features, whole, self.sampling))
-            scores = self.probabilities(data, valid, batch=1)[0]
-            return np.zeros_like(scores) if self.is_unknown(self.known(data, valid)[0]) else scores
+            logits = logits_of(self.head, data, valid, batch=1)
+            scores = softmax(logits / self.temperature)[0]
+            return np.zeros_like(scores) if self.is_unknown(self.known(data, valid, logits)[0]) else scores
 
         spec = self.extractor.spec
         return Watch(
@@ -292,10 +305,12 @@ class Recognizer:
         return answers[0] if isinstance(inputs, str | Path) else answers
 
 
-def logits_of(head: Head, data: np.ndarray, valid: np.ndarray, batch: int = HEAD_BATCH) -> np.ndarray:
-    """What a head says of N > 0 clips: tokens (N, T, D) float32, valid (N, T) -> (N, K) float64."""
+def logits_of(
+    head: Callable[[np.ndarray, np.ndarray], np.ndarray], data: np.ndarray, valid: np.ndarray, batch: int = HEAD_BATCH
+) -> np.ndarray:
+    """What a head says of clips: tokens (N, T, D) float32, valid (N, T) -> (N, K) float64."""
     parts = []
-    for first in range(0, len(data), batch):
+    for first in range(0, max(1, len(data)), batch):
         block, mask = data[first : first + batch], valid[first : first + batch]
         pad = batch - len(block)
         x, steps = np.pad(block, ((0, pad), (0, 0), (0, 0))), np.pad(mask, ((0, pad), (0, 0)), constant_values=True)

@@ -1,8 +1,8 @@
-"""From probabilities over time to segments: hysteresis, and no run shorter than a given time. Numpy only."""
+"""From labels at each step to segments, and no run shorter than a given time. Numpy only."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -11,23 +11,6 @@ from gerund.core.types import Segment
 
 NOTHING = -1
 """State of a step at which no action is seen."""
-LOW_SHARE = 0.6
-"""A segment that reached the threshold goes on as long as its probability is above this share of it."""
-
-
-def step_states(scores: np.ndarray, threshold: float, nothing: Collection[int] = ()) -> np.ndarray:
-    """The action at each step (N,): index of the likeliest one, or NOTHING; scores (N, K).
-
-    Hysteresis (Canny 1986, sec. VIII): a run of steps with the same likeliest action above LOW_SHARE * threshold counts if it reaches
-    the threshold somewhere. Actions whose index is in `nothing` are no actions.
-    """
-    winners = scores.argmax(axis=1)
-    best = scores[np.arange(len(scores)), winners]
-    states = np.where((best >= LOW_SHARE * threshold) & ~np.isin(winners, list(nothing)), winners, NOTHING)
-    for first, end in runs_of(states):
-        if best[first:end].max() < threshold:
-            states[first:end] = NOTHING
-    return states
 
 
 def borders(states: np.ndarray) -> np.ndarray:
@@ -70,18 +53,8 @@ def best_cut(before: np.ndarray, after: np.ndarray) -> int:
     return int(gains.argmax())
 
 
-def find_segments(
-    scores: np.ndarray,
-    edges: np.ndarray,
-    labels: Sequence[str],
-    *,
-    threshold: float,
-    min_duration: float,
-    nothing: Collection[int] = (),
-) -> list[Segment]:
-    """Segments of scores (N, K) over steps with borders `edges` (N + 1,) seconds, in order of time; the score is the mean probability."""
-    states = step_states(scores, threshold, nothing)
-    states = without_short_runs(states, scores, edges, min_duration, LOW_SHARE * threshold)
+def segments_of_states(states: np.ndarray, scores: np.ndarray, edges: np.ndarray, labels: Sequence[str]) -> list[Segment]:
+    """Segments of states (N,) in order of time: steps have borders `edges` (N + 1,) seconds; the score is the mean of scores (N, K)."""
     return [
         Segment(
             start=float(edges[first]),

@@ -17,10 +17,12 @@ from gerund.core.types import Clip, Features, Timeline
 from gerund.data.datasets.background import BACKGROUND
 from gerund.data.inputs import expand
 from gerund.features.tokens import clip_rows
+from gerund.heads.durations import Durations
 from gerund.recognition.recognizer import Recognizer
 from gerund.timelines.formats import TIMELINE_FORMATS, files_for
 from gerund.timelines.picture import PLOT_SUFFIXES, timeline_plot
-from gerund.timelines.segments import find_segments
+from gerund.timelines.segments import NOTHING, segments_of_states, without_short_runs
+from gerund.timelines.semi_markov import BORDER_SIDE, border_scores, likeliest_states, row_evidence
 from gerund.video.rate import USUAL_FPS
 
 VIDEOS_AT_ONCE = 16
@@ -36,40 +38,38 @@ EDGE_WEIGHT = 0.02
 class TimelineSettings:
     """How a timeline is made; all times in seconds.
 
-    A window of `window` seconds slides by `hop`, None for an eighth of it. A segment must reach `threshold` somewhere, and last
-    `min_duration`, None for half a window; shorter gaps are closed. A window that looks more unknown than `unknown_threshold` (a share
-    of known clips, 0 is never) speaks for no label.
+    A window of `window` seconds slides by `hop`, None for an eighth of it, a step of the features at least. Time in which no label's
+    probability is above `threshold` is a gap, 0 for none. Segments last about as long as the model's labels do; where `min_duration` is
+    given, none is shorter, and shorter gaps are closed. A window that looks more unknown
+    than `unknown_threshold` (a share of known clips, 0 is never) speaks for no label.
     """
 
     window: float
     hop: float | None = None
     min_duration: float | None = None
-    threshold: float = 0.3
+    threshold: float = options.THRESHOLD
     unknown_threshold: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 < self.window < float("inf"):
             raise UsageError(f"--window {self.window:g}: a number of seconds above 0 is needed")
-        if not self.step > 0:
-            raise UsageError(f"--hop {self.step:g}: a number of seconds above 0 is needed")
-        if self.step > self.window:
+        if self.hop is not None and not self.hop > 0:
+            raise UsageError(f"--hop {self.hop:g}: a number of seconds above 0 is needed")
+        if self.hop is not None and self.hop > self.window:
             raise UsageError(
-                f"--hop {self.step:g}: longer than the window, {self.window:g} s, so some time would never be looked at"
+                f"--hop {self.hop:g}: longer than the window, {self.window:g} s, so some time would never be looked at"
             )
-        if not 0 <= self.shortest < float("inf"):
-            raise UsageError(f"--min-duration {self.shortest:g}: a number of seconds, 0 or more, is needed")
+        if self.min_duration is not None and not 0 <= self.min_duration < float("inf"):
+            raise UsageError(f"--min-duration {self.min_duration:g}: a number of seconds, 0 or more, is needed")
         if not 0 <= self.threshold <= 1:
             raise UsageError(f"--threshold {self.threshold:g}: a probability from 0 to 1 is needed")
         if not 0 <= self.unknown_threshold <= 1:
             raise UsageError(f"--unknown-threshold {self.unknown_threshold:g}: a share of known clips lies between 0 and 1")
 
-    @property
-    def step(self) -> float:
-        return self.window / HOPS_PER_WINDOW if self.hop is None else self.hop
-
-    @property
-    def shortest(self) -> float:
-        return self.window / 2 if self.min_duration is None else self.min_duration
+    def step(self, fps: float | None) -> float:
+        """Seconds from one window to the next, for features at a rate."""
+        least = 1 / fps if fps else 0.0
+        return min(max(self.window / HOPS_PER_WINDOW, least), self.window) if self.hop is None else self.hop
 
     def check_rate(self, fps: float | None) -> None:
         """Raise UsageError when a window is shorter than the distance between two feature rows."""
@@ -139,10 +139,10 @@ def write_timeline(timeline: Timeline, name: str, path: Path) -> None:
 
 
 def windows_for(recognizer: Recognizer, window: float | Literal["auto"] = "auto", **settings: float | None) -> TimelineSettings:
-    """Settings that fit a model; `auto` is the length of its training clips. Raises UsageError for what cannot be."""
+    """Settings that fit a model; `auto` is half the length of its training clips. Raises UsageError for what cannot be."""
     if window == "auto":
         fps = recognizer.extractor.spec.fps
-        window = recognizer.clip_seconds or recognizer.sampling.num_frames / (fps or USUAL_FPS)
+        window = max(usual_seconds(recognizer) / 2, 1 / (fps or USUAL_FPS))
         if recognizer.clip_seconds is None:
             note(f"The model does not say how long its training clips were: windows of {window:g} s; choose with --window")
     windows = TimelineSettings(window=window, **settings)  # type: ignore[arg-type]
@@ -178,16 +178,36 @@ def timeline_of(recognizer: Recognizer, path: Path, features: Features, settings
     """
     scores = step_scores(recognizer, path, features, settings)
     edges = row_borders(features, recognizer.extractor.spec.fps)
-    segments = find_segments(
-        scores,
-        edges,
-        recognizer.labels,
-        threshold=settings.threshold,
-        min_duration=settings.shortest,
-        nothing=[index for index, label in enumerate(recognizer.labels) if label == BACKGROUND],
-    )
+    states = step_labels(recognizer, features, scores, edges, settings)
+    segments = segments_of_states(states, scores, edges, recognizer.labels)
     return Timeline(
         path=path, labels=recognizer.labels, pts=features.pts, scores=scores, segments=segments, duration=float(edges[-1])
+    )
+
+
+def usual_seconds(recognizer: Recognizer) -> float:
+    """How long a model's training clips were, half of them longer; where it does not say so, as long as it has time steps."""
+    return recognizer.clip_seconds or recognizer.sampling.num_frames / (recognizer.extractor.spec.fps or USUAL_FPS)
+
+
+def step_labels(
+    recognizer: Recognizer, features: Features, scores: np.ndarray, edges: np.ndarray, settings: TimelineSettings
+) -> np.ndarray:
+    """The label at each row (N,), NOTHING for background and gaps: the likeliest segments for scores (N, K) and borders (N + 1,)."""
+    names, step = recognizer.labels, float(edges[-1] - edges[0]) / len(scores)
+    durations = recognizer.durations or Durations.around(usual_seconds(recognizer), len(names))
+    evidence, prior = row_evidence(scores), durations.log_prior(step)
+    free = np.array([name == BACKGROUND for name in names])
+    if settings.threshold > 0:
+        price = row_evidence(np.full((len(scores), 1), settings.threshold))
+        evidence, prior, free = np.append(evidence, price, 1), np.vstack([prior, prior[:1]]), np.append(free, True)
+    side = round(usual_seconds(recognizer) / step / BORDER_SIDE)
+    states = likeliest_states(evidence, prior, free, border_scores(features, side))
+    states = np.where(free[states], NOTHING, states)
+    return (
+        states
+        if settings.min_duration is None
+        else without_short_runs(states, scores, edges, settings.min_duration, settings.threshold)
     )
 
 
@@ -202,12 +222,12 @@ def step_scores(recognizer: Recognizer, path: Path, features: Features, settings
 
     A window's weight falls from its middle to its edges, as in Isensee et al. 2021 (nnU-Net, doi:10.1038/s41592-020-01008-z, methods).
     """
-    clips = windows_of(path, features, settings)
+    clips = windows_of(path, features, settings.window, settings.step(recognizer.extractor.spec.fps))
     sums = np.zeros((len(features), len(recognizer.labels)), np.float32)
     weights = np.zeros((len(features), 1), np.float32)
     for first in range(0, len(clips), WINDOWS_AT_ONCE):
         portion = clips[first : first + WINDOWS_AT_ONCE]
-        judged = recognizer.segment_scores(rows_for(portion, features), portion, settings.unknown_threshold)
+        judged = recognizer.window_scores(rows_for(portion, features), portion, settings.unknown_threshold)
         for clip, scores in zip(portion, judged, strict=True):
             rows = clip_rows(features, clip)
             weight = window_weights(features.pts[rows], clip.start, settings.window)[:, None]
@@ -221,13 +241,13 @@ def window_weights(pts: np.ndarray, start: float, window: float) -> np.ndarray:
     return np.maximum(1 - np.abs(2 * (pts - start) / window - 1), EDGE_WEIGHT)
 
 
-def windows_of(path: Path, features: Features, settings: TimelineSettings) -> list[Clip]:
+def windows_of(path: Path, features: Features, window: float, step: float) -> list[Clip]:
     """Windows from the first row on, and a last one that ends with the video; one alone when the video is not longer than it."""
     first = float(features.pts[0]) if len(features) else 0.0
-    last = features.end - settings.window if len(features) else 0.0
-    count = max(0, int(np.ceil((last - first) / settings.step - 1e-9)))
-    starts = [first + number * settings.step for number in range(count)]
-    clips = [Clip(path=path, start=start, end=start + settings.window) for start in starts]
+    last = features.end - window if len(features) else 0.0
+    count = max(0, int(np.ceil((last - first) / step - 1e-9)))
+    starts = [first + number * step for number in range(count)]
+    clips = [Clip(path=path, start=start, end=start + window) for start in starts]
     return [*clips, Clip(path=path, start=max(last, first))]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from gerund.data.manifest import group_of, of_split
 from gerund.data.split import dealt_folds
 from gerund.features.extractor import Extraction
 from gerund.heads import Head, build_head
+from gerund.heads.ridge import told_apart
 from gerund.recognition.calibration import Familiarity, fit_temperature
 from gerund.recognition.recognizer import Recognizer, logits_of
 from gerund.recognition.token_set import TokenSet, token_set
@@ -26,11 +27,12 @@ ENOUGH = 100
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Clips judged without having been trained on: `logits` (M, K), `targets` (M,), `familiarity` (M,)."""
+    """Clips judged without having been trained on: `logits` (M, K), `targets` (M,), `familiarity` (M,), `said` (M,): the highest score."""
 
     logits: np.ndarray
     targets: np.ndarray
     familiarity: np.ndarray
+    said: np.ndarray
 
 
 def calibrate(
@@ -40,27 +42,51 @@ def calibrate(
 
     These are the validation clips where there are ENOUGH, where time is rationed, or where the backbone has learnt from the training
     clips; else the training and validation clips, each judged by a head that was trained without its fold, as the recogniser's own
-    was, for the same number of `epochs`. Test clips are not used.
+    was, for the same number of `epochs`. A head in closed form that tells what it would say of clips left out is solved but once, and its
+    scale is its temperature. Test clips are not used.
     """
     known = extraction.usable(of_split(clips, "train", "val"))
     is_val = np.array([clip.split == "val" for clip in known])
     by_folds = is_val.sum() < ENOUGH and settings.time is None and settings.finetune is None
-    draws = settings.draws if by_folds and not recognizer.head.in_closed_form else 0
+    in_closed_form = recognizer.head.in_closed_form
+    draws = settings.draws if by_folds and not in_closed_form else 0
     tokens = token_set(recognizer, [extraction], known, draws=draws, rng=np.random.default_rng(settings.seed))
     seen = np.ones_like(is_val) if by_folds else ~is_val
-    if by_folds:
-        folds = dealt_folds(known, [group_of(clip) for clip in known], CALIBRATION_FOLDS, "calibration")
+    folds = dealt_folds(known, [group_of(clip) for clip in known], CALIBRATION_FOLDS, "calibration")
+    temperature = None
+    if by_folds and in_closed_form and (scores := left_out_scores(recognizer, tokens)) is not None:
+        held, temperature = judged_at_once(tokens, folds, *scores), 1.0
+    elif by_folds:
         held = judged_by_folds(recognizer, tokens, folds, settings, epochs)
     else:
-        held = joined(
-            [judged_unseen(recognizer.head, familiarity_of(tokens, seen), tokens, is_val)] if is_val.any() else [], recognizer
-        )
+        unseen = [judged_unseen(recognizer.head, familiarity_of(tokens, seen), tokens, is_val)] if is_val.any() else []
+        held = joined(unseen, len(recognizer.labels))
     familiarity = None
     if len(held.targets):
-        reference = np.sort(held.familiarity).astype(np.float32)
-        familiarity = replace(familiarity_of(tokens, seen), reference=reference)
-    temperature = fit_temperature(held.logits, held.targets)
+        familiarity = replace(familiarity_of(tokens, seen).compared(held.familiarity, held.said), unit=recognizer.head.scale)
+    if temperature is None:
+        temperature = fit_temperature(held.logits, held.targets)
     return replace(recognizer, temperature=temperature, familiarity=familiarity), len(held.targets)
+
+
+def left_out_scores(recognizer: Recognizer, tokens: TokenSet) -> tuple[np.ndarray, float] | None:
+    """Scores (N, K) of all clips had each group been left out, and by what to multiply them; None of a head that cannot tell."""
+    head = fresh_head(recognizer, tokens, None)
+    scores = solve_quietly(head, tokens)
+    return None if scores is None else (scores, float(head.scale[0]))
+
+
+def judged_at_once(tokens: TokenSet, folds: np.ndarray, scores: np.ndarray, scale: float) -> HeldOut:
+    """All clips whose class has other groups, by the scores (N, K) that the head says it would give were their group left out."""
+    known = told_apart(tokens.targets, tokens.groups, scores.shape[1])
+    familiarity = np.zeros(len(tokens))
+    for fold in range(CALIBRATION_FOLDS):
+        rest, held = folds != fold, folds == fold
+        if held.any() and rest.any():
+            familiarity[held] = familiarity_of(tokens, rest).score(tokens.data[0][held], tokens.valid[0][held])
+        else:
+            known &= rest
+    return HeldOut(scale * scores[known], tokens.targets[known], familiarity[known], scores[known].max(axis=1))
 
 
 def judged_by_folds(recognizer: Recognizer, tokens: TokenSet, folds: np.ndarray, settings: Recipe, epochs: int) -> HeldOut:
@@ -71,25 +97,30 @@ def judged_by_folds(recognizer: Recognizer, tokens: TokenSet, folds: np.ndarray,
             rest = folds != fold
             held = ~rest & np.isin(tokens.targets, tokens.targets[rest])
             if held.any() and rest.sum() > 1:  # batch norms cannot use a single clip
-                head = build_head(
-                    recognizer.head_name,
-                    token_dim=tokens.data.shape[3],
-                    num_classes=len(recognizer.labels),
-                    num_frames=tokens.data.shape[2],
-                    options=recognizer.head_options,
-                    seed=settings.seed,
-                )
+                head = fresh_head(recognizer, tokens, settings.seed)
                 fit_on(head, tokens.of(rest), settings, tokens.targets, epochs=epochs, device=recognizer.device)
                 parts.append(judged_unseen(head, familiarity_of(tokens, rest), tokens, held))
             bar.advance()
-    return joined(parts, recognizer)
+    return joined(parts, len(recognizer.labels))
 
 
-def joined(parts: Sequence[HeldOut], recognizer: Recognizer) -> HeldOut:
+def fresh_head(recognizer: Recognizer, tokens: TokenSet, seed: int | None) -> Head:
+    """A head as the recogniser's, with the first weights of a seed."""
+    return build_head(
+        recognizer.head_name,
+        token_dim=tokens.data.shape[3],
+        num_classes=len(recognizer.labels),
+        num_frames=tokens.data.shape[2],
+        options=recognizer.head_options,
+        seed=seed,
+    )
+
+
+def joined(parts: Sequence[HeldOut], num_classes: int) -> HeldOut:
     """All parts in one; of none, one without clips."""
     if not parts:
-        return HeldOut(np.empty((0, len(recognizer.labels))), np.empty(0, np.int64), np.empty(0))
-    return HeldOut(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("logits", "targets", "familiarity")))
+        return HeldOut(np.empty((0, num_classes)), np.empty(0, np.int64), np.empty(0), np.empty(0))
+    return HeldOut(*(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(HeldOut)))
 
 
 def fit_on(head: Head, tokens: TokenSet, settings: Recipe, targets: np.ndarray, *, epochs: int, device: str) -> None:
@@ -109,4 +140,5 @@ def familiarity_of(tokens: TokenSet, chosen: np.ndarray) -> Familiarity:
 
 def judged_unseen(head: Head, familiarity: Familiarity, tokens: TokenSet, chosen: np.ndarray) -> HeldOut:
     data, valid, targets = (part[chosen] for part in (tokens.data[0], tokens.valid[0], tokens.targets))
-    return HeldOut(logits_of(head, data.astype(np.float32), valid), targets, familiarity.score(data, valid))
+    logits = logits_of(head, data.astype(np.float32), valid)
+    return HeldOut(logits, targets, familiarity.score(data, valid), logits.max(axis=1) / head.scale)

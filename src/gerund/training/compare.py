@@ -21,6 +21,7 @@ from gerund.core.types import Clip
 from gerund.data.datasets import load_dataset
 from gerund.data.manifest import assign_splits, of_split
 from gerund.features.cache import FeatureCache
+from gerund.heads import in_closed_form
 from gerund.recognition.runs import check_free
 from gerund.recognition.token_set import token_set
 from gerund.training.leaderboard import COMPARED_HEADS, FOLDS, Leaderboard, Standing, cross_validate, processes_on, with_head
@@ -121,7 +122,8 @@ def compare(
         raise DataError(f"none of the {len(clips)} clips can be used; see the lines above for the reasons")
     candidates = []
     for base, recognizer, seen in zip(bases, recognizers, views, strict=True):
-        tokens = token_set(recognizer, seen, usable, draws=base.draws, rng=np.random.default_rng(base.seed))
+        inside = any(map(in_closed_form, names))
+        tokens = token_set(recognizer, seen, usable, draws=base.draws, rng=np.random.default_rng(base.seed), inside=inside)
         candidates += [(with_head(base, name), tokens) for name in names]
     board = cross_validate(
         candidates,

@@ -28,6 +28,7 @@ from gerund.recognition.token_set import token_set
 from gerund.training.calibrate import calibrate
 from gerund.training.head import fit_head, results_row
 from gerund.training.run import Run, Training
+from gerund.training.solve import solve_quietly
 from gerund.training.summary import write_reports
 
 
@@ -49,7 +50,7 @@ def completed(run: Run, extraction: Extraction, history: list[Epoch]) -> Trainin
     best, num_held_out = calibrate(best, extraction, clips, settings, kept_epoch(history, run.usable(extraction, "val")))
     evaluations = {"val": evaluate_clips(best, chosen)} if (chosen := of_split(clips, "val")) else {}
     if best.head.in_closed_form and evaluations:
-        solve_with_all(best, extraction, run.usable(extraction, "train", "val"))
+        best = solved_with_all(best, extraction, run.usable(extraction, "train", "val"))
     if chosen := of_split(clips, "test"):
         evaluations["test"] = evaluate_clips(best, chosen)
     metrics = {side: evaluation.metrics for side, evaluation in evaluations.items()}
@@ -73,10 +74,11 @@ def completed(run: Run, extraction: Extraction, history: list[Epoch]) -> Trainin
     )
 
 
-def solve_with_all(best: Recognizer, extraction: Extraction, known: Sequence[Clip]) -> None:
-    """Solve a head in closed form once more, now that the validation clips have told how good it is, with them among the training clips."""
-    tokens = token_set(best, [extraction], known)
-    best.head.solve(tokens.data[0], tokens.valid[0], tokens.targets, tokens.groups)
+def solved_with_all(best: Recognizer, extraction: Extraction, known: Sequence[Clip]) -> Recognizer:
+    """A head in closed form solved once more, now that the validation clips have told how good it is, with them among the training clips."""
+    solve_quietly(best.head, token_set(best, [extraction], known))
+    familiarity = best.familiarity and replace(best.familiarity, unit=best.head.scale)
+    return replace(best, familiarity=familiarity)
 
 
 def described(clips: Sequence[Clip], settings: Recipe) -> str:

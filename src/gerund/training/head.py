@@ -16,6 +16,7 @@ from gerund.core.progress import note, progress
 from gerund.core.types import Clip, Features
 from gerund.data.manifest import labels_of
 from gerund.features.extractor import Extraction
+from gerund.heads.durations import Durations
 from gerund.recognition.recognizer import Recognizer
 from gerund.recognition.runs import Epoch
 from gerund.recognition.token_set import TokenSet, token_set
@@ -32,7 +33,7 @@ def fit_head(recognizer: Recognizer, views: list[Extraction], run: Run) -> list[
         raise TrainingError(f"no training clip of {', '.join(lost)} can be used; see the lines above for the reasons")
     if not val_clips:
         note("No validation clips: the last epoch is kept, and the curve shows the training clips twice.")
-    recognizer = replace(recognizer, clip_seconds=round(median_seconds(train_clips, views[0].features), 3))
+    recognizer = with_durations(recognizer, train_clips, views[0].features)
     draws = 0 if in_closed_form else settings.draws
     train_set = token_set(recognizer, views, train_clips, draws=draws, rng=np.random.default_rng(settings.seed))
     val_set = token_set(recognizer, views[:1], val_clips or train_clips)
@@ -85,9 +86,12 @@ def fit_learned(
     )
 
 
-def median_seconds(clips: Sequence[Clip], features: Mapping[Path, Features]) -> float:
-    """Median length of clips, as far as their video has pictures."""
-    return float(np.median([seconds_of(clip, features[clip.path]) for clip in clips]))
+def with_durations(recognizer: Recognizer, clips: Sequence[Clip], features: Mapping[Path, Features]) -> Recognizer:
+    """A recogniser that knows how long its training clips are, as far as their videos have pictures."""
+    seconds = [seconds_of(clip, features[clip.path]) for clip in clips]
+    targets = np.array([recognizer.labels.index(clip.label or "") for clip in clips])
+    durations = Durations.measured(seconds, targets, len(recognizer.labels))
+    return replace(recognizer, clip_seconds=round(float(np.median(seconds)), 3), durations=durations)
 
 
 def seconds_of(clip: Clip, features: Features) -> float:

@@ -20,7 +20,7 @@ from gerund.core.types import Clip
 from gerund.data.manifest import carve, group_of, labels_of
 from gerund.data.split import divide
 from gerund.heads import head_options
-from gerund.recognition.metrics import bootstrap_interval, lead_error
+from gerund.recognition.metrics import group_interval, lead_error
 from gerund.recognition.token_set import TokenSet
 from gerund.training import trials
 from gerund.training.trials import Outcome, Trial, write_tokens
@@ -36,7 +36,7 @@ ROUNDING = 1e-9
 class Standing:
     """A candidate's line on the leaderboard. Every clip is tested once, and `top1` (0..1) is over all of them.
 
-    `low` and `high` hold 95 % of the values when whole groups are drawn anew. `train_seconds` of one fit and `ms_per_clip` (the head alone,
+    `low` and `high` are its 95 % interval by group. `train_seconds` of one fit and `ms_per_clip` (the head alone,
     in batches) are medians over the folds, on one core. `correct` (N,) bool is in the order of the clips.
     """
 
@@ -202,7 +202,7 @@ def standing(settings: Recipe, fits: Sequence[tuple[Trial, Outcome]], groups: Se
     correct = np.zeros(len(groups), bool)
     for trial, outcome in fits:
         correct[trial.test] = outcome.correct
-    low, high = bootstrap_interval(correct, groups, np.random.default_rng(0))
+    low, high = group_interval(correct, groups)
     return Standing(
         head=settings.head,
         backbone=settings.backbone,

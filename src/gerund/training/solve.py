@@ -43,10 +43,13 @@ def solve(head: Head, train: TokenSet, val: TokenSet, recipe: Recipe) -> Epoch:
     )
 
 
-def solve_quietly(head: Head, train: TokenSet) -> None:
-    """Set a head's weights from the plain tokens. Raises TrainingError where there is no solution."""
+def solve_quietly(head: Head, train: TokenSet) -> np.ndarray | None:
+    """Set a head's weights from the plain tokens; back come the scores of left-out groups (N, K), of a head that can tell.
+
+    Raises TrainingError where there is no solution.
+    """
     try:
-        head.solve(train.data[0], train.valid[0], train.targets, train.groups)
+        return head.solve(train.data[0], train.valid[0], train.targets, train.groups, parts=train.parts, windows=train.windows)
     except np.linalg.LinAlgError:
         raise TrainingError(UNSOLVABLE) from None
 

@@ -161,7 +161,7 @@ def train_on(
 def compare_heads(recognizer: Recognizer, views: list[Extraction], clips: Sequence[Clip], settings: Recipe) -> Leaderboard:
     """Cross-validate heads on the training clips alone, and say which one is taken and why."""
     usable = views[0].usable(of_split(clips, "train"))
-    tokens = token_set(recognizer, views, usable, draws=settings.draws, rng=np.random.default_rng(settings.seed))
+    tokens = token_set(recognizer, views, usable, draws=settings.draws, rng=np.random.default_rng(settings.seed), inside=True)
     try:
         board = cross_validate(
             [(with_head(settings, name), tokens) for name in COMPARED_HEADS],

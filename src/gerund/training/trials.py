@@ -26,7 +26,7 @@ from gerund.training.solve import solve
 
 BATCH = 64
 """Clips a head sees at once while it is timed, as in prediction."""
-ARRAYS = ("data", "valid", "targets", "groups")
+ARRAYS = ("data", "valid", "targets", "groups", "parts", "windows")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,16 +53,18 @@ class Outcome:
 
 
 def write_tokens(tokens: TokenSet, folder: Path) -> None:
-    """Tokens as plain arrays that several processes map into memory."""
+    """Tokens as plain arrays that several processes map into memory; without a file for windows that were not looked at."""
     folder.mkdir()
     for name in ARRAYS:
-        np.save(folder / f"{name}.npy", getattr(tokens, name), allow_pickle=False)
+        if getattr(tokens, name) is not None:
+            np.save(folder / f"{name}.npy", getattr(tokens, name), allow_pickle=False)
 
 
 @cache
 def read_tokens(folder: Path) -> TokenSet:
     """Tokens of a folder, mapped; "c" lets torch think it may write, which then stays in this process."""
-    return TokenSet(*(np.load(folder / f"{name}.npy", mmap_mode="c") for name in ARRAYS))
+    arrays = {name: np.load(file, mmap_mode="c") for name in ARRAYS if (file := folder / f"{name}.npy").is_file()}
+    return TokenSet(**arrays | {"parts": int(arrays["parts"])})
 
 
 def attempt(trial: Trial) -> Outcome:

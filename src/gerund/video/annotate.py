@@ -168,7 +168,10 @@ def strip(width: int, timeline: Timeline, seconds: float, colours: Mapping[str, 
 
 
 def answer_panel(width: int, scores: Sequence[tuple[str, float]], *, accent: str = ACCENT) -> np.ndarray:
-    """Ranked labels with bars and percentages as a strip (H, width, 3) uint8; all sizes grow with the width."""
+    """Ranked labels with bars and percentages as a strip (H, width, 3) uint8; all sizes grow with the width.
+
+    A label whose score is NaN has neither.
+    """
     size = max(12, width // 18)
     small = max(10, round(size * 0.72))
     pad = max(6, width // 40)
@@ -182,8 +185,12 @@ def answer_panel(width: int, scores: Sequence[tuple[str, float]], *, accent: str
     for rank, ((label, score), line) in enumerate(zip(scores, heights, strict=True)):
         face, colour = (size, BRIGHT) if rank == 0 else (small, DIM)
         middle = top + line / 2
-        text = fitting_text(draw, label, bar_left - 2 * pad, face, bold=rank == 0)
+        bare = math.isnan(score)
+        text = fitting_text(draw, label, (width if bare else bar_left) - 2 * pad, face, bold=rank == 0)
         draw.text((pad, middle), text, font=font(face, bold=rank == 0), fill=colour, anchor="lm")
+        top += line
+        if bare:
+            continue
         thickness = max(2, face // 5)
         draw.rounded_rectangle([bar_left, middle - thickness, bar_right, middle + thickness], thickness, fill=TRACK)
         full = bar_left + (bar_right - bar_left) * score
@@ -191,7 +198,6 @@ def answer_panel(width: int, scores: Sequence[tuple[str, float]], *, accent: str
             bar = accent if rank == 0 else DIM
             draw.rounded_rectangle([bar_left, middle - thickness, full, middle + thickness], thickness, fill=bar)
         draw.text((width - pad, middle), f"{100 * score:.0f} %", font=font(face, bold=rank == 0), fill=colour, anchor="rm")
-        top += line
     return np.array(strip)
 
 

@@ -11,10 +11,11 @@ from gerund.core.errors import DataError, UsageError
 from gerund.core.files import readable
 from gerund.core.places import default_cache
 from gerund.core.printing import label_problem
+from gerund.core.progress import note
 from gerund.core.texts import exists
 from gerund.core.types import Clip
 from gerund.data.annotations import Annotation, annotation_of, as_clips, confirmed
-from gerund.data.checks import leak_sentence
+from gerund.data.checks import leak_sentence, some
 from gerund.data.datasets import (
     activitynet,
     boris,
@@ -89,8 +90,8 @@ def load_dataset(
 
     Of annotations the confirmed ones are taken, with `subject` those of one subject; `one_at_a_time` refuses spans of different labels that
     overlap, or resolves them with `overlap` (`data.overlaps`). `split` is the number of an official split. `group_pattern` is a regular
-    expression whose first bracket (or whole match) in a file's name is its group. `background` adds clips of unlabelled time as the class
-    `background`. Raises DataError for what cannot be used, for a given split that parts a group unless `allow_leak`, and for files that an
+    expression whose first bracket (or whole match) in a file's name is its group; a name that it does not match is a group of its own. `background` adds clips of
+    unlabelled time as the class `background`. Raises DataError for what cannot be used, for a given split that parts a group unless `allow_leak`, and for files that an
     official list names but that are not there; `allow_missing` puts up with some, not with all.
     """
     where = data if isinstance(data, str | Path) else "the clips given"
@@ -103,7 +104,7 @@ def load_dataset(
         found = apart(found, overlap)
     clips = as_clips(found)
     check_labels(clips)
-    clips = [with_group(clip, group_pattern) for clip in clips]
+    clips = with_groups(clips, group_pattern)
     if background:
         clips = with_background(clips)
     leaks = leaking_groups(clips)
@@ -167,8 +168,24 @@ def check_complete(clips: Sequence[Clip], *, allow_missing: bool) -> None:
         )
 
 
+def with_groups(clips: Sequence[Clip], pattern: str | None) -> list[Clip]:
+    """Clips with their groups. Raises DataError for a pattern that matches no name at all."""
+    free = [clip for clip in clips if clip.group is None]
+    found = [with_group(clip, pattern) for clip in clips]
+    if pattern and free:
+        alone = [clip.path for clip in found if clip.group is None]
+        if len(alone) == len(free):
+            raise DataError(f"{alone[0]}: --group-pattern {pattern!r} does not match this name, nor any other")
+        if alone:
+            names = some([path.name for path in alone])
+            note(
+                f"--group-pattern {pattern!r} does not match {len(alone)} of {len(free)} names, each a group of its own: {names}"
+            )
+    return found
+
+
 def with_group(clip: Clip, pattern: str | None) -> Clip:
-    """Fill in a missing group from the file's name."""
+    """Fill in a missing group from the file's name, where a pattern matches it."""
     if clip.group is not None:
         return clip
     for each in (pattern,) if pattern else GROUP_PATTERNS:
@@ -178,6 +195,4 @@ def with_group(clip: Clip, pattern: str | None) -> Clip:
             raise UsageError(f"--group-pattern {each!r} is not a regular expression ({error})") from None
         if match:
             return replace(clip, group=readable(match[1] if match.groups() else match[0]))
-    if pattern:
-        raise DataError(f"{clip.path}: --group-pattern {pattern!r} does not match this name; every clip needs a group")
     return clip

@@ -18,7 +18,8 @@ class RidgeModule(TorchHead):
         self.kind = head.kind
         num_classes, width = head.weight.shape
         self.standardize, self.classify = Standardize(width), nn.Linear(width, num_classes)
-        self.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in head.state().items()})
+        own = self.state_dict()  # what is for timelines stays in the model folder
+        self.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in head.state().items() if name in own})
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         z = self.standardize(pooled_statistics(x, valid))
