@@ -1,45 +1,89 @@
-"""How long a person waits: `gerund --help`, and one clip from a cold process to its printed label (weights and compiled model on disk)."""
+"""How long a person waits, and in how much memory: the list of commands, one new clip from a cold process to its printed label, a server.
+
+    python benchmarks/start.py [RUN]
+
+RUN is a trained run; without it, one is trained on some of the real clips with the network inside the installation.
+"""
 
 import os
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
-from clips import clips_folder, weights_of
+from clips import clips_folder
 
 import gerund
 from gerund.core import progress
 from gerund.core.types import Clip
 
-MAIN = [sys.executable, "-c", "from gerund.cli.app import main; main()"]
+TIMES = 7
 
 
-def seconds(*words: str, env: dict[str, str] | None = None) -> float:
+def ended(*words: str) -> tuple[float, float]:
+    """Seconds of a run of gerund, and the most memory that it had, in MB."""
     started = time.perf_counter()
-    subprocess.run([*MAIN, *words], check=True, capture_output=True, env=env)
-    return time.perf_counter() - started
+    process = subprocess.Popen([sys.executable, "-m", "gerund", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"gerund {' '.join(words)} ended with {os.waitstatus_to_exitcode(status)}")
+    return time.perf_counter() - started, usage.ru_maxrss / 1024
+
+
+def ready(run: str) -> tuple[float, float]:
+    """Seconds until a server takes requests, and the most memory that it had by then, in MB."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    started = time.perf_counter()
+    words = ["serve", run, "--port", str(port)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "gerund", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        while process.poll() is None:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1).close()
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.02)
+                continue
+            seconds = time.perf_counter() - started
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            process.terminate()
+            return seconds, int(status.partition("VmHWM:")[2].split()[0]) / 1024
+    raise SystemExit("gerund serve ended")
+
+
+def told(what: str, runs: list[tuple[float, float]]) -> None:
+    seconds, megabytes = (statistics.median(each) for each in zip(*runs, strict=True))
+    print(f"{what}: {seconds:.2f} s (best {min(runs)[0]:.2f}), {megabytes:.0f} MB, median of {len(runs)}", flush=True)
+
+
+def new_clips(paths: list[Path], folder: Path) -> list[str]:
+    """Copies that no cache knows, since their last bytes are others."""
+    made = []
+    for number, path in enumerate(paths):
+        copy = folder / f"{number}{path.suffix}"
+        copy.write_bytes(path.read_bytes() + os.urandom(8))
+        made.append(str(copy))
+    return made
 
 
 def main() -> None:
-    print(f"gerund --help: {statistics.median(seconds('--help') for _ in range(7)):.2f} s")
     progress.notes.setLevel("WARNING")
+    told("gerund --help", [ended("--help") for _ in range(TIMES)])
     paths = clips_folder()
-    chosen = [Clip(path=path, label=path.parent.name) for path in paths[::10]]
     with tempfile.TemporaryDirectory() as folder:
-        env = os.environ | {"GERUND_CACHE": f"{folder}/cache"}
-        cache = Path(folder) / "cache"
-        options = {"backbone": "mobilenetv2_100", "image_size": 224, "epochs": 1, "cache": cache, "out": Path(folder) / "run"}
-        gerund.train(chosen, **options, **weights_of("mobilenetv2_100"))
-        run = str(Path(folder) / "run")
-        seconds("predict", run, str(paths[1]), env=env)  # converts and compiles for this machine
-        times = [seconds("predict", run, str(path), env=env) for path in paths[2:9]]
-        print(f"one new clip, cold process to printed label: {statistics.median(times):.2f} s (median of {len(times)})")
-        code = "import time; t = time.perf_counter(); import torch; print(time.perf_counter() - t)"
-        torch_seconds = float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
-        print(f"  of which importing torch {torch_seconds:.2f} s")
+        chosen = [Clip(path=path, label=path.parent.name) for path in paths[::10]]
+        run = sys.argv[1] if len(sys.argv) > 1 else str(gerund.train(chosen, out=Path(folder) / "run").run)
+        first, *rest = new_clips(paths[1 : TIMES + 2], Path(folder))
+        ended("predict", run, first)  # compiles for this machine
+        told("one new clip, cold process to printed label", [ended("predict", run, clip) for clip in rest])
+        told("gerund serve, until it is ready", [ready(run) for _ in range(TIMES)])
 
 
 if __name__ == "__main__":
