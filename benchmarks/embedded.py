@@ -63,7 +63,7 @@ def main() -> None:
                 top1[name, side] = board.winner
     base = np.array(seconds[BASE])
     print(
-        "| network | side | top-1, 5 folds by group | 95 % interval | processor seconds for all clips | times lite at 224 |\n|---|---|---|---|---|---|"
+        "| network | side | top-1, 5 folds by group | 95 % interval | processor seconds, all clips | times lite at 224 |\n|---|---|---|---|---|---|"
     )
     for name, side in CANDIDATES:
         took, best = seconds[name, side], top1[name, side]
