@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from gerund.timelines.cut import Cuts, cut
     from gerund.timelines.evaluate import TimelineEvaluation, evaluate_timeline
     from gerund.timelines.render import render
-    from gerund.timelines.stats import Statistics, stats
+    from gerund.timelines.statistics import Statistics
+    from gerund.timelines.stats import stats
     from gerund.timelines.timeline import timeline
     from gerund.training.benchmark import Benchmark, benchmark
     from gerund.training.compare import Comparison, compare
@@ -68,7 +69,8 @@ HOMES = {
     "gerund.timelines.evaluate": ("TimelineEvaluation", "evaluate_timeline"),
     "gerund.timelines.agree": ("Agreement", "agree"),
     "gerund.timelines.cut": ("Cuts", "cut"),
-    "gerund.timelines.stats": ("Statistics", "stats"),
+    "gerund.timelines.statistics": ("Statistics",),
+    "gerund.timelines.stats": ("stats",),
     "gerund.timelines.timeline": ("timeline",),
     "gerund.training.run": ("Training",),
     "gerund.training.train": ("train",),

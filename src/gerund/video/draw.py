@@ -27,6 +27,15 @@ def label_colours(labels: Sequence[str]) -> dict[str, str]:
     return colours
 
 
+CALM = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee7733", "#009988")
+"""Colours that people with any colour vision tell apart, on white and on black (Paul Tol's bright scheme, and two of his vibrant one)."""
+
+
+def calm_colours(names: Sequence[str]) -> dict[str, str]:
+    """A colour for each name, for figures; of more names than there are calm ones, by their place."""
+    return dict(zip(names, CALM, strict=False)) if len(names) <= len(CALM) else label_colours(names)
+
+
 def ink_on(colour: str) -> str:
     """Dark or light text, whichever is read better on a colour (relative luminance of WCAG 2)."""
     channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
