@@ -90,9 +90,10 @@ def load_dataset(
 
     Of annotations the confirmed ones are taken, with `subject` those of one subject; `one_at_a_time` refuses spans of different labels that
     overlap, or resolves them with `overlap` (`data.overlaps`). `split` is the number of an official split. `group_pattern` is a regular
-    expression whose first bracket (or whole match) in a file's name is its group; a name that it does not match is a group of its own. `background` adds clips of
-    unlabelled time as the class `background`. Raises DataError for what cannot be used, for a given split that parts a group unless `allow_leak`, and for files that an
-    official list names but that are not there; `allow_missing` puts up with some, not with all.
+    expression whose first bracket (or whole match) in a file's name is its group; a name that it does not match is a group of its own.
+    `background` adds clips of unlabelled time as the class `background`. Raises DataError for what cannot be used, for a given split that
+    parts a group unless `allow_leak`, and for files that an official list names but that are not there; `allow_missing` puts up with some,
+    not with all.
     """
     where = data if isinstance(data, str | Path) else "the clips given"
     found = confirmed(
