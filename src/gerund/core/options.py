@@ -96,6 +96,9 @@ GroupPattern = Annotated[
     option(INPUT, "Regular expression whose first bracket, in a file's name, is its group: clips of one group stay on one side."),
 ]
 AllowLeak = Annotated[bool, option(INPUT, "Accept a given split that has a group on two sides.", USUAL.allow_leak)]
+LeaveOneOut = Annotated[
+    Literal["group"], option(INPUT, "Keep nothing back: train on all, and judge each group by a head without it; for few videos.")
+]
 Background = Annotated[bool, option(INPUT, "Add clips of unlabelled time as the class background.", USUAL.background)]
 
 RecipeName = Annotated[str, option(RECIPE, "Named set of constants: default, hybrid-transformer or convlstm.", "default")]
@@ -225,14 +228,9 @@ WindowSeconds = Annotated[
     float | Literal["auto"],
     option(METHOD, "Seconds that are judged at once; auto is half the median length of the clips the model was trained on."),
 ]
-Hop = Annotated[
-    float, option(METHOD, "Seconds from one window to the next.", "an eighth of the window, a step of the features at least")
-]
+Hop = Annotated[float, option(METHOD, "Seconds from one window to the next.", "an eighth of the window, at least a step")]
 MinDuration = Annotated[
-    float,
-    option(
-        METHOD, "Seconds that a segment lasts at least; shorter gaps are closed.", "as long as the model's labels usually last"
-    ),
+    float, option(METHOD, "Seconds that a segment lasts at least; shorter gaps are closed.", "as the labels do")
 ]
 Threshold = Annotated[float, option(METHOD, "Probability, 0 to 1, below which time is a gap between segments; 0 leaves none.")]
 ByColumn = Annotated[

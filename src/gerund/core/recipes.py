@@ -19,6 +19,7 @@ class Recipe:
 
     `fps` None is the native rate. `views` 2 trains on mirrored frames too. `lr` is the peak and `warmup` the share of all steps until
     it is reached. `draws` jittered versions are made of each training clip; an epoch picks one of them, or the plain one, at random.
+    With `leave_one_out` every clip is trained on, and judged by a head that has not seen its group.
     `finetune` is the part of the backbone that is trained first, over `finetune_epochs`, with `lr_backbone` as its peak rate.
     `patience` stops training after that many epochs without a better validation loss; 0 never does. `time` is a budget in seconds.
     """
@@ -28,6 +29,7 @@ class Recipe:
     val: float = 0.15
     group_pattern: str | None = None
     allow_leak: bool = False
+    leave_one_out: Literal["group"] | None = None
     background: bool = False
     subject: str | None = None
     overlap: Literal["first", "longest"] | None = None

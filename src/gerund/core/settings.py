@@ -49,6 +49,7 @@ class TrainSettings(BackboneChoice, CompareSettings, total=False):
     """Settings of a training: each is a value of the recipe, and None or left out for the recipe's own."""
 
     val: options.ValShare | None
+    leave_one_out: options.LeaveOneOut | None
     take: options.TakeFrom | None
     views: options.Views | None
     head: options.HeadName | None

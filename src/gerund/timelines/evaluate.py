@@ -22,7 +22,7 @@ from gerund.data.manifest import of_split
 from gerund.features.tokens import beyond_end
 from gerund.recognition.recognizer import Recognizer
 from gerund.timelines.metrics import boundary_error, edit_score, frame_accuracy, mean_average_precision, segmental_f1
-from gerund.timelines.timeline import timelines, windows_for
+from gerund.timelines.timeline import TimelineSettings, timelines, windows_for
 from gerund.video.rate import TIME_SLACK, USUAL_FPS
 
 F1_OVERLAPS = (0.10, 0.25, 0.50)
@@ -43,7 +43,7 @@ class TimelineEvaluation(Printable):
         return not self.failed
 
     def as_json(self) -> dict[str, Any]:
-        return {**self.metrics, "failed": self.failed}
+        return {**self.metrics, "per_label": self.per_label, "failed": self.failed}
 
     def as_rows(self) -> Iterable[tuple[str, Any]]:
         return self.metrics.items()
@@ -60,7 +60,9 @@ class TimelineEvaluation(Printable):
                 for name, value in metrics.items()
             ],
         )
-        yield from ("", f"median boundary error {seconds:.2f} s   {counts}")
+        yield from ("", f"median boundary error {seconds:.2f} s   {counts}", "")
+        rows = [(row["label"], str(row["true"]), str(row["found"]), percent(row["f1@50"])) for row in self.per_label]
+        yield from table(("label", "segments", "found", "F1@50"), rows)
         for reason in self.failed.values():
             yield f"counted as missed: {reason}"
 
@@ -89,6 +91,20 @@ class TimelineEvaluation(Printable):
             "num_videos": len(self.timelines),
             "num_segments": sum(map(len, self.truth)),
         }
+
+    @property
+    def per_label(self) -> list[dict[str, Any]]:
+        """One row for each label that is true or found somewhere: its segments, those found, and their F1 at an overlap of a half."""
+        videos = [(each.segments, true) for each, true in zip(self.timelines, self.truth, strict=True)]
+        rows = []
+        for label in sorted({one.label for pair in videos for side in pair for one in side}):
+            own = [
+                ([one for one in found if one.label == label], [one for one in true if one.label == label])
+                for found, true in videos
+            ]
+            counts = {name: sum(len(pair[side]) for pair in own) for side, name in enumerate(("found", "true"))}
+            rows.append({"label": label, "true": counts["true"], "found": counts["found"], "f1@50": segmental_f1(own, 0.5)})
+        return rows
 
     def times(self) -> list[np.ndarray]:
         """Where frame accuracy is counted: the feature grid; of an unread video the same rate over its labelled time."""
@@ -121,10 +137,24 @@ def evaluate_timeline(
     settings = windows_for(
         recognizer, window, hop=hop, min_duration=min_duration, threshold=threshold, unknown_threshold=unknown_threshold
     )
+    return beside_truth(recognizer, clips, settings)
+
+
+def beside_truth(recognizer: Recognizer, clips: Sequence[Clip], settings: TimelineSettings) -> TimelineEvaluation:
+    """A recogniser's timelines of all videos that clips are of, beside what the clips say."""
     by_video = truth_by_video(clips, recognizer.labels)
     found = list(timelines(recognizer, list(by_video), settings))
     truth = [segments_of(by_video[each.path], each.duration) for each in found]
     return TimelineEvaluation(timelines=found, truth=truth, fps=recognizer.extractor.spec.fps or USUAL_FPS)
+
+
+def put_together(evaluations: Sequence[TimelineEvaluation]) -> TimelineEvaluation:
+    """The videos of several evaluations in one."""
+    return TimelineEvaluation(
+        timelines=[found for each in evaluations for found in each.timelines],
+        truth=[true for each in evaluations for true in each.truth],
+        fps=evaluations[0].fps,
+    )
 
 
 def truth_by_video(clips: Sequence[Clip], labels: Sequence[str]) -> dict[Path, list[Clip]]:

@@ -30,6 +30,7 @@ from gerund.training.head import fit_head, results_row
 from gerund.training.run import Run, Training
 from gerund.training.solve import solve_quietly
 from gerund.training.summary import write_reports
+from gerund.training.videos import each_group_left_out, held_out_timelines
 
 
 def finish(recognizer: Recognizer, views: list[Extraction], run: Run) -> Training:
@@ -53,7 +54,12 @@ def completed(run: Run, extraction: Extraction, history: list[Epoch]) -> Trainin
         best = solved_with_all(best, extraction, run.usable(extraction, "train", "val"))
     if chosen := of_split(clips, "test"):
         evaluations["test"] = evaluate_clips(best, chosen)
+    films = held_out_timelines(best, chosen) if chosen else None
+    if settings.leave_one_out is not None:
+        evaluations["test"], films = each_group_left_out(best, extraction, clips)
     metrics = {side: evaluation.metrics for side, evaluation in evaluations.items()}
+    if films is not None:
+        metrics["timeline"] = films.as_json()
     best.save(run.model, bundle=settings.bundle, card=model_card(best, metrics.get("test"), described(clips, settings)))
     metrics["calibration"] = calibration_of(best, evaluations, num_held_out)
     tell_calibration(metrics["calibration"])
@@ -70,6 +76,7 @@ def completed(run: Run, extraction: Extraction, history: list[Epoch]) -> Trainin
         metrics=metrics,
         history=history,
         test=evaluations.get("test"),
+        films=films,
         failed=extraction.left_out,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -90,7 +91,8 @@ def with_durations(recognizer: Recognizer, clips: Sequence[Clip], features: Mapp
     """A recogniser that knows how long its training clips are, as far as their videos have pictures."""
     seconds = [seconds_of(clip, features[clip.path]) for clip in clips]
     targets = np.array([recognizer.labels.index(clip.label or "") for clip in clips])
-    durations = Durations.measured(seconds, targets, len(recognizer.labels))
+    by_label = max(Counter(clip.path for clip in clips).values()) > 1  # people have said where each ends
+    durations = Durations.measured(seconds, targets, len(recognizer.labels), by_label=by_label)
     return replace(recognizer, clip_seconds=round(float(np.median(seconds)), 3), durations=durations)
 
 

@@ -17,6 +17,7 @@ from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extraction
 from gerund.recognition.evaluate import Evaluation
 from gerund.recognition.runs import FINETUNE, Epoch, make_run_folder
+from gerund.timelines.evaluate import TimelineEvaluation
 from gerund.training.leaderboard import Leaderboard
 
 
@@ -58,6 +59,7 @@ class Run:
 class Training(Printable):
     """A finished run: its folder, its model, metrics as in metrics.json, one row per epoch, the test evaluation.
 
+    `films` are the timelines of held-out videos beside their annotations, where clips are spans of longer videos.
     `failed` has the videos and spans that could not be used, on whatever side, with the reasons.
     """
 
@@ -67,6 +69,7 @@ class Training(Printable):
     history: list[Epoch]
     test: Evaluation | None
     failed: dict[str, str]
+    films: TimelineEvaluation | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -78,10 +81,17 @@ class Training(Printable):
     def as_text(self) -> Iterator[str]:
         if self.test is not None:
             yield from self.test.summary()
+        if self.films is not None:
+            videos = len(self.films.timelines)
+            yield from (
+                "",
+                f"Timelines of {videos} video{'s' * (videos != 1)} that the head has not seen:",
+                *self.films.as_text(),
+            )
         for reason in self.failed.values():
             yield f"left out: {reason}"
         yield from ("", f"Run:    {self.run}", f"Model:  {self.model}", f"Report: {self.run / 'report.html'}")
-        yield from ("", f"Next: gerund predict {self.run} VIDEO")
+        yield from ("", f"Next: gerund {'predict' if self.films is None else 'timeline'} {self.run} VIDEO")
 
 
 def begin_run(

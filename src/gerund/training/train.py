@@ -31,6 +31,7 @@ from gerund.training.finish import finish
 from gerund.training.leaderboard import COMPARED_HEADS, FOLDS, Leaderboard, cross_validate, processes_on, with_head
 from gerund.training.prepare import extract_views, untrained, with_tuned_backbone
 from gerund.training.run import Run, Training, begin_run
+from gerund.training.videos import check_leave_one_out, tell_of_unlabelled
 
 OF_EPOCHS = (
     *("epochs", "batch_size", "optimizer", "lr", "weight_decay", "schedule", "warmup", "label_smoothing", "class_weights"),
@@ -88,7 +89,10 @@ def train(
         overlap=chosen.overlap,
         one_at_a_time=True,
     )
-    clips, notes = assign_splits(clips, val=chosen.val, seed=chosen.seed)
+    check_leave_one_out(chosen, heads.in_closed_form(chosen.head))
+    if chosen.leave_one_out is not None:
+        clips = [replace(clip, split="train") for clip in clips]
+    clips, notes = assign_splits(clips, val=0 if chosen.leave_one_out else chosen.val, seed=chosen.seed)
     for line in (*notes, *(f"Check: {finding.message}" for finding in check_clips(clips, published=is_published(source)))):
         note(line)
     return train_on(clips, chosen, store, out, auto=auto, team=team)
@@ -151,6 +155,7 @@ def train_on(
         recognizer = with_tuned_backbone(recognizer, run)
         return finish(recognizer, extract_views(recognizer, settings, clips, team), run)
     views = extract_views(recognizer, settings, clips, team)
+    tell_of_unlabelled(clips, views[0].features)
     board = compare_heads(recognizer, views, clips, settings) if auto else None
     if board is not None:
         settings = with_head(settings, board.winner.head)
