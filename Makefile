@@ -34,7 +34,7 @@ $(WORKSHOP)/.ready: pyproject.toml constraints.txt
 
 demo: setup
 	rm -rf demo/run
-	$(VENV)/bin/gerund train toy:demo/toy --backbone pixels --out demo/run
+	$(VENV)/bin/gerund train toy-small:demo/toy --out demo/run
 	@echo
 	@echo "A clip of a performer it has never seen:"
 	$(VENV)/bin/gerund predict demo/run demo/toy/kicking/performer04-0.mp4 --save-video demo/answer.gif

@@ -15,7 +15,7 @@ import gerund
 from gerund.cli import app as cli
 from gerund.core.errors import DataError, UsageError
 from gerund.core.types import Clip
-from gerund.data.datasets import DATASETS, load_dataset
+from gerund.data.datasets import DATASETS, MADE, load_dataset
 from gerund.data.inputs import expand
 from gerund.data.manifest import assign_splits, group_of, labels_of, leaking_groups, of_split, write_manifest
 from support.layouts import MAKERS, make_csv, make_folder, touch, write_ucf101
@@ -34,7 +34,7 @@ def dataset(request: pytest.FixtureRequest, tmp_path: Path) -> list[Clip]:
 
 
 def test_every_data_set_has_an_example() -> None:
-    assert {*MAKERS, "toy"} == set(DATASETS)
+    assert {*MAKERS, *MADE} == set(DATASETS)
 
 
 def test_every_path_exists_and_every_label_is_a_name(dataset: list[Clip]) -> None:

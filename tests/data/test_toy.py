@@ -196,3 +196,13 @@ def test_unknown_actions_and_too_few_performers_are_refused(tmp_path: Path) -> N
         toy.perform("flying")
     with pytest.raises(UsageError, match="performers = 1: at least 2"):
         toy.make(tmp_path / "set", performers=1)
+
+
+def test_the_small_set_has_every_action_on_both_sides(tmp_path: Path) -> None:
+    clips = toy.load_small(tmp_path / "toy")
+    assert len(clips) == 90
+    for split, performers in (("train", 6), ("test", 3)):
+        of_it = [clip for clip in clips if clip.split == split]
+        assert {clip.label for clip in of_it} == set(toy.ACTIONS)
+        assert len({clip.group for clip in of_it}) == performers
+    assert toy.load_small(tmp_path / "toy") == clips

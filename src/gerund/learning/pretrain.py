@@ -24,7 +24,7 @@ from gerund.core.progress import note, progress
 from gerund.core.recipes import underscored
 from gerund.core.results import Printable
 from gerund.core.types import Clip
-from gerund.data.datasets import DATASETS, load_dataset
+from gerund.data.datasets import DATASETS, MADE, load_dataset
 from gerund.data.manifest import group_hash, group_of, relative_name
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extraction, Extractor, with_spans
@@ -165,7 +165,7 @@ def unlabelled_clips(inputs: Sequence[str | Path], split: int | None) -> list[Cl
     clips: list[Clip] = []
     for each in inputs:
         name, colon, _ = str(each).partition(":")
-        named = str(each) == "toy" or (colon and name in DATASETS)
+        named = str(each) in MADE or (colon and name in DATASETS)
         if split is not None and not named:
             raise UsageError(f"--split {split}: {each} has no numbered splits; leave the option out")
         clips += load_dataset(each if named else expand([each]), split=split, allow_leak=True)

@@ -58,7 +58,10 @@ DATASETS: dict[str, Callable[..., Sequence[Clip]]] = {
     "labelstudio": labelstudio.load,
     "per-frame": per_frame.load,
     "toy": toy.load,
+    "toy-small": toy.load_small,
 }
+MADE = ("toy", "toy-small")
+"""Data sets that are made where they are not there yet, in the cache where no place is named."""
 SPLIT_NUMBERS = ("ucf101", "ucf101-top5", "hmdb51")
 """Data sets with several official splits."""
 CLASS_MAPS = ("list", "frames")
@@ -67,7 +70,7 @@ CLASS_MAPS = ("list", "frames")
 COMPLETE = ("ucf101", "ucf101-top5")
 """Data sets whose every listed file must be there."""
 
-PUBLISHED = frozenset({"ucf101", "ucf101-top5", "hmdb51", "kinetics", "ssv2", "activitynet", "toy"})
+PUBLISHED = frozenset({"ucf101", "ucf101-top5", "hmdb51", "kinetics", "ssv2", "activitynet", *MADE})
 """Data sets whose labels are a publisher's own list."""
 
 GROUP_PATTERNS = (r"^(v_.+_g\d+)_c\d+",)
@@ -126,7 +129,7 @@ def check_labels(clips: Sequence[Clip]) -> None:
 
 def is_published(data: str | Path | Sequence[Clip]) -> bool:
     """Whether the labels of what `load_dataset` is given come from a publisher's own list."""
-    return isinstance(data, str) and data.partition(":")[0] in PUBLISHED and (":" in data or data == "toy")
+    return isinstance(data, str) and data.partition(":")[0] in PUBLISHED and (":" in data or data in MADE)
 
 
 def load_annotations(data: str | Path) -> list[Annotation]:
@@ -140,8 +143,8 @@ def load_by_name(data: str, split: int | None, *, allow_missing: bool) -> Sequen
     name, colon, rest = data.partition(":")
     if "://" in data:
         name, rest = "csv", data
-    elif data == "toy":
-        name, rest = "toy", str(default_cache() / "toy")
+    elif data in MADE:
+        name, rest = data, str(default_cache() / data)
     elif not colon or (name not in DATASETS and (len(name) == 1 or Path(data).exists())):  # C:\clips is a path, not a data set
         name, rest = ("csv" if data.lower().endswith((".csv", ".tsv")) else "folder"), data
     if name not in DATASETS:
@@ -149,7 +152,7 @@ def load_by_name(data: str, split: int | None, *, allow_missing: bool) -> Sequen
     rest, _, classes = rest.partition("::") if name in CLASS_MAPS else (rest, "", "")
     path = Path(rest).expanduser()
     for each in (path, Path(classes).expanduser()) if classes else (path,):
-        if name != "toy" and "://" not in data and not exists(each):
+        if name not in MADE and "://" not in data and not exists(each):
             raise DataError(f"{each}: no such file or folder")
     if split is not None and name not in SPLIT_NUMBERS:
         raise UsageError(f"--split {split}: {name} data has no numbered splits; leave the option out")

@@ -3,8 +3,8 @@
 `movement` says how each action goes, `film` shows it with what `drawing` draws, `dataset` writes the set and reads it again.
 """
 
-from gerund.data.datasets.toy.dataset import load, make
+from gerund.data.datasets.toy.dataset import load, load_small, make
 from gerund.data.datasets.toy.film import perform
 from gerund.data.datasets.toy.movement import ACTIONS, REVERSED
 
-__all__ = ["ACTIONS", "REVERSED", "load", "make", "perform"]
+__all__ = ["ACTIONS", "REVERSED", "load", "load_small", "make", "perform"]

@@ -18,6 +18,7 @@ from gerund.data.datasets.toy.film import perform
 from gerund.data.datasets.toy.movement import ACTIONS
 from gerund.data.manifest import read_manifest, write_manifest
 
+PERFORMERS, CLIPS_PER_ACTION = 24, 3
 TOY_MANIFEST = "manifest.csv"
 """Written last: a folder that holds it is complete."""
 
@@ -28,8 +29,18 @@ def load(path: Path, *, split: int | None = None) -> list[Clip]:
     `split` is there because every data set has it; this one has a single official split, by performer.
     Raises DataError when the folder holds something else, or lost some of its videos.
     """
+    return read_or_make(path, performers=PERFORMERS, clips_per_action=CLIPS_PER_ACTION)
+
+
+def load_small(path: Path, *, split: int | None = None) -> list[Clip]:
+    """A toy set of 90 clips: nine performers do each action once; otherwise as `load`."""
+    return read_or_make(path, performers=9, clips_per_action=1)
+
+
+def read_or_make(path: Path, *, performers: int, clips_per_action: int) -> list[Clip]:
+    """The toy set in a folder, of whatever size it is there, or made now. Raises DataError."""
     if not (path / TOY_MANIFEST).is_file():
-        return make(path)
+        return make(path, performers=performers, clips_per_action=clips_per_action)
     clips = read_manifest(path / TOY_MANIFEST)
     missing = [clip.path for clip in clips if not clip.path.is_file()]
     if missing:
@@ -42,8 +53,8 @@ def make(
     path: Path,
     *,
     seed: int = 0,
-    performers: int = 24,
-    clips_per_action: int = 3,
+    performers: int = PERFORMERS,
+    clips_per_action: int = CLIPS_PER_ACTION,
     size: tuple[int, int] = (120, 160),
     fps: float = 25.0,
 ) -> list[Clip]:
