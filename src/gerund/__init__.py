@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gerund.features.cache import manage_cache
     from gerund.features.extract import extract
     from gerund.features.packed import Packed, pack
+    from gerund.labelling.studio import studio
     from gerund.learning.pretrain import Pretraining, pretrain
     from gerund.live.spotter import Event, Watch
     from gerund.recognition.evaluate import Evaluation, evaluate
@@ -60,6 +61,7 @@ HOMES = {
     "gerund.recognition.recognizer": ("Recognizer",),
     "gerund.training.repeat": ("Trainings", "train_all"),
     "gerund.serving.server": ("serve",),
+    "gerund.labelling.studio": ("studio",),
     "gerund.data.split": ("split",),
     "gerund.live.spotter": ("Event", "Watch"),
     "gerund.data.index": ("index",),
@@ -129,6 +131,7 @@ __all__ = [
     "serve",
     "split",
     "stats",
+    "studio",
     "timeline",
     "train",
     "train_all",

@@ -23,10 +23,10 @@ DOORS = {
     "onnxruntime": "recognition.graphs",
     "onnxscript": "recognition.graphs",
     "ray": "features.cluster",
-    "fastapi": "serving",
+    "fastapi": "serving labelling",
     "starlette": "serving",
-    "uvicorn": "serving",
-    "pydantic": "serving",
+    "uvicorn": "serving labelling",
+    "pydantic": "serving labelling",
     "matplotlib": "timelines.picture timelines.ethogram",
     "jinja2": "core.html",
 }

@@ -28,6 +28,7 @@ COMMANDS = {
     "agree": ("gerund.timelines.agree:agree", "Compare labels of the same videos: two people's, or a model's and a person's."),
     "cut": ("gerund.timelines.cut:cut", "Cut bouts out of videos: files to train on, reels, grids, lists for editors."),
     "render": ("gerund.timelines.render:render", "Write a video with its timeline drawn in."),
+    "studio": ("gerund.labelling.studio:studio", "Label videos in a browser while a model learns from the labels."),
     "serve": ("gerund.serving.server:serve", "Serve a model as a web page and an HTTP API."),
     "index": ("gerund.data.index:index", "List clips, labels, groups and splits; write them as a CSV."),
     "split": ("gerund.data.split:split", "Give clips a split, or folds, without parting a group."),
@@ -46,7 +47,7 @@ COMMANDS = {
 }
 
 WORK = {
-    "Learn": "train evaluate evaluate-timeline compare benchmark pretrain",
+    "Learn": "studio train evaluate evaluate-timeline compare benchmark pretrain",
     "Use": "predict timeline stats agree cut render watch",
     "Look after data": "download index split doctor frames extract pack cache",
     "Serve and share": "serve export push info",

@@ -69,6 +69,7 @@ FirstLabels = Annotated[str | Path, option(INPUT, "One side: a file with labels 
 SecondLabels = Annotated[str | Path, option(INPUT, "The other side: a file with labels of the same videos.")]
 VideoTable = Annotated[Path, option(INPUT, "A table for --by: a column path, and columns of your own such as treatment.")]
 VideoPath = Annotated[str | Path, option(INPUT, "The video.")]
+VideoFolder = Annotated[Path, option(INPUT, "Folder with the videos, in it or below it.")]
 StreamSource = Annotated[
     str | Path,
     option(INPUT, "A camera's number, a URL (rtsp, http, udp, tcp ...), a file, a named pipe, or - for standard input."),
@@ -287,6 +288,7 @@ CacheAction = Annotated[
 ]
 OlderThan = Annotated[float, option(METHOD, "Days since a feature file was last written, for prune.")]
 
+OpenBrowser = Annotated[bool, option(SERVER, "Open the page in a browser.")]
 Host = Annotated[str, option(SERVER, "Address to listen on; any other than this machine's own (127.0.0.1) needs a token.")]
 Port = Annotated[int, option(SERVER, "Port to listen on; 0 takes a free one.")]
 Token = Annotated[
@@ -302,6 +304,7 @@ MaxDuration = Annotated[str, option(SERVER, "Longest video that is taken, like 9
 QueueLength = Annotated[int, option(SERVER, "Requests and jobs that may wait; others are told to come back later.")]
 Keep = Annotated[str, option(SERVER, "How long finished jobs, with their videos, are kept.")]
 
+ProjectFolder = Annotated[Path, option(OUTPUT, "Folder for labels, journal and model.", "FOLDER, or if need be one in ~/gerund")]
 RunFolder = Annotated[Path, option(OUTPUT, "Run folder.", "the next free runs/train, runs/train-2 ...")]
 RunsFolder = Annotated[Path, option(OUTPUT, "Folder that keeps the run folders; without, they are thrown away.")]
 EncoderFolder = Annotated[Path, option(OUTPUT, "Folder for the encoder.", "the next free runs/pretrain, runs/pretrain-2 ...")]

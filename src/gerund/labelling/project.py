@@ -214,7 +214,7 @@ class Project:
 
 def locked(path: Path, address: str) -> FileLock:
     """A lock that ends with this process. Raises DataError when another studio has it, with its address."""
-    lock = FileLock(path)
+    lock = FileLock(path, thread_local=False)  # whoever closes the project may be another thread
     told = path.with_suffix(".address")
     try:
         lock.acquire(timeout=0)

@@ -57,7 +57,8 @@ def build(service: Service, *, model: str, token: str | None = None, hosts: froz
     add_jobs(app, service)
     add_job_files(app, service)
     add_operation(app, service, guard, model)
-    add_page(app, guard)
+    add_session(app, guard)
+    add_page(app)
     return guard
 
 
@@ -125,7 +126,7 @@ def add_operation(app: FastAPI, service: Service, guard: Guard, model: str) -> N
         return PlainTextResponse(guard.metrics.text(values), media_type="text/plain; version=0.0.4")
 
 
-def add_page(app: FastAPI, guard: Guard) -> None:
+def add_session(app: FastAPI, guard: Guard) -> None:
     @app.post(
         "/v1/session",
         status_code=204,
@@ -138,6 +139,8 @@ def add_page(app: FastAPI, guard: Guard) -> None:
             raise RefusedError(401, "this is not the token")
         response.set_cookie(COOKIE, guard.session, httponly=True, samesite="strict", secure=security.over_tls(request.headers))
 
+
+def add_page(app: FastAPI) -> None:
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
         return FileResponse(STATIC / "index.html")

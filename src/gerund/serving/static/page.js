@@ -3,6 +3,7 @@
 import { record } from "./camera.js";
 import { byId, bytes, clock, gerundOf, icon, make, percent, spoken, stem } from "./format.js";
 import { ask, follow, onLogin, remove as removeJob, ServerError, upload } from "./server.js";
+import { themed } from "./theme.js";
 import { portrait, Strips, thumbnails } from "./timeline.js";
 
 const AT_ONCE = 3;
@@ -385,22 +386,7 @@ document.addEventListener("drop", (event) => {
 byId("keys-button").addEventListener("click", () => byId("keys").showModal());
 byId("keys-close").addEventListener("click", () => byId("keys").close());
 
-const THEMES = { system: "as the system", light: "light", dark: "dark" };
-const night = matchMedia("(prefers-color-scheme: dark)");
-const theme = (chosen) => {
-  localStorage.setItem("gerund-theme", chosen);
-  document.documentElement.dataset.theme = chosen === "system" ? (night.matches ? "dark" : "light") : chosen;
-  byId("theme").setAttribute("aria-label", `Theme: ${THEMES[chosen]}`);
-  byId("theme").title = `Theme: ${THEMES[chosen]}`;
-  strips.draw();
-};
-const chosenTheme = () => (localStorage.getItem("gerund-theme") in THEMES ? localStorage.getItem("gerund-theme") : "system");
-byId("theme").addEventListener("click", () => {
-  const names = Object.keys(THEMES);
-  theme(names[(names.indexOf(chosenTheme()) + 1) % names.length]);
-});
-night.addEventListener("change", () => theme(chosenTheme()));
-theme(chosenTheme());
+themed(() => strips.draw());
 
 let asking = null;
 /** Ask for the token until it is right; several who need it wait for the same answer. */

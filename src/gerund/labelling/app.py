@@ -1,0 +1,313 @@
+"""The application of a studio: labels, videos, review and figures over HTTP; each route is one call to the desk."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import csv
+import io
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query, Request
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
+from fastapi.staticfiles import StaticFiles
+
+import gerund
+from gerund.core.errors import DataError
+from gerund.labelling import answers, edits
+from gerund.labelling.desk import Studio
+from gerund.labelling.figures import figures
+from gerund.labelling.footage import path_of_video
+from gerund.labelling.journal import Edit
+from gerund.labelling.pictures import film_picture
+from gerund.labelling.practice import write_practice
+from gerund.labelling.project import LABELS_FILE, ConflictError, Operation
+from gerund.labelling.review import questions
+from gerund.labelling.schemas import (
+    Acceptance,
+    Asked,
+    ChangedBout,
+    ChangedLabel,
+    EditAnswer,
+    JoinWith,
+    ModelSaved,
+    NewBout,
+    NewLabel,
+    OneVideoAnswer,
+    Paused,
+    ProjectAnswer,
+    QuestionAnswer,
+    Rejection,
+    SplitAt,
+)
+from gerund.serving.app import STATIC as SHARED
+from gerund.serving.app import add_session
+from gerund.serving.metrics import Metrics
+from gerund.serving.refusals import COMMON, HANDLERS, REFUSALS
+from gerund.serving.schemas import Error
+from gerund.serving.security import Guard
+
+PAGE = Path(__file__).parent / "static"
+REFUSED: dict[int | str, dict[str, Any]] = {
+    400: REFUSALS[400],
+    404: {"model": Error, "description": "Not there (any more)."},
+    409: {"model": Error, "description": "Changed by somebody else since it was seen."},
+}
+KEEP_ALIVE = 15.0
+"""Seconds after which an idle stream of events says that it is alive."""
+
+
+def build_studio(desk: Studio, *, token: str | None = None, hosts: frozenset[str] | None = None) -> Guard:
+    """The application, ready for a server; the desk is started and ended with it."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        desk.start()
+        yield
+        await asyncio.to_thread(desk.end)
+
+    app = FastAPI(
+        title="gerund studio",
+        version=gerund.__version__,
+        description="Labels of a project, and the model that learns from them.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        responses=COMMON,
+    )
+    guard = Guard(app, Metrics(), token=token, hosts=hosts)
+    for kind, handler in {**HANDLERS, DataError: unusable, edits.NotThereError: not_there, ConflictError: conflict}.items():
+        app.add_exception_handler(kind, handler)
+    add_project(app, desk)
+    add_videos(app, desk)
+    add_bouts(app, desk)
+    add_labels(app, desk)
+    add_review(app, desk)
+    add_results(app, desk)
+    add_session(app, guard)
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(PAGE / "index.html")
+
+    app.mount("/static/studio", StaticFiles(directory=PAGE), name="studio")
+    app.mount("/static", StaticFiles(directory=SHARED), name="static")
+    return guard
+
+
+def unusable(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"error": str(error)}, 400)
+
+
+def not_there(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"error": str(error)}, 404)
+
+
+def conflict(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"error": str(error)}, 409)
+
+
+async def edited(desk: Studio, operation: Operation, asked: Asked) -> dict[str, Any]:
+    """Make an edit, on the disk before it is answered."""
+    edit = await asyncio.to_thread(desk.perform, operation, token=asked.token, seen=asked.seen)
+    return desk.edit_values(edit)
+
+
+def add_project(app: FastAPI, desk: Studio) -> None:
+    @app.get("/v1/project", response_model=ProjectAnswer, summary="Labels, videos, and how far everything is")
+    async def project() -> Any:
+        return answers.project_values(desk)
+
+    async def stepped(asked: Asked, *, back: bool) -> Any:
+        edit: Edit | None = await asyncio.to_thread(desk.step, back=back, token=asked.token)
+        if edit is None:
+            raise DataError(f"there is nothing to {'undo' if back else 'do again'}")
+        return desk.edit_values(edit)
+
+    @app.post("/v1/project/undo", response_model=EditAnswer, responses=REFUSED, summary="Take the last edit back")
+    async def undo(asked: Asked) -> Any:
+        return await stepped(asked, back=True)
+
+    @app.post("/v1/project/redo", response_model=EditAnswer, responses=REFUSED, summary="Make again what was undone last")
+    async def redo(asked: Asked) -> Any:
+        return await stepped(asked, back=False)
+
+    @app.get(
+        "/v1/project/events",
+        response_class=StreamingResponse,
+        responses={200: {"content": {"text/event-stream": {}}, "description": "An event per change."}},
+        summary="Follow the project (server-sent events)",
+    )
+    async def events() -> StreamingResponse:
+        return StreamingResponse(event_stream(desk), media_type="text/event-stream")
+
+    @app.post(
+        "/v1/project/practice", status_code=204, responses=REFUSED, summary="Write films of synthetic actions to practise on"
+    )
+    async def practice() -> None:
+        found = await asyncio.to_thread(write_practice, desk.folder)
+        desk.library.add(found)
+
+
+async def event_stream(desk: Studio) -> AsyncIterator[str]:
+    yield ": hello\n\n"
+    messages = aiter(desk.bell.listen())
+    upcoming = asyncio.ensure_future(anext(messages))
+    try:
+        while True:
+            done, _ = await asyncio.wait({upcoming}, timeout=KEEP_ALIVE)
+            if not done:
+                yield ": still here\n\n"
+                continue
+            yield f"data: {json.dumps(upcoming.result())}\n\n"
+            upcoming = asyncio.ensure_future(anext(messages))
+    finally:
+        upcoming.cancel()
+
+
+def add_videos(app: FastAPI, desk: Studio) -> None:
+    def path(name: str) -> Path:
+        edits.video_named(desk.project.state, name)
+        return path_of_video(desk.project, name)
+
+    @app.get(
+        "/v1/project/videos/{name}", response_model=OneVideoAnswer, responses=REFUSED, summary="A video's bouts and segments"
+    )
+    async def video(name: str) -> Any:
+        edits.video_named(desk.project.state, name)
+        return answers.video_values(desk, name)
+
+    @app.post("/v1/project/videos/{name}/open", status_code=204, responses=REFUSED, summary="Let a video's features come first")
+    async def opened(name: str) -> None:
+        edits.video_named(desk.project.state, name)
+        desk.library.open(name)
+        desk.learner.wake.set()
+
+    @app.get(
+        "/v1/project/videos/{name}/media", response_class=FileResponse, responses=REFUSED, summary="The file itself, by ranges"
+    )
+    async def media(name: str) -> FileResponse:
+        return FileResponse(path(name))
+
+    @app.get(
+        "/v1/project/videos/{name}/copy.mp4",
+        response_class=FileResponse,
+        responses={**REFUSED, 507: REFUSALS[507]},
+        summary="A small copy that every browser plays, made when it is first asked for",
+    )
+    async def copy(name: str) -> FileResponse:
+        path(name)
+        return FileResponse(await desk.make_copy(name), media_type="video/mp4")
+
+    @app.get("/v1/project/videos/{name}/picture", response_class=Response, responses=REFUSED, summary="A small picture, as JPEG")
+    async def picture(name: str, at: Annotated[float, Query(ge=0, le=1e7)] = 0.0) -> Response:
+        found = await asyncio.to_thread(film_picture, path(name), at)
+        return Response(found, media_type="image/jpeg", headers={"cache-control": "private, max-age=3600"})
+
+    @app.post("/v1/project/features", status_code=204, summary="Stop making features, or go on")
+    async def features(asked: Paused) -> None:
+        desk.library.pause(paused=asked.paused)
+        desk.bell.ring({"kind": "video", "video": ""})
+
+
+def add_bouts(app: FastAPI, desk: Studio) -> None:
+    by = desk.project.by
+    route: dict[str, Any] = {"response_model": EditAnswer, "responses": REFUSED}
+
+    @app.post("/v1/project/bouts", **route, summary="Label a span; what was there gives way")
+    async def add(asked: NewBout) -> Any:
+        operation = edits.add_bout(asked.video, asked.label, asked.start, asked.end, by=by, subject=asked.subject)
+        return await edited(desk, operation, asked)
+
+    @app.patch("/v1/project/bouts/{name}", **route, summary="Move a bout's borders, or give it another label or subject")
+    async def change(name: str, asked: ChangedBout) -> Any:
+        values = asked.model_dump(exclude={"token", "seen"}, exclude_none=True)
+        return await edited(desk, edits.change_bout(name, by=by, **values), asked)
+
+    @app.post("/v1/project/bouts/{name}/removal", **route, summary="Remove a bout")
+    async def remove(name: str, asked: Asked) -> Any:
+        return await edited(desk, edits.remove_bout(name), asked)
+
+    @app.post("/v1/project/bouts/{name}/parts", **route, summary="Part a bout in two")
+    async def split(name: str, asked: SplitAt) -> Any:
+        return await edited(desk, edits.split_bout(name, asked.at), asked)
+
+    @app.post("/v1/project/bouts/{name}/union", **route, summary="Make one bout of two")
+    async def join(name: str, asked: JoinWith) -> Any:
+        return await edited(desk, edits.merge_bouts(name, asked.other, by=by), asked)
+
+
+def add_labels(app: FastAPI, desk: Studio) -> None:
+    route: dict[str, Any] = {"response_model": EditAnswer, "responses": REFUSED}
+
+    @app.post("/v1/project/labels", **route, summary="Make a label; `background` is time in which nothing happens")
+    async def add(asked: NewLabel) -> Any:
+        return await edited(desk, edits.add_label(asked.text), asked)
+
+    @app.patch("/v1/project/labels/{name}", **route, summary="Rename a label, join it with another one, or give it a digit")
+    async def change(name: str, asked: ChangedLabel) -> Any:
+        if (asked.text is None) == (asked.key is None):
+            raise DataError("either a text or a key is needed")
+        operation: Callable[..., Any] = edits.rename_label if asked.text is not None else edits.give_key
+        return await edited(desk, operation(name, asked.text if asked.text is not None else asked.key), asked)
+
+    @app.post("/v1/project/labels/{name}/removal", **route, summary="Remove a label with all its bouts")
+    async def remove(name: str, asked: Asked) -> Any:
+        return await edited(desk, edits.remove_label(name), asked)
+
+
+def add_review(app: FastAPI, desk: Studio) -> None:
+    route: dict[str, Any] = {"response_model": EditAnswer, "responses": REFUSED}
+
+    @app.get("/v1/project/review", response_model=list[QuestionAnswer], summary="What to ask next, the most useful first")
+    async def review(count: Annotated[int, Query(ge=1, le=200)] = 20) -> Any:
+        found = await asyncio.to_thread(questions, desk.learner, desk.project.state, count)
+        return [each.values() for each in found]
+
+    @app.post("/v1/project/rejections", **route, summary="Say that a suggested label is wrong there")
+    async def reject(asked: Rejection) -> Any:
+        operation = edits.reject(asked.video, asked.label, asked.start, asked.end, by=desk.project.by)
+        return await edited(desk, operation, asked)
+
+    @app.post("/v1/project/acceptances", **route, summary="Accept all segments of a label that the model is sure enough of")
+    async def accept(asked: Acceptance) -> Any:
+        text = edits.label_named(desk.project.state, asked.label).text
+        wanted = [
+            (video, segment)
+            for video, segment in desk.found_segments()
+            if segment.label == text and segment.score >= asked.score and asked.video in (None, video)
+        ]
+        return await edited(desk, edits.accept_all(wanted, by=desk.project.by), asked)
+
+    @app.get(
+        "/v1/project/figures", summary="How good the model is so far, bouts judged by a readout that has not seen their video"
+    )
+    async def told() -> Any:
+        return await asyncio.to_thread(figures, desk.learner.readout, desk.project.state)
+
+
+def add_results(app: FastAPI, desk: Studio) -> None:
+    @app.post("/v1/project/model", response_model=ModelSaved, summary="Save the model now")
+    async def model() -> Any:
+        folder = await asyncio.to_thread(desk.keep_model)
+        return {"folder": None if folder is None else str(folder), "error": desk.model_error}
+
+    @app.get("/v1/project/labels.csv", response_class=FileResponse, summary="All labels, as every command reads them")
+    async def labels() -> FileResponse:
+        await asyncio.to_thread(desk.project.write_csv)
+        return FileResponse(desk.project.folder / LABELS_FILE, media_type="text/csv", filename=LABELS_FILE)
+
+    @app.get("/v1/project/timelines.csv", response_class=PlainTextResponse, summary="The model's segments in all videos")
+    async def timelines() -> PlainTextResponse:
+        out = io.StringIO()
+        table = csv.writer(out)
+        table.writerow(("path", "start", "end", "label", "score", "error"))
+        videos = desk.project.state.videos
+        for video, segment in desk.found_segments():
+            where = desk.project.path_of(videos[video])
+            table.writerow((where, f"{segment.start:.3f}", f"{segment.end:.3f}", segment.label, f"{segment.score:.6f}", ""))
+        headers = {"content-disposition": 'attachment; filename="timelines.csv"'}
+        return PlainTextResponse(out.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)

@@ -1,0 +1,207 @@
+"""The videos of a project: found in a folder, known by their content wherever they are moved, and their features made in the background."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from gerund.backbones import Engine
+from gerund.core.errors import GerundError, VideoError
+from gerund.core.files import readable
+from gerund.core.types import Features
+from gerund.data.listing import list_videos
+from gerund.features.extractor import Extractor
+from gerund.labelling.bouts import Footage, added, changed
+from gerund.labelling.project import Project
+from gerund.video import probe
+from gerund.video.rate import USUAL_FPS
+
+Stage = Literal["waiting", "working", "ready", "failed", "missing"]
+DIGITS_OF_NAME = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Readiness:
+    """How far the features of a video are: `share` 0..1 while they are made, `error` why there are none."""
+
+    stage: Stage = "waiting"
+    share: float = 0.0
+    error: str = ""
+
+
+class OtherFirstError(Exception):
+    """Somebody has opened another video, whose features come first."""
+
+
+class Watched:
+    """An engine that counts its batches, and stops between two of them when it is asked to."""
+
+    def __init__(self, engine: Engine, seen: Callable[[int], None], stop: threading.Event) -> None:
+        self.engine, self.seen, self.stop = engine, seen, stop
+        self.batch_size = engine.batch_size
+
+    def submit(self, batch: np.ndarray, done: Callable[[np.ndarray], None]) -> None:
+        if self.stop.is_set():
+            self.engine.drain()
+            raise OtherFirstError
+        self.engine.submit(batch, done)
+        self.seen(self.batch_size)
+
+    def drain(self) -> None:
+        self.engine.drain()
+
+
+class Library:
+    """The videos below a folder. A thread identifies them and makes their features, the opened video's first.
+
+    `changed` is told the name of a video whenever its standing changes.
+    """
+
+    def __init__(self, project: Project, folder: Path, extractor: Extractor, changed: Callable[[str], None]) -> None:
+        self.project, self.folder, self.extractor, self.changed = project, folder, extractor, changed
+        self.standings: dict[str, Readiness] = {}
+        self.features: dict[str, Features] = {}
+        self.unidentified: list[Path] = list_videos(folder).videos
+        self.unreadable: dict[str, str] = {}
+        """Name of a file -> why it is no video of the project."""
+        self.rates: dict[str, float] = {}
+        self.opened = ""
+        self.paused = False
+        self.ending = False
+        self.wake, self.stop = threading.Event(), threading.Event()
+        self.thread = threading.Thread(target=self.work, daemon=True, name="features")
+
+    def start(self) -> None:
+        for name, video in self.project.state.videos.items():
+            there = self.project.path_of(video).exists()
+            self.standings[name] = Readiness() if there else Readiness(stage="missing", error="not found where it was")
+        self.thread.start()
+
+    def end(self) -> None:
+        self.ending = True
+        self.stop.set()
+        self.wake.set()
+        self.thread.join()
+
+    def open(self, name: str) -> None:
+        """Let a video come first."""
+        self.opened = name
+        if self.standings.get(name, Readiness()).stage == "waiting":
+            self.stop.set()
+            self.wake.set()
+
+    def add(self, paths: Sequence[Path]) -> None:
+        """Take more files into the project."""
+        self.unidentified = [*self.unidentified, *paths]
+        self.wake.set()
+
+    def frame_rate(self, name: str) -> float:
+        """Pictures per second of a video, as its file says; the usual rate where it does not."""
+        if name not in self.rates:
+            try:
+                self.rates[name] = probe(path_of_video(self.project, name)).fps or USUAL_FPS
+            except VideoError:
+                return USUAL_FPS
+        return self.rates[name]
+
+    def pause(self, *, paused: bool) -> None:
+        """Make no features until this is taken back."""
+        self.paused = paused
+        (self.stop if paused else self.wake).set()
+
+    def work(self) -> None:
+        while not self.ending:
+            if self.unidentified:
+                self.identify(self.unidentified[0])
+                self.unidentified = self.unidentified[1:]
+            elif (name := self.next_one()) and not self.paused:
+                self.make(name)
+            else:
+                self.wake.wait()
+                self.wake.clear()
+
+    def identify(self, path: Path) -> str | None:
+        """Give a file its place in the project: a new video, one that was moved or renamed, or a copy of one that is there.
+
+        Returns its name there, None for what cannot be read.
+        """
+        try:
+            duration = probe(path).duration or 0.0
+            digest = self.extractor.cache.video_digest(path)
+        except (GerundError, OSError) as error:
+            reason = str(getattr(error, "strerror", None) or error)
+            self.unreadable[readable(path.name)] = reason.removeprefix(f"{path}: ")
+            self.changed("")
+            return None
+        name, place = digest[:DIGITS_OF_NAME], self.place_of(path)
+        known = self.project.state.videos.get(name)
+        new = Footage(name=name, digest=digest, path=place, duration=round(duration, 3))
+        if known is None:
+            self.project.remember([added(new)])
+        elif known.path != place and not self.project.path_of(known).exists():
+            self.project.remember([changed(known, replace(known, path=place))])
+        self.standings[name] = self.standings.get(name, Readiness())
+        if self.standings[name].stage == "missing":
+            self.standings[name] = Readiness()
+        self.changed(name)
+        return name
+
+    def place_of(self, path: Path) -> str:
+        """A path from the project's folder, where it is below it; else whole."""
+        whole, base = path.absolute(), self.project.folder.absolute()
+        return (whole.relative_to(base) if whole.is_relative_to(base) else whole).as_posix()
+
+    def next_one(self) -> str | None:
+        waiting = [name for name, standing in self.standings.items() if standing.stage == "waiting"]
+        return self.opened if self.opened in waiting else next(iter(waiting), None)
+
+    def make(self, name: str) -> None:
+        """The features of a video, from the cache or made now."""
+        video = self.project.state.videos[name]
+        path, frames = self.project.path_of(video), 0
+        expected = max(video.duration * (self.extractor.spec.fps or USUAL_FPS), 1.0)
+
+        def seen(count: int) -> None:
+            nonlocal frames
+            frames += count
+            self.standings[name] = Readiness(stage="working", share=min(frames / expected, 0.99))
+            self.changed(name)
+
+        self.stop.clear()
+        self.standings[name] = Readiness(stage="working")
+        self.changed(name)
+        engine = self.extractor.engine
+        self.extractor.compiled = Watched(engine, seen, self.stop)
+        try:
+            found = self.extractor.extract([path])
+            self.take(name, found.features.get(path), found.failed.get(path, "").removeprefix(f"{path}: "))
+        except OtherFirstError:
+            self.standings[name] = Readiness()
+        except GerundError as error:
+            self.standings[name] = Readiness(stage="failed", error=str(error))
+        finally:
+            self.extractor.compiled = engine
+        self.changed(name)
+
+    def take(self, name: str, features: Features | None, error: str) -> None:
+        if features is None or not len(features):
+            self.standings[name] = Readiness(stage="failed", error=error or "it has no pictures")
+            return
+        self.features[name] = features
+        video = self.project.state.videos[name]
+        if abs(features.end - video.duration) > 1e-3:
+            self.project.remember([changed(video, replace(video, duration=round(features.end, 3)))])
+        self.standings[name] = Readiness(stage="ready", share=1.0)
+
+
+def path_of_video(project: Project, name: str) -> Path:
+    """Where a video lies now. Raises VideoError when it is gone."""
+    video = project.state.videos.get(name)
+    if video is None or not project.path_of(video).is_file():
+        raise VideoError(f"{'this video' if video is None else Path(video.path).name}: not there (any more)")
+    return project.path_of(video)

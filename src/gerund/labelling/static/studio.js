@@ -1,0 +1,348 @@
+// The page: what happens when something is pressed, dragged or heard.
+
+import { byId, clock, make, spoken } from "../format.js";
+import { ask, onLogin } from "../server.js";
+import { themed } from "../theme.js";
+import { listenToKeys } from "./keys.js";
+import { showBouts, showFigures, showLabels, showRaster, showResults, showVideos } from "./panels.js";
+import { Player } from "./player.js";
+import { Project } from "./project.js";
+import { Many, Review } from "./review.js";
+import { Timeline } from "./timeline.js";
+
+const NOTHING = "nothing";
+const LEAST = 0.04;
+
+let selected = null;
+let begun = null;
+let hideToast = null;
+
+const say = (text) => { byId("said").textContent = text; };
+
+const toast = (text) => {
+  clearTimeout(hideToast);
+  byId("toast").textContent = text;
+  byId("toast").hidden = false;
+  hideToast = setTimeout(() => { byId("toast").hidden = true; }, 6000);
+};
+
+const project = new Project({
+  changed: (what, edit) => {
+    if (what === "learned") review.heard?.();
+    if (what === "gone") byId("state").dataset.kind = "bad";
+    if (what === "edit") {
+      say(`${edit.done === "undo" ? "Undone: " : edit.done === "redo" ? "Again: " : ""}${edit.said}`);
+      if (selected && !project.bouts.has(selected)) selected = null;
+    }
+    draw();
+    if (what !== "edit") panel();
+  },
+  redrawn: () => { timeline.draw(); draw(); },
+  refused: (error) => toast(error.message),
+});
+
+const player = new Player({ moved: (seconds) => { timeline.move(seconds); live(); } });
+
+const timeline = new Timeline({
+  project,
+  seek: (seconds) => player.seek(seconds),
+  select: (name) => { selected = name; draw(); },
+  moved: (name, side, to) => { project.edit(`bouts/${name}`, { [side]: round(to) }, "PATCH"); },
+});
+
+const review = new Review({
+  project,
+  open: (name) => open(name),
+  play: (start, end) => player.repeat(start, end),
+  stop: () => { player.loop = null; player.halt(); },
+  changed: () => { draw(); },
+});
+
+const many = new Many({ project });
+const round = (seconds) => Math.round(seconds * 1000) / 1000;
+
+// ---- what is shown
+
+const live = () => {
+  const [yours, models] = [timeline.boutAt(player.now), timeline.segmentAt(player.now)];
+  const label = project.label((begun ?? yours ?? models)?.label);
+  const text = label ? `${label.name === NOTHING ? "nothing" : spoken(label.text)}${begun ? "…" : yours ? "" : "?"}` : "";
+  if (byId("live").dataset.text === text + (label?.colour ?? "")) return;
+  byId("live").dataset.text = text + (label?.colour ?? "");
+  byId("live").replaceChildren(...(label ? [make("span.swatch", { style: { "--c": label.colour } }), make("span", {}, text)] : []));
+};
+
+const coach = () => {
+  const key = (name) => make("kbd", {}, name);
+  const total = project.videos.reduce((sum, video) => sum + video.bouts, 0);
+  const named = project.labels.filter((label) => label.name !== NOTHING);
+  const used = new Set(project.inOrder.filter((bout) => bout.status === "confirmed").map((bout) => bout.label));
+  if (review.active || !project.videos.length) return [];
+  if (begun) return [make("strong", {}, `${spoken(project.label(begun.label)?.text ?? "")} since ${clock(begun.start)}.`), " Go to where it ends and press ", key(project.label(begun.label)?.key || "its button"), " again; ", key("Esc"), " forgets it."];
+  if (!named.length) return [make("strong", {}, "What do you want to find?"), " Name the first action below, or press ", key("1"), " where you see it begin."];
+  if (!total) return [make("strong", {}, "Play with "), key("Space"), make("strong", {}, ". "), "Where ", make("strong", {}, spoken(named[0].text)), " begins, press ", key(named[0].key || "1"), "; where it ends, press it again."];
+  if (named.length < 2 && !project.label(NOTHING)) return [make("strong", {}, "Good. Now a second label"), ", or ", key("0"), " for time in which nothing happens: the model learns from the difference."];
+  if (!project.learned) return [make("strong", {}, "One bout of another label"), ` and the model starts to learn${used.size > 1 ? "; it is still looking at the video" : ""}.`];
+  if (total < 8) return [make("strong", {}, "It has begun to learn."), " Its bouts are below yours: ", key("Enter"), " where it is right, a label’s key where it is not. Or let it ask: ", key("R")];
+  return [];
+};
+
+const state = () => {
+  const element = byId("state");
+  const looking = project.videos.find((video) => video.stage === "working");
+  const [kind, text] = project.complaint ? ["bad", project.complaint]
+    : project.pending ? ["busy", `${project.pending} files to look at`]
+      : looking ? ["busy", `looking at ${looking.title}`]
+        : project.learned && project.suggested !== null && project.suggested < project.number ? ["busy", "learning"]
+          : project.learned ? ["good", "up to date"] : ["", "all saved"];
+  element.dataset.kind = kind;
+  element.textContent = text;
+  element.title = text;
+};
+
+const draw = () => {
+  timeline.selected = selected;
+  timeline.begun = begun;
+  timeline.draw();
+  const counts = new Map();
+  for (const bout of project.bouts.values()) if (bout.status === "confirmed") counts.set(bout.label, (counts.get(bout.label) ?? 0) + 1);
+  project.counts = counts;
+  if (document.activeElement?.closest?.("#labels")) {
+    const focused = document.activeElement.dataset.label;
+    showLabels(project, begun, { press, edit: editLabel });
+    if (focused) byId("labels").querySelector(`[data-label="${focused}"]`)?.focus();
+  } else showLabels(project, begun, { press, edit: editLabel });
+  showVideos(project, open);
+  byId("coach").replaceChildren(...coach());
+  byId("title").textContent = project.title ?? "";
+  for (const [id, name] of [["undo", project.undo], ["redo", project.redo]]) {
+    byId(id).disabled = !name;
+    const text = `${id === "undo" ? "Undo" : "Do again"}${name ? `: ${name}` : ""}`;
+    byId(id).title = text;
+    byId(id).setAttribute("aria-label", text);
+  }
+  if (document.body.dataset.panel === "bouts") showBouts(project, selected, { go: goTo, remove: (name) => project.edit(`bouts/${name}/removal`) });
+  state();
+  live();
+};
+
+/** Draw the panel that is in sight anew. */
+const panel = async () => {
+  const shown = document.body.dataset.panel;
+  if (shown === "review" && !review.busy) review.draw();
+  if (shown === "figures") showFigures(project, await project.json("figures"), { openBouts });
+  if (shown === "results") {
+    showResults(project, { save });
+    const found = await Promise.all(project.videos.slice(0, 60).map(async (video) => ({ title: video.title, ...(await project.json(`videos/${video.name}`)) })));
+    showRaster(project, found.filter((each) => each.duration));
+  }
+};
+
+const openPanel = (name) => {
+  document.body.dataset.panel = name;
+  for (const tab of document.querySelectorAll("[role=tab]")) {
+    tab.setAttribute("aria-selected", String(tab.dataset.panel === name));
+    tab.tabIndex = tab.dataset.panel === name ? 0 : -1;
+  }
+  draw();
+  panel().catch((error) => toast(error.message));
+};
+
+// ---- what is done
+
+const open = async (name) => {
+  if (!name || name === project.video) return;
+  begun = null;
+  selected = null;
+  await project.open(name);
+  const video = project.videos.find((each) => each.name === name);
+  const duration = project.duration || video?.duration || 0;
+  player.fps = project.fps;
+  timeline.show(name, duration);
+  player.show(name, duration);
+  draw();
+};
+
+const press = (label) => {
+  if (review.active) { review.answer(label.name); return; }
+  if (!project.video) return;
+  const now = round(player.now);
+  if (!begun) begun = { label: label.name, start: now };
+  else {
+    const { label: before, start } = begun;
+    begun = null;
+    const [from, to] = [Math.min(start, now), Math.max(start, now)];
+    if (to - from >= LEAST) project.edit("bouts", { video: project.video, label: before, start: from, end: to });
+    if (before !== label.name) begun = { label: label.name, start: now };
+    else if (to - from < LEAST) say("Forgotten: it would have had no length");
+  }
+  draw();
+};
+
+const askFor = ({ title, note, label, value = "", ok = "Add", remove = null }) =>
+  new Promise((resolve) => {
+    const dialog = byId("ask");
+    byId("ask-title").textContent = title;
+    byId("ask-note").textContent = note;
+    byId("ask-label").textContent = label;
+    byId("ask-text").value = value;
+    byId("ask-ok").textContent = ok;
+    byId("ask-remove").hidden = !remove;
+    byId("ask-remove").textContent = remove ?? "";
+    const end = (answer) => { dialog.close(); resolve(answer); };
+    byId("ask-form").onsubmit = (event) => { event.preventDefault(); end(byId("ask-text").value.trim() || null); };
+    byId("ask-cancel").onclick = () => end(null);
+    byId("ask-remove").onclick = () => end(false);
+    dialog.oncancel = () => resolve(null);
+    dialog.showModal();
+    byId("ask-text").select();
+  });
+
+const newLabel = async (text) => {
+  const before = new Set(project.labels.map((label) => label.name));
+  const made = await project.edit("labels", { text });
+  if (!made) return null;
+  await project.refresh();
+  return project.labels.find((label) => !before.has(label.name)) ?? null;
+};
+
+const editLabel = async (label) => {
+  const text = await askFor({ title: "Change a label", note: "With the name of another label, the two become one.", label: "Name", value: label.text, ok: "Change", remove: "Remove it and its bouts" });
+  if (text === false) await project.edit(`labels/${label.name}/removal`);
+  else if (text && text !== label.text) await project.edit(`labels/${label.name}`, { text }, "PATCH");
+  await project.refresh();
+};
+
+const digit = async (key, isWhole) => {
+  let label = project.withKey(key);
+  const at = player.now;
+  if (!label && key === "0") label = await newLabel("background");
+  else if (!label && !review.active) {
+    player.halt();
+    const text = await askFor({ title: `What is ${key}?`, note: `It begins here, at ${clock(at)}. You can rename it at any time.`, label: "Name of the label" });
+    label = text ? await newLabel(text) : null;
+    if (label && label.key !== key && /[1-9]/.test(key)) {
+      await project.edit(`labels/${label.name}`, { key }, "PATCH");
+      await project.refresh();
+      label = project.label(label.name);
+    }
+  }
+  if (!label) return;
+  if (isWhole && !review.active) await project.edit("bouts", { video: project.video, label: label.name, start: 0, end: project.duration });
+  else press(label);
+};
+
+/** The bout that a key is about: the one that is selected, or the one under the playhead. */
+const current = () => project.bouts.get(selected) ?? timeline.boutAt(player.now);
+
+const goTo = (bout) => {
+  selected = bout.name;
+  player.seek(bout.start + 0.001);
+  draw();
+};
+
+const openBouts = async (names) => {
+  for (const video of [project.video, ...project.videos.map((each) => each.name)]) {
+    if (!video) continue;
+    await open(video);
+    const bout = project.bouts.get(names[0]);
+    if (bout) { goTo(bout); player.repeat(bout.start, bout.end); return; }
+  }
+};
+
+const actions = {
+  toggle: () => player.toggle(),
+  shuttle: (forwards) => player.shuttle(forwards),
+  step: (by, isSecond) => { if (isSecond) player.seek(player.now + by); else player.step(by); },
+  seek: (to) => player.seek(to === Infinity ? project.duration : to),
+  zoom: (factor) => timeline.zoom(factor),
+  help: () => byId("keys").showModal(),
+  digit,
+  review: () => { openPanel("review"); if (review.active) review.end(); else if (project.learned) review.begin().catch((error) => toast(error.message)); },
+  undo: (isAgain) => project.edit(isAgain ? "redo" : "undo").then((made) => { if (made) project.reload(); }),
+  cancel: () => { begun = null; selected = null; draw(); },
+  remove: () => { const bout = current(); if (bout) project.edit(`bouts/${bout.name}/removal`); },
+  accept: () => {
+    const found = timeline.segmentAt(player.now);
+    if (found) project.edit("bouts", { video: project.video, label: found.label, start: found.start, end: found.end });
+    else say("The model says nothing here");
+  },
+  border: (side) => {
+    const now = round(player.now);
+    const fits = (bout) => bout.status !== "rejected" && (side === "start" ? now < bout.end - LEAST : now > bout.start + LEAST);
+    const near = project.inOrder.filter(fits).sort((one, other) => Math.abs(one[side] - now) - Math.abs(other[side] - now));
+    const bout = project.bouts.get(selected) && fits(project.bouts.get(selected)) ? project.bouts.get(selected) : near[0];
+    if (bout) project.edit(`bouts/${bout.name}`, { [side]: now }, "PATCH");
+  },
+  split: () => { const bout = timeline.boutAt(player.now); if (bout) project.edit(`bouts/${bout.name}/parts`, { at: round(player.now) }); },
+  merge: () => {
+    const bout = current();
+    const next = bout && project.inOrder.find((each) => each.start >= bout.end - 1e-3 && each.status === "confirmed");
+    if (next) project.edit(`bouts/${bout.name}/union`, { other: next.name });
+  },
+  bout: (by) => {
+    const starts = [...new Map([...project.segments, ...project.inOrder.filter((each) => each.status !== "rejected")].map((each) => [each.start.toFixed(2), each])).values()].sort((one, other) => one.start - other.start);
+    const found = by > 0 ? starts.find((each) => each.start > player.now + 0.02) : starts.filter((each) => each.start < player.now - 0.02).at(-1);
+    if (found) { selected = found.name ?? null; player.seek(found.start + 0.001); draw(); }
+  },
+  video: (by) => {
+    const place = project.videos.findIndex((video) => video.name === project.video);
+    open(project.videos[place + by]?.name);
+  },
+};
+
+const save = async () => {
+  const found = await (await ask("/v1/project/model", { method: "POST" })).json();
+  byId("saved").textContent = found.error || (found.folder ? `Saved in ${found.folder}` : "There is nothing to save yet.");
+};
+
+// ---- begin
+
+listenToKeys(actions, review);
+byId("undo").addEventListener("click", () => actions.undo(false));
+byId("redo").addEventListener("click", () => actions.undo(true));
+byId("keys-button").addEventListener("click", () => actions.help());
+byId("keys-close").addEventListener("click", () => byId("keys").close());
+byId("zoom-in").addEventListener("click", () => actions.zoom(0.6));
+byId("zoom-out").addEventListener("click", () => actions.zoom(1 / 0.6));
+byId("pause").addEventListener("click", () => project.post("features", { paused: !project.paused }).then(() => project.refresh()));
+byId("new-label").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const text = byId("new-label-text").value.trim();
+  if (text && (await newLabel(text))) byId("new-label-text").value = "";
+});
+document.addEventListener("click", async (event) => {
+  if (event.target.closest("#many-open")) many.open().catch((error) => toast(error.message));
+  const practice = event.target.closest("[data-do=practice]");
+  if (practice) {
+    practice.disabled = true;
+    practice.textContent = "Drawing them, a moment …";
+    await project.post("practice", {}).catch((error) => toast(error.message));
+  }
+});
+for (const tab of document.querySelectorAll("[role=tab]")) {
+  tab.addEventListener("click", () => openPanel(tab.dataset.panel));
+  tab.addEventListener("keydown", (event) => {
+    const tabs = [...document.querySelectorAll("[role=tab]")];
+    const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (by) { const next = tabs.at((tabs.indexOf(tab) + by) % tabs.length); openPanel(next.dataset.panel); next.focus(); }
+  });
+}
+onLogin(() => new Promise((resolve) => {
+  byId("login").showModal();
+  byId("login-form").onsubmit = async (event) => {
+    event.preventDefault();
+    const answer = await fetch("/v1/session", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ token: byId("login-token").value }) });
+    if (answer.ok) { byId("login").close(); resolve(); } else byId("login-wrong").textContent = "This is not the token.";
+  };
+}));
+themed(() => timeline.draw());
+
+const begin = async () => {
+  await project.refresh();
+  project.listen();
+  const first = () => { if (!project.video && project.videos.length) open(project.videos.find((video) => video.stage !== "missing")?.name ?? null).catch((error) => toast(error.message)); };
+  first();
+  setInterval(first, 1000);
+};
+begin().catch((error) => toast(error.message));

@@ -1,0 +1,305 @@
+// The timeline on one canvas: pictures, your bouts, the model's bouts in the same hues, the axis and the playhead. Draws what is in sight.
+
+import { byId, clock, inkOn, percent, spoken } from "../format.js";
+
+const TICKS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600];
+const ROWS = { pictures: [0, 46], yours: [50, 46], model: [100, 40], axis: [142, 30] };
+const GRIP = 6;
+const LEAST_SPAN = 1;
+const PICTURE = 82;
+
+/** The first of things in order of time that ends after a time. */
+const firstAfter = (things, seconds) => {
+  let [low, high] = [0, things.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (things[middle].end <= seconds) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+};
+
+export class Timeline {
+  constructor({ project, seek, select, moved }) {
+    Object.assign(this, { project, seek, select, moved });
+    this.board = byId("board");
+    this.canvas = byId("canvas");
+    this.left = 0;
+    this.span = 1;
+    this.now = 0;
+    this.pictures = new Map();
+    this.loading = 0;
+    this.board.addEventListener("pointerdown", (event) => this.press(event));
+    this.board.addEventListener("pointermove", (event) => this.drag(event));
+    this.board.addEventListener("pointerup", () => this.release());
+    this.board.addEventListener("pointercancel", () => { this.grip = null; this.draw(); });
+    this.board.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
+    byId("scroll").addEventListener("pointerdown", (event) => { byId("scroll").setPointerCapture(event.pointerId); this.scrollTo(event); });
+    byId("scroll").addEventListener("pointermove", (event) => { if (event.buttons) this.scrollTo(event); });
+    new ResizeObserver(() => this.draw()).observe(this.board);
+  }
+
+  /** Another video, `duration` seconds long. */
+  show(name, duration) {
+    this.name = name;
+    this.duration = Math.max(duration, 0.1);
+    this.left = 0;
+    this.span = Math.min(this.duration, 120);
+    this.pictures.clear();
+    this.board.setAttribute("aria-valuemax", this.duration.toFixed(2));
+    this.draw();
+  }
+
+  x(seconds) { return ((seconds - this.left) / this.span) * this.board.clientWidth; }
+
+  at(event) {
+    const box = this.board.getBoundingClientRect();
+    return Math.min(Math.max(this.left + ((event.clientX - box.left) / box.width) * this.span, 0), this.duration);
+  }
+
+  zoom(factor, about = this.now) {
+    const share = Math.min(Math.max((about - this.left) / this.span, 0), 1);
+    this.span = Math.min(Math.max(this.span * factor, Math.min(LEAST_SPAN, this.duration)), this.duration);
+    this.look(about - share * this.span);
+  }
+
+  look(left) {
+    this.left = Math.min(Math.max(left, 0), this.duration - this.span);
+    this.draw();
+  }
+
+  wheel(event) {
+    if (event.ctrlKey || event.metaKey) {
+      event.preventDefault();
+      this.zoom(1.0015 ** event.deltaY, this.at(event));
+    } else if (this.span < this.duration && (event.deltaX || event.shiftKey)) {
+      event.preventDefault();
+      this.look(this.left + ((event.deltaX || event.deltaY) / this.board.clientWidth) * this.span);
+    }
+  }
+
+  scrollTo(event) {
+    const box = byId("scroll").getBoundingClientRect();
+    this.look(((event.clientX - box.left) / box.width) * this.duration - this.span / 2);
+  }
+
+  /** The playhead moves; what is in sight follows it. */
+  move(seconds) {
+    this.now = seconds;
+    if (!this.grip && this.span < this.duration && (seconds < this.left || seconds > this.left + 0.96 * this.span)) this.left = Math.min(Math.max(seconds - 0.1 * this.span, 0), this.duration - this.span);
+    const bout = this.boutAt(seconds);
+    this.board.setAttribute("aria-valuenow", seconds.toFixed(2));
+    this.board.setAttribute("aria-valuetext", bout ? `${clock(seconds)}, ${spoken(this.project.label(bout.label)?.text ?? "")}` : clock(seconds));
+    this.draw();
+  }
+
+  boutAt(seconds) { return this.project.inOrder.find((bout) => bout.status !== "rejected" && bout.start <= seconds + 1e-3 && seconds < bout.end - 1e-3); }
+
+  segmentAt(seconds) { return this.project.segments.find((each) => each.start <= seconds + 1e-3 && seconds < each.end - 1e-3); }
+
+  /** The border of one of your bouts under a pointer. */
+  borderAt(event) {
+    const y = event.clientY - this.board.getBoundingClientRect().top;
+    if (y < ROWS.yours[0] || y > ROWS.yours[0] + ROWS.yours[1]) return null;
+    const x = event.clientX - this.board.getBoundingClientRect().left;
+    let best = null;
+    for (const bout of this.project.inOrder) {
+      if (bout.status === "rejected") continue;
+      for (const side of ["start", "end"]) {
+        const far = Math.abs(this.x(bout[side]) - x);
+        if (far <= GRIP && (!best || far < best.far || (far === best.far && bout.name === this.selected))) best = { bout, side, far };
+      }
+    }
+    return best;
+  }
+
+  press(event) {
+    if (event.button || !this.duration) return;
+    this.board.setPointerCapture(event.pointerId);
+    const border = this.borderAt(event);
+    if (border) {
+      this.grip = { ...border, to: border.bout[border.side] };
+      this.select(border.bout.name);
+      return;
+    }
+    this.grip = { seeking: true };
+    this.seek(this.at(event));
+    const y = event.clientY - this.board.getBoundingClientRect().top;
+    const hit = y >= ROWS.yours[0] && y < ROWS.yours[0] + ROWS.yours[1] ? this.boutAt(this.at(event)) : null;
+    this.select(hit?.name ?? null);
+  }
+
+  drag(event) {
+    if (!this.grip) {
+      const border = this.borderAt(event);
+      this.board.dataset.grip = border ? "border" : "";
+      return;
+    }
+    const seconds = this.at(event);
+    if (this.grip.seeking) this.seek(seconds);
+    else {
+      const { bout, side } = this.grip;
+      this.grip.to = side === "start" ? Math.min(seconds, bout.end - 0.04) : Math.max(seconds, bout.start + 0.04);
+      this.seek(this.grip.to);
+    }
+  }
+
+  release() {
+    const grip = this.grip;
+    this.grip = null;
+    if (grip?.bout && Math.abs(grip.to - grip.bout[grip.side]) > 1e-3) this.moved(grip.bout.name, grip.side, grip.to);
+    this.draw();
+  }
+
+  /** Draw once before the next picture of the screen, however often it is asked for. */
+  draw() {
+    this.pending ??= requestAnimationFrame(() => { this.pending = null; this.paint(); });
+  }
+
+  paint() {
+    const scale = window.devicePixelRatio || 1;
+    const { clientWidth: width, clientHeight: height } = this.board;
+    if (!width || !this.duration) return;
+    if (this.canvas.width !== Math.round(width * scale)) this.canvas.width = Math.round(width * scale);
+    if (this.canvas.height !== Math.round(height * scale)) this.canvas.height = Math.round(height * scale);
+    const pen = this.canvas.getContext("2d");
+    const style = getComputedStyle(document.documentElement);
+    this.colours = { ink: style.getPropertyValue("--ink").trim(), card: style.getPropertyValue("--card").trim(), dim: style.getPropertyValue("--dim").trim(), line: style.getPropertyValue("--line").trim(), accent: style.getPropertyValue("--accent").trim() };
+    pen.setTransform(scale, 0, 0, scale, 0, 0);
+    pen.clearRect(0, 0, width, height);
+    pen.font = `600 12.5px ${getComputedStyle(document.body).fontFamily}`;
+    pen.textBaseline = "middle";
+    this.paintPictures(pen, width);
+    this.paintRow(pen, this.project.segments, ROWS.model, true);
+    this.paintRow(pen, this.project.inOrder.filter((bout) => bout.status !== "rejected"), ROWS.yours, false);
+    this.paintBegun(pen);
+    this.paintAxis(pen, width);
+    this.paintNames(pen);
+    this.paintHead(pen);
+    const bar = byId("scroll").firstElementChild;
+    bar.style.left = `${(100 * this.left) / this.duration}%`;
+    bar.style.width = `${(100 * this.span) / this.duration}%`;
+  }
+
+  paintRow(pen, things, [top, high], isModel) {
+    const end = this.left + this.span;
+    for (let place = firstAfter(things, this.left); place < things.length && things[place].start < end; place += 1) {
+      const each = things[place];
+      let [from, to] = [each.start, each.end];
+      if (this.grip?.bout?.name === each.name && !isModel) [from, to] = this.grip.side === "start" ? [this.grip.to, to] : [from, this.grip.to];
+      const label = this.project.label(each.label);
+      if (!label) continue;
+      const [x, right] = [this.x(from), this.x(to)];
+      const wide = Math.max(right - x, 1.5);
+      pen.globalAlpha = isModel ? 0.18 + 0.62 * Math.max(0, (each.score - 0.3) / 0.7) : 1;
+      pen.fillStyle = label.colour;
+      pen.beginPath();
+      pen.roundRect(x + 0.5, top, wide > 4 ? wide - 1 : wide, high, wide > 8 ? 5 : 0);
+      pen.fill();
+      pen.globalAlpha = 1;
+      if (!isModel && each.name === this.selected) {
+        pen.strokeStyle = this.colours.ink;
+        pen.lineWidth = 2.5;
+        pen.stroke();
+      }
+      if (wide > 34) this.paintText(pen, label, each, Math.max(x, 0) + 8, Math.min(right, this.board.clientWidth) - 6, top + high / 2, isModel);
+    }
+  }
+
+  paintText(pen, label, each, left, right, middle, isModel) {
+    pen.fillStyle = isModel ? this.colours.ink : inkOn(label.colour);
+    const name = `${label.key && !isModel ? `${label.key}  ` : ""}${label.name === "nothing" ? "nothing" : spoken(label.text)}`;
+    const sure = `${name}  ${percent(each.score ?? 1)}`;
+    const text = isModel && pen.measureText(sure).width <= right - left ? sure : name;
+    pen.save();
+    pen.beginPath();
+    pen.rect(left - 4, middle - 14, Math.max(right - left + 4, 0), 28);
+    pen.clip();
+    pen.fillText(text, left, middle);
+    pen.restore();
+  }
+
+  /** What has begun and not ended yet grows with the playhead. */
+  paintBegun(pen) {
+    if (!this.begun) return;
+    const label = this.project.label(this.begun.label);
+    if (!label) return;
+    const [x, right] = [this.begun.start, this.now].map((seconds) => this.x(seconds)).sort((one, other) => one - other);
+    pen.globalAlpha = 0.55;
+    pen.fillStyle = label.colour;
+    pen.fillRect(x, ROWS.yours[0], Math.max(right - x, 2), ROWS.yours[1]);
+    pen.globalAlpha = 1;
+    pen.strokeStyle = this.colours.ink;
+    pen.lineWidth = 1.5;
+    pen.setLineDash([4, 3]);
+    pen.strokeRect(x, ROWS.yours[0] + 1, Math.max(right - x, 2), ROWS.yours[1] - 2);
+    pen.setLineDash([]);
+  }
+
+  paintAxis(pen, width) {
+    const [top] = ROWS.axis;
+    const step = TICKS.find((each) => (each / this.span) * width > 72) ?? 3600;
+    pen.fillStyle = this.colours.dim;
+    pen.font = `11px ${getComputedStyle(document.body).fontFamily}`;
+    for (let tick = Math.ceil(this.left / step); tick * step <= this.left + this.span; tick += 1) {
+      const x = this.x(tick * step);
+      pen.fillRect(x, top, 1, 5);
+      const text = clock(tick * step).replace(/\.0$/, "");
+      const wide = pen.measureText(text).width;
+      pen.fillText(text, Math.min(Math.max(x - wide / 2, 2), width - wide - 2), top + 17);
+    }
+  }
+
+  /** What the rows are, while they are empty. */
+  paintNames(pen) {
+    pen.font = `500 12px ${getComputedStyle(document.body).fontFamily}`;
+    pen.fillStyle = this.colours.dim;
+    if (!this.project.inOrder.length && !this.begun) pen.fillText("your bouts", 10, ROWS.yours[0] + ROWS.yours[1] / 2);
+    if (!this.project.segments.length) pen.fillText("the model’s, as soon as two labels have a bout each", 10, ROWS.model[0] + ROWS.model[1] / 2);
+  }
+
+  paintHead(pen) {
+    const x = this.x(this.now);
+    const foot = ROWS.axis[0] + 4;
+    pen.fillStyle = this.colours.card;
+    pen.fillRect(x - 2.5, 0, 5, foot);
+    pen.fillStyle = this.colours.ink;
+    pen.fillRect(x - 1, 0, 2, foot);
+    pen.beginPath();
+    pen.moveTo(x - 6, 0);
+    pen.lineTo(x + 6, 0);
+    pen.lineTo(x, 8);
+    pen.fill();
+  }
+
+  paintPictures(pen, width) {
+    const [top, high] = ROWS.pictures;
+    const seconds = 2 ** Math.round(Math.log2((PICTURE / width) * this.span));
+    const first = Math.floor(this.left / seconds);
+    for (let tile = first; tile * seconds < this.left + this.span && tile < first + 80; tile += 1) {
+      const middle = Math.min((tile + 0.5) * seconds, this.duration - 0.05);
+      const picture = this.picture(Math.max(middle, 0));
+      const [x, right] = [this.x(tile * seconds), this.x((tile + 1) * seconds)];
+      if (!picture.naturalWidth) continue;
+      const scale = Math.max((right - x) / picture.naturalWidth, high / picture.naturalHeight);
+      const [cutWide, cutHigh] = [(right - x) / scale, high / scale];
+      pen.drawImage(picture, (picture.naturalWidth - cutWide) / 2, (picture.naturalHeight - cutHigh) / 2, cutWide, cutHigh, x, top, right - x - 1, high);
+    }
+  }
+
+  /** A picture of the video, asked for when it is first in sight; a few at once. */
+  picture(seconds) {
+    const key = `${this.name}@${seconds.toFixed(2)}`;
+    let picture = this.pictures.get(key);
+    if (!picture) {
+      picture = new Image();
+      this.pictures.set(key, picture);
+    }
+    if (!picture.src && this.loading < 4) {
+      this.loading += 1;
+      picture.onload = picture.onerror = () => { this.loading -= 1; this.draw(); };
+      picture.src = `/v1/project/videos/${this.name}/picture?at=${seconds.toFixed(2)}`;
+    }
+    return picture;
+  }
+}
