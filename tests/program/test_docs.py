@@ -12,6 +12,7 @@ import pytest
 
 from gerund.cli import app as cli
 from gerund.data.datasets import toy
+from support.mice import make_mice
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -51,7 +52,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory):
-    """What the pages take for granted: CLIPS/, a.mp4, and a first run."""
+    """What the pages take for granted: CLIPS/, a.mp4, a first run, and the mice of ethogram.md."""
     folder = tmp_path_factory.mktemp("workshop")
     toy.make(folder / "toy", performers=3, clips_per_action=1)
     for label in ("kicking", "waving", "squatting"):
@@ -59,6 +60,7 @@ def workshop(tmp_path_factory):
     shutil.copy(next((folder / "CLIPS" / "kicking").glob("*.mp4")), folder / "a.mp4")
     shutil.rmtree(folder / "toy")
     shutil.copytree(ROOT / "examples", folder / "examples")
+    make_mice(folder)
     return folder
 
 

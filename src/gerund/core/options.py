@@ -67,7 +67,7 @@ OverlapRule = Annotated[Literal["first", "longest"], option(INPUT, "Of spans tha
 ToCount = Annotated[str | Path, option(INPUT, "A model and videos; or what timeline printed, .eaf, BORIS, manifests, name:path.")]
 FirstLabels = Annotated[str | Path, option(INPUT, "One side: a file with labels as stats takes them, or a model.")]
 SecondLabels = Annotated[str | Path, option(INPUT, "The other side: a file with labels of the same videos.")]
-VideoTable = Annotated[Path, option(INPUT, "A table for --by: a column path, and columns of your own such as treatment.")]
+VideoTable = Annotated[str | Path, option(INPUT, "A table for --by: a column path, and columns of your own such as treatment.")]
 VideoPath = Annotated[str | Path, option(INPUT, "The video.")]
 VideoFolder = Annotated[Path, option(INPUT, "Folder with the videos, in it or below it.")]
 StreamSource = Annotated[
@@ -320,7 +320,9 @@ DisagreementsFile = Annotated[
     Path,
     option(OUTPUT, "CSV for the spans with different labels: each twice, as suggested by either side, to be labelled again."),
 ]
-CutFolder = Annotated[Path, option(OUTPUT, "Folder for the files: a folder in it for each label, and clips.csv to train on.")]
+CutFolder = Annotated[
+    str | Path, option(OUTPUT, "Folder for the files: a folder in it for each label, and clips.csv to train on.")
+]
 Reel = Annotated[
     bool, option(OUTPUT, "In place of single files one film per label, its bouts one after the other, without sound.")
 ]
@@ -359,7 +361,7 @@ PerFrame = Annotated[Path, option(OUTPUT, "Write a table with a row per picture 
 PerStep = Annotated[Path, option(OUTPUT, "Write a table with a row per time step and a probability per label (.csv).")]
 Boris = Annotated[Path, option(OUTPUT, "Write a table of events for BORIS (.tsv or .csv).")]
 Plot = Annotated[Path, option(OUTPUT, "Draw thumbnails, segments and probabilities (.png, .jpg, .svg or .pdf).")]
-StatsPlot = Annotated[Path, option(OUTPUT, "Draw the ethogram and the bars as a figure (.png, .jpg, .svg or .pdf).")]
+StatsPlot = Annotated[str | Path, option(OUTPUT, "Draw the ethogram and the bars as a figure (.png, .jpg, .svg or .pdf).")]
 RecordFile = Annotated[Path, option(OUTPUT, "Write what was seen, with the answers drawn in, as .mp4, .mov or .mkv.")]
 ShowWindow = Annotated[bool, option(OUTPUT, "Open a window with the picture.")]
 

@@ -252,7 +252,7 @@ def agree(
         raise UsageError(f"--step {step:g}: {steps:,.0f} steps are too many; take longer ones")
     found = Agreement(names=names, compared=compared, labels=labels_of_both(first, second, names), step=step, tolerance=tolerance)
     if out is not None:
-        write_annotations(to_label_again(found), out)
+        write_annotations(to_label_again(found), Path(out))
     return found
 
 

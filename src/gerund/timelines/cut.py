@@ -115,6 +115,8 @@ def cut(
     """
     projects = {"losslesscut": losslesscut, "edl": edl, "cut_list": cut_list}
     projects |= {"elan": elan, "boris": boris, "per_frame": per_frame}
+    projects = {name: None if place is None else Path(place) for name, place in projects.items()}
+    out = None if out is None else Path(out)
     check_cut(out, projects, copy=copy, films=reel or grid, padding=padding, above=above)
     found = observe(what, device=device, cache=cache)
     failed = {str(each.path): each.error for each in found if each.error is not None}

@@ -21,6 +21,8 @@ from gerund.timelines.trust import CountError
 
 GROUP_MEASURES = ("count", "total", "share", "mean", "latency", "per_hour")
 """What is compared between groups of videos."""
+POINT_MEASURES = ("count", "latency", "per_hour", "between")
+"""What point events have."""
 MOST_BINS = 10_000
 
 
@@ -100,17 +102,20 @@ class Statistics(Printable):
 
     @cached_property
     def groups(self) -> list[GroupRow]:
-        """Each measure over the videos (and subjects) of a group; all videos are one where no column is named."""
+        """What is compared between groups, of all labels; all videos are one group where no column is named."""
+        return [row for name in GROUP_MEASURES for row in self.spreads(name)]
+
+    def spreads(self, name: str) -> list[GroupRow]:
+        """A measure over the videos (and subjects) of each group, for every label that has it, and every bin."""
         values: dict[tuple[str | None, str, float | None], list[Measures]] = defaultdict(list)
         for row in self.rows:
-            values[row.group, row.label, None if self.bin is None else row.begin].append(row.measures)
+            if row.label not in self.points or name in POINT_MEASURES:
+                values[row.group, row.label, None if self.bin is None else row.begin].append(row.measures)
         return [
             GroupRow(
                 group=group, label=label, begin=begin, measure=name, spread=spread_of([getattr(each, name) for each in found])
             )
             for (group, label, begin), found in values.items()
-            for name in GROUP_MEASURES
-            if label not in self.points or name in ("count", "latency", "per_hour")
         ]
 
     @cached_property

@@ -37,6 +37,7 @@ def stats(
 
     Each argument is explained in `gerund.core.options`, and by `gerund stats --help`.
     """
+    html, plot, videos = (None if path is None else Path(path) for path in (html, plot, videos))
     if bin is not None and not bin > 0:
         raise UsageError(f"--bin {bin:g}: a number of seconds above 0 is needed")
     if not within >= 0:

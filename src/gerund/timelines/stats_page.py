@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from gerund.core.files import write_text
 from gerund.core.html import fill_template
 from gerund.timelines.measures import Spread, spread_of
 from gerund.timelines.observations import Bout, Observation
-from gerund.timelines.statistics import Statistics, shown
+from gerund.timelines.statistics import GroupRow, Statistics, shown
 from gerund.video.draw import calm_colours
 
 UNITS = 10_000
@@ -132,7 +132,7 @@ def write_stats_page(statistics: Statistics, path: Path) -> None:
         rasters=list(rasters(whole, colours)),
         panels=list(panels(whole, colours, group_colours)),
         transitions=transition_table(whole),
-        curves=[curve(statistics, label, colours, group_colours) for label in statistics.labels] if statistics.bin else [],
+        curves=list(curves(statistics, colours, group_colours)) if statistics.bin else [],
     )
     write_text(path, page)
 
@@ -250,11 +250,17 @@ def transition_table(statistics: Statistics) -> list[dict[str, Any]]:
     ]
 
 
-def curve(statistics: Statistics, label: str, colours: dict[str, str], groups: dict[str | None, str]) -> CurvePanel:
-    """A label over the time bins: its share of the time, of points the bouts per hour; the mean over the videos that last so long."""
-    measure = "per_hour" if label in statistics.points else "share"
-    rows = [row for row in statistics.groups if row.label == label and row.measure == measure and row.begin is not None]
-    width = statistics.bin or 1.0
+def curves(statistics: Statistics, colours: dict[str, str], groups: dict[str | None, str]) -> Iterator[CurvePanel]:
+    """A panel for each label: its share of the time, of points the bouts per hour."""
+    found = {measure: statistics.spreads(measure) for measure in ("share", "per_hour")}
+    for label in statistics.labels:
+        measure = "per_hour" if label in statistics.points else "share"
+        own = [row for row in found[measure] if row.label == label and row.begin is not None]
+        yield curve(label, measure, own, statistics.bin or 1.0, {None: colours[label], **groups})
+
+
+def curve(label: str, measure: str, rows: Sequence[GroupRow], width: float, colours: Mapping[str | None, str]) -> CurvePanel:
+    """The mean over the videos that last so long, in bins of `width` seconds."""
     last = max((row.begin + width for row in rows if row.begin is not None), default=1.0)
     most = max((max(row.spread.high or 0, row.spread.mean or 0) for row in rows), default=0.0) or 1.0
     lines = []
@@ -265,7 +271,7 @@ def curve(statistics: Statistics, label: str, colours: dict[str, str], groups: d
         known = [(x, each) for x, each in places if each.low is not None]
         edges = [(x, each.high) for x, each in known] + [(x, each.low) for x, each in reversed(known)]
         band = " ".join(f"{x},{height(value, most)}" for x, value in edges)
-        lines.append(CurveLine(str(group) if group else "", groups.get(group) or colours[label], line, band))
+        lines.append(CurveLine(str(group) if group else "", colours.get(group) or colours[None], line, band))
     up = [
         Tick(100 * value / most, f"{100 * value:g} %" if measure == "share" else f"{value:g} / h")
         for value in round_ticks(most, 2)
