@@ -38,3 +38,11 @@ def test_a_label_without_segments_lasts_as_the_others_do() -> None:
 
 def test_clips_that_are_all_cut_to_one_length_still_leave_room() -> None:
     assert Durations.measured([3.0] * 10, np.zeros(10, int), 2).spread == (LEAST_SPREAD, LEAST_SPREAD)
+
+
+def test_what_comes_after_what_is_counted_against_any_other() -> None:
+    found = np.array(Durations.around(1.0, 3).following([[0, 1, 0, 1], [0, 1, 1, 2]]).follow)
+    counts = np.array([[0, 3.5, 0.5], [1.5, 0, 1.5], [0.5, 0.5, 0]])
+    expected = np.log(counts / counts.sum(1, keepdims=True) * 2, where=counts > 0, out=np.zeros((3, 3)))
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert (np.array(Durations.around(1.0, 3).following([]).follow) == 0).all(), "nothing was seen, and so nothing is likelier"

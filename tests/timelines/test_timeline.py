@@ -70,6 +70,17 @@ def segments_of(text, **settings):
     return [(each.label, each.start, each.end) for each in segments_of_states(states, scores, edges, LABELS)]
 
 
+def test_what_comes_after_what_decides_where_the_steps_leave_it_open():
+    scores, edges = np.repeat([[0.9, 0.05, 0.05], [0.05, 0.48, 0.47]], 6, axis=0), np.arange(13.0)
+    still = Features(np.ones((12, 64), np.float16), edges[:-1], 12.0)
+    plain = Durations((np.log(6.0),) * 3, (0.3,) * 3)
+    found = []
+    for durations in (plain, plain.following([[0, 2]] * 20)):
+        model = replace(recognizer(LABELS, clip_seconds=6.0, fps=1.0), durations=durations)
+        found.append(step_labels(model, still, scores, edges, TimelineSettings(window=3.0)).tolist())
+    assert found == [[0] * 6 + [1] * 6, [0] * 6 + [2] * 6]
+
+
 def test_a_timeline_begins_with_the_pictures():
     plain, model = features(60), recognizer()
     late = Features(plain.data, plain.pts + 2.5)

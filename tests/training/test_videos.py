@@ -101,6 +101,10 @@ def test_durations_are_those_of_each_label(left_out: gerund.Training) -> None:
     mean = dict(zip(recognizer.labels, recognizer.durations.mean, strict=True))
     assert np.log(2.0) < mean["going right"], "3 and 1.5 s, shrunk towards what all last"
     assert abs(mean["still"] - np.log(2.0)) < 0.05
+    saved = gerund.Recognizer.load(left_out.run).durations
+    assert saved == recognizer.durations
+    assert saved is not None
+    assert len(saved.follow) == len(recognizer.labels)
 
 
 @pytest.mark.torch

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -15,16 +16,22 @@ BROAD = 0.02
 """Share of the prior that says nothing of the length."""
 POOLED_AS = 5.0
 """Segments of a label that count as much as what all labels say together."""
+UNSEEN = 0.5
+"""Added to each count of what comes after what: that something was not seen in few videos does not mean that it never comes."""
 UNKNOWN_SPREAD = 0.5
 """Where nobody knows how lengths vary."""
 
 
 @dataclass(frozen=True)
 class Durations:
-    """Log-normal lengths: `mean` and `spread` (K,), of ln(seconds) of each label's segments."""
+    """Log-normal lengths: `mean` and `spread` (K,), of ln(seconds) of each label's segments.
+
+    `follow` (K, K), where it was counted, is ln of how many times likelier than any other the label of a column comes after that of a row.
+    """
 
     mean: tuple[float, ...]
     spread: tuple[float, ...]
+    follow: tuple[tuple[float, ...], ...] = ()
 
     @classmethod
     def around(cls, seconds: float, num_labels: int) -> Durations:
@@ -46,6 +53,18 @@ class Durations:
         squares = np.bincount(targets, np.square(logs - means[targets]), num_labels)
         spreads = np.sqrt(np.maximum((squares + POOLED_AS * variance) / (counts + POOLED_AS), LEAST_SPREAD**2))
         return cls(tuple(means.tolist()), tuple(spreads.tolist()))
+
+    def following(self, sequences: Sequence[Sequence[int]]) -> Durations:
+        """The same, with what comes after what in the label sequences of videos; a label that follows itself is one segment."""
+        count = len(self.mean)
+        counts = np.full((count, count), UNSEEN)
+        for sequence in sequences:
+            for before, after in pairwise(sequence):
+                counts[before, after] += before != after
+        np.fill_diagonal(counts, 0)
+        ratios = np.log(np.maximum(counts / counts.sum(axis=1, keepdims=True) * (count - 1), 1e-9))
+        np.fill_diagonal(ratios, 0)
+        return replace(self, follow=tuple(map(tuple, ratios.round(4).tolist())))
 
     def log_prior(self, step: float) -> np.ndarray:
         """ln of the probability (K, L) of lasting 1 .. L rows of `step` seconds, L at most LONGEST_ROWS: three deviations above the mean."""

@@ -103,7 +103,10 @@ class ModelConfig:
             "clip_seconds": self.clip_seconds,
         }
         if self.durations is not None:
-            values["durations"] = {"log_seconds": list(self.durations.mean), "spread": list(self.durations.spread)}
+            own = {"log_seconds": list(self.durations.mean), "spread": list(self.durations.spread)}
+            values["durations"] = own | (
+                {"follow": [list(row) for row in self.durations.follow]} if self.durations.follow else {}
+            )
         if self.model_sha256 is not None:
             values |= {"bundled": self.bundled, "model_sha256": self.model_sha256}
         if self.files:
@@ -136,7 +139,11 @@ def durations_in(config: Fields) -> Durations | None:
     mean, spread = fields.numbers("log_seconds", count), fields.numbers("spread", count)
     if min(spread) <= 0 or max(map(abs, (*mean, *spread))) > LOG_LONGEST:
         raise fields.wrong("log_seconds and spread", [*mean, *spread], f"up to {LOG_LONGEST:g}, spread above 0")
-    return Durations(mean, spread)
+    follow = fields.values.get("follow", [])
+    if not isinstance(follow, list) or len(follow) not in (0, count):
+        raise fields.wrong("follow", follow, f"{count} lists of {count} numbers")
+    rows = (Fields({"follow": row}, fields.where).numbers("follow", count) for row in follow)
+    return Durations(mean, spread, tuple(rows))
 
 
 def files_in(fields: Fields) -> dict[str, str]:

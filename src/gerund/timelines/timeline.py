@@ -198,11 +198,13 @@ def step_labels(
     durations = recognizer.durations or Durations.around(usual_seconds(recognizer), len(names))
     evidence, prior = row_evidence(scores), durations.log_prior(step)
     free = np.array([name == BACKGROUND for name in names])
+    follow = np.array(durations.follow) if durations.follow else np.zeros((len(names), len(names)))
     if settings.threshold > 0:
         price = row_evidence(np.full((len(scores), 1), settings.threshold))
         evidence, prior, free = np.append(evidence, price, 1), np.vstack([prior, prior[:1]]), np.append(free, True)
+        follow = np.pad(follow, (0, 1))
     side = round(usual_seconds(recognizer) / step / BORDER_SIDE)
-    states = likeliest_states(evidence, prior, free, border_scores(features, side))
+    states = likeliest_states(evidence, prior, free, border_scores(features, side), follow)
     states = np.where(free[states], NOTHING, states)
     return (
         states

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -91,8 +91,13 @@ def with_durations(recognizer: Recognizer, clips: Sequence[Clip], features: Mapp
     """A recogniser that knows how long its training clips are, as far as their videos have pictures."""
     seconds = [seconds_of(clip, features[clip.path]) for clip in clips]
     targets = np.array([recognizer.labels.index(clip.label or "") for clip in clips])
-    by_label = max(Counter(clip.path for clip in clips).values()) > 1  # people have said where each ends
-    durations = Durations.measured(seconds, targets, len(recognizer.labels), by_label=by_label)
+    by_video: dict[Path, list[tuple[float, int]]] = defaultdict(list)
+    for clip, target in zip(clips, targets.tolist(), strict=True):
+        by_video[clip.path].append((clip.start, target))
+    annotated = max(map(len, by_video.values())) > 1  # people have said where each ends, and what comes next
+    durations = Durations.measured(seconds, targets, len(recognizer.labels), by_label=annotated)
+    if annotated:
+        durations = durations.following([[target for _, target in sorted(spans)] for spans in by_video.values()])
     return replace(recognizer, clip_seconds=round(float(np.median(seconds)), 3), durations=durations)
 
 

@@ -22,6 +22,7 @@ from gerund.recognition.token_set import TokenSet, token_set
 from gerund.timelines.evaluate import TimelineEvaluation, beside_truth, put_together
 from gerund.timelines.timeline import windows_for
 from gerund.training.calibrate import fresh_head
+from gerund.training.head import with_durations
 from gerund.training.solve import solve_quietly
 
 MUCH = 0.05
@@ -58,7 +59,7 @@ def held_out_timelines(recognizer: Recognizer, clips: Sequence[Clip]) -> Timelin
 def each_group_left_out(
     recognizer: Recognizer, extraction: Extraction, clips: Sequence[Clip]
 ) -> tuple[Evaluation, TimelineEvaluation | None]:
-    """Every clip, and every annotated video, judged by a head that was solved without its group.
+    """Every clip, and every annotated video, judged by a head that was solved without its group, which has not counted durations there either.
 
     Clips that cannot be used count as wrong, as ever. Raises UsageError for a single group, which leaves nothing to learn from.
     """
@@ -71,7 +72,8 @@ def each_group_left_out(
     with progress("Leaving out", len(names), "groups") as bar:
         for number, name in enumerate(names):
             own = [clip for clip in clips if group_of(clip) == name]
-            without = solved_without(recognizer, tokens, number)
+            rest = [clip for clip in known if group_of(clip) != name]
+            without = with_durations(solved_without(recognizer, tokens, number), rest, extraction.features)
             parts.append(evaluate_clips(without, own))
             if annotated:
                 films.append(beside_truth(without, own, windows_for(without)))
