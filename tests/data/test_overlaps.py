@@ -90,13 +90,13 @@ def test_training_refuses_overlaps_and_takes_one_subject(tmp_path: Path) -> None
         film(tmp_path / f"v{number}.mp4", seconds=8)
         rows += [f"v{number}.mp4,eat,0,4,m1", f"v{number}.mp4,walk,4,8,m1", f"v{number}.mp4,walk,2,6,m2"]
     (tmp_path / "labels.csv").write_text("\n".join(rows))
-    for verb in ("train", "compare"):
-        code, _, err = run(verb, tmp_path / "labels.csv")
+    for verb, *words in (("train",), ("compare", "--heads", "prototype")):
+        code, _, err = run(verb, tmp_path / "labels.csv", *words)
         assert code == 1
         assert "v0.mp4: 'eat' [0 .. 4 s] and 'walk' [2 .. 6 s] overlap" in one_line(err)
         assert "--subject m1" in one_line(err)
-    words = ("--backbone", "pixels:8", "--num-frames", 4, "--cache", tmp_path / "cache", "--out", tmp_path / "run")
-    code, _, err = run("train", tmp_path / "labels.csv", "--subject", "m1", *words)
+    options = ("--backbone", "pixels:8", "--num-frames", 4, "--cache", tmp_path / "cache", "--out", tmp_path / "run")
+    code, _, err = run("train", tmp_path / "labels.csv", "--subject", "m1", *options)
     assert code == 0, err
     assert "12 spans of 'm1' are used; left out: 6 of others." in err
     assert Counter((clip.label, clip.start) for clip in read_manifest(tmp_path / "run" / "clips.csv")) == {

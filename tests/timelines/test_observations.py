@@ -113,6 +113,12 @@ def test_broken_timelines_are_named_with_their_line(tmp_path: Path, text: str, w
         observe([tmp_path / "t.json"])
 
 
+def test_a_manifest_without_paths_is_told_so_and_taken_for_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("file,label,start,end\na.mp4,x,0,1\n")
+    with pytest.raises(DataError, match=r"t\.csv:1: no column 'path' \(found: file, label, start, end\)"):
+        observe([tmp_path / "t.csv"])
+
+
 def test_a_printed_table_without_a_column_is_named(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("path,start,label,score\na.mp4,0,x,1\n")
     with pytest.raises(DataError, match=r"t\.csv:1: no column 'end' \(found: path, start, label, score\)"):

@@ -95,6 +95,24 @@ def test_each_group_is_judged_without_it_and_all_are_trained_on(left_out: gerund
     np.testing.assert_allclose(left_out.test.scores[own], alone.test.scores, atol=1e-6)
 
 
+def test_numbers_of_a_model_come_with_how_far_off_they_were(left_out: gerund.Training, spans: Path) -> None:
+    told = {row["label"]: row for row in left_out.metrics["timeline"]["off_by"]}
+    assert left_out.films is not None
+    for label, row in told.items():
+        counts = [
+            sum(each.label == label for each in found.segments) - sum(each.label == label for each in true)
+            for found, true in zip(left_out.films.timelines, left_out.films.truth, strict=True)
+        ]
+        assert (row["videos"], row["count_error"], row["count_bias"]) == (5, np.abs(counts).mean(), np.mean(counts))
+    assert told.keys() == {"still", "going right"}
+    code, out, _ = run("stats", left_out.run, spans.parent / "day0.mp4")
+    assert code == 0
+    assert "how far off such numbers are, per video: on 5 held-out videos of the model's training run" in out
+    code, out, _ = run("agree", left_out.run, spans)
+    assert code == 0
+    assert "5 videos" in out
+
+
 def test_durations_are_those_of_each_label(left_out: gerund.Training) -> None:
     recognizer = gerund.Recognizer.load(left_out.run)
     assert recognizer.durations is not None

@@ -112,7 +112,7 @@ def kind_of(path: Path) -> str | None:
     if suffix in (".json", ".jsonl"):
         return "json" if re.search(r'"segments"\s*:', head) or '"database"' not in path.read_text("utf-8-sig") else "activitynet"
     columns = {key(cell.strip(' "')) for cell in re.split(r"[\t,;]", head)}
-    if "path" in columns:
+    if "path" in columns or {"label", "start"} <= columns:  # a manifest whose videos stand under another name is told so
         return "csv" if "score" in columns else None
     return "boris" if columns & {"behaviortype", "observationid"} or {"behavior", "time"} <= columns else "per-frame"
 

@@ -46,7 +46,7 @@ def stats(
         raise UsageError(f"--plot {plot}: a file ending in {', '.join(PLOT_SUFFIXES)} is needed")
     found = observe(what, device=device, cache=cache)
     groups = grouped_by(found, by, videos)
-    trust = held_out_errors(what[0], device=device, cache=cache) if is_model(what[0]) else []
+    trust = held_out_errors(what[0]) if is_model(what[0]) else []
     labels, points = observed_labels(found)
     statistics = Statistics(
         observations=found, labels=labels, points=points, bin=bin, by=by, within=within, groups_of=groups, trust=trust

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from gerund.core.progress import note
-from gerund.data.annotations import annotation_of
-from gerund.data.manifest import of_split
-from gerund.recognition.evaluate import recorded_clips, recorded_manifest
-from gerund.timelines.observations import Observation, observe, of_annotations
+from gerund.core.texts import read_json
+from gerund.timelines.evaluate import TimelineEvaluation
+from gerund.timelines.observations import Observation, of_timeline
+
+OFF_BY = "off_by"
+"""Where metrics.json of a run has the errors, among what it has of timelines."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,19 +58,18 @@ def differences(found: Observation, true: Observation, label: str) -> tuple[floa
     return len(ours) - len(theirs), sum(ours) - sum(theirs)
 
 
-def held_out_errors(model: str | Path, *, device: str = "auto", cache: Path | None = None) -> list[CountError]:
-    """The errors on the test videos of a model's training run, on its validation videos if there are none; [] where nobody knows.
+def errors_beside_truth(films: TimelineEvaluation) -> list[CountError]:
+    """The errors of timelines of held-out videos, for a run's metrics.json; videos that could not be read are left out."""
+    pairs = [(each, true) for each, true in zip(films.timelines, films.truth, strict=True) if each.error is None]
+    found = [of_timeline(each) for each, _ in pairs]
+    return count_errors(found, [of_timeline(replace(each, segments=true)) for each, true in pairs]) if pairs else []
 
-    Videos that are labelled as a whole tell nothing of bouts and are left out, as are those that are not there any more.
-    """
-    clips = recorded_clips(model) if recorded_manifest(model) else []
-    held = of_split(clips, "test") or of_split(clips, "val")
-    whole = {clip.path for clip in held if clip.start == 0 and clip.end is None}
-    spans = [clip for clip in held if clip.path not in whole and clip.path.exists()]
-    if not spans:
+
+def held_out_errors(model: str | Path) -> list[CountError]:
+    """What a model's training run wrote down of its held-out videos; [] with a line where it wrote nothing."""
+    files = (folder / "metrics.json" for folder in (Path(model), Path(model).parent))
+    file = next((file for file in files if file.is_file()), None)
+    rows = read_json(file).get("timeline", {}).get(OFF_BY, []) if file is not None else []
+    if not rows:
         note("How far off these numbers are is not known: the model's training run has no held-out videos with spans.")
-        return []
-    truth = of_annotations(annotation_of(clip) for clip in spans)
-    found = observe([model, *(each.path for each in truth)], device=device, cache=cache)
-    pairs = [(ours, true) for ours, true in zip(found, truth, strict=True) if ours.error is None]
-    return count_errors([ours for ours, _ in pairs], [true for _, true in pairs]) if pairs else []
+    return [CountError(**row) for row in rows]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from gerund.recognition.metrics import expected_calibration_error
 from gerund.recognition.recognizer import Recognizer
 from gerund.recognition.runs import Epoch
 from gerund.recognition.token_set import token_set
+from gerund.timelines.trust import OFF_BY, errors_beside_truth
 from gerund.training.calibrate import calibrate
 from gerund.training.head import fit_head, results_row
 from gerund.training.run import Run, Training
@@ -59,7 +60,7 @@ def completed(run: Run, extraction: Extraction, history: list[Epoch]) -> Trainin
         evaluations["test"], films = each_group_left_out(best, extraction, clips)
     metrics = {side: evaluation.metrics for side, evaluation in evaluations.items()}
     if films is not None:
-        metrics["timeline"] = films.as_json()
+        metrics["timeline"] = films.as_json() | {OFF_BY: [asdict(each) for each in errors_beside_truth(films)]}
     best.save(run.model, bundle=settings.bundle, card=model_card(best, metrics.get("test"), described(clips, settings)))
     metrics["calibration"] = calibration_of(best, evaluations, num_held_out)
     tell_calibration(metrics["calibration"])
