@@ -24,7 +24,9 @@ from gerund.data.annotations import (
 )
 from gerund.data.datasets import load_annotations, load_dataset
 from gerund.data.datasets.background import BACKGROUND
+from gerund.data.index import index
 from gerund.data.manifest import read_manifest
+from gerund.data.split import split
 
 TEXT = st.none() | st.text(st.characters(categories=("L", "N", "P", "Zs", "Sc")), min_size=1, max_size=9).map(
     lambda text: f"a{' '.join(text.split())}"
@@ -86,6 +88,21 @@ def test_where_nothing_is_confirmed_the_way_out_is_said(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("path,label,status\na.mp4,x,suggested\nb.mp4,x,rejected\n")
     with pytest.raises(DataError, match=r"labels\.csv: nothing is confirmed \(1 suggested and 1 rejected\); confirm some, or em"):
         load_dataset(tmp_path / "labels.csv")
+
+
+def test_listing_and_splitting_keep_subjects_points_and_history(tmp_path: Path) -> None:
+    rows = [f"v{n}.mp4,{label},1,{end},m{n},confirmed,Ada,2026" for n in range(6) for label, end in (("x", 4), ("y", 1))]
+    (tmp_path / "labels.csv").write_text(
+        "\n".join(["path,label,start,end,subject,status,by,at", *rows, "v0.mp4,x,8,9,,rejected,,"])
+    )
+    index(tmp_path / "labels.csv", out=tmp_path / "listed.csv")
+    split(tmp_path / "labels.csv", out=tmp_path / "split.csv")
+    given = [replace(each, split=None) for each in read_annotations(tmp_path / "labels.csv") if each.status == "confirmed"]
+    for name in ("listed.csv", "split.csv"):
+        written = read_annotations(tmp_path / name)
+        assert [replace(each, split=None) for each in written] == given
+        assert {each.split for each in written} >= {"train", "test"}
+    assert load_dataset(given)[1].end == 1.5
 
 
 def test_clips_are_annotations_without_history() -> None:

@@ -47,6 +47,11 @@ class Annotation(Clip):
         return self.start == self.end
 
     @property
+    def has_history(self) -> bool:
+        """Whether it says more than a clip does."""
+        return self.is_point or any((self.subject, self.status, self.by, self.at))
+
+    @property
     def clip(self) -> Clip:
         """What a recogniser looks at: the span without its history, of a point event the second around it."""
         values = {each.name: getattr(self, each.name) for each in fields(Clip)}
@@ -71,9 +76,9 @@ def clips_to_use(found: Sequence[Clip], where: object) -> list[Clip]:
     return as_clips(confirmed(found, where))
 
 
-def as_clips(found: Iterable[Clip]) -> list[Clip]:
-    """What a recogniser looks at: clips, and of annotations their spans."""
-    return [each.clip if isinstance(each, Annotation) else each for each in found]
+def as_clips(found: Iterable[Clip], *, history: bool = False) -> list[Clip]:
+    """What a recogniser looks at: clips, and of annotations their spans; with `history`, those that have one keep it."""
+    return [each.clip if isinstance(each, Annotation) and not (history and each.has_history) else each for each in found]
 
 
 def confirmed(found: Sequence[AnyClip], where: object) -> list[AnyClip]:

@@ -55,7 +55,9 @@ def index(
 
     Each argument is explained in `gerund.core.options`, and by `gerund index --help`.
     """
-    clips = load_dataset(data, split=split, group_pattern=group_pattern, allow_leak=allow_leak, background=background)
+    clips = load_dataset(
+        data, split=split, group_pattern=group_pattern, allow_leak=allow_leak, background=background, history=True
+    )
     try:
         clips, notes = assign_splits(clips, val=val, seed=seed)
     except DataError as error:

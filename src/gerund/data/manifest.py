@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gerund.core.errors import DataError, UsageError
 from gerund.core.types import Clip
-from gerund.data.annotations import clips_to_use, read_annotations, write_annotations
+from gerund.data.annotations import ANNOTATION_COLUMNS, Annotation, clips_to_use, read_annotations, write_annotations
 
 COLUMNS = ("path", "label", "start", "end", "split", "group")
 VAL_SHARE, TEST_SHARE = 0.15, 0.2
@@ -25,8 +25,13 @@ def read_manifest(path: Path) -> list[Clip]:
 
 
 def write_manifest(clips: Iterable[Clip], path: Path) -> None:
-    """Write clips as CSV, whole or not at all; paths relative to the CSV's folder where they lie below it, else absolute."""
-    write_annotations(clips, path, COLUMNS)
+    """Write clips as CSV, whole or not at all; paths relative to the CSV's folder where they lie below it, else absolute.
+
+    Where some are annotations with a history, all of their columns are written.
+    """
+    found = list(clips)
+    plain = not any(isinstance(clip, Annotation) and clip.has_history for clip in found)
+    write_annotations(found, path, COLUMNS if plain else ANNOTATION_COLUMNS)
 
 
 def group_of(clip: Clip) -> str:

@@ -87,7 +87,7 @@ def split(
     Each argument is explained in `gerund.core.options`, and by `gerund split --help`.
     """
     asked = shares_asked(folds, val, test)
-    clips = load_dataset(data, group_pattern=group_pattern, allow_leak=anew or by == "clip", background=background)
+    clips = load_dataset(data, group_pattern=group_pattern, allow_leak=anew or by == "clip", background=background, history=True)
     if anew:
         clips = [replace(clip, split=None) for clip in clips]
     keys = [group_of(clip) if by == "group" else f"{clip.path} {clip.start}" for clip in clips]

@@ -88,15 +88,16 @@ def load_dataset(
     subject: str | None = None,
     overlap: Overlap | None = None,
     one_at_a_time: bool = False,
+    history: bool = False,
 ) -> list[Clip]:
     """Clips of a folder, a CSV, or `name:path` (one of DATASETS); a list of clips is taken as it is.
 
-    Of annotations the confirmed ones are taken, with `subject` those of one subject; `one_at_a_time` refuses spans of different labels that
-    overlap, or resolves them with `overlap` (`data.overlaps`). `split` is the number of an official split. `group_pattern` is a regular
-    expression whose first bracket (or whole match) in a file's name is its group; a name that it does not match is a group of its own.
-    `background` adds clips of unlabelled time as the class `background`. Raises DataError for what cannot be used, for a given split that
-    parts a group unless `allow_leak`, and for files that an official list names but that are not there; `allow_missing` puts up with some,
-    not with all.
+    Of annotations the confirmed ones are taken, with `subject` those of one subject; `one_at_a_time` refuses spans of different labels
+    that overlap, or resolves them with `overlap` (`data.overlaps`). With `history`, annotations keep subject and history, to be written
+    again. `split` is the number of an official split. `group_pattern` is a regular expression whose first bracket (or whole match) in a
+    file's name is its group; a name that it does not match is a group of its own. `background` adds clips of unlabelled time as the class
+    `background`. Raises DataError for what cannot be used, for a given split that parts a group unless `allow_leak`, and for files that
+    an official list names but that are not there; `allow_missing` puts up with some, not with all.
     """
     where = data if isinstance(data, str | Path) else "the clips given"
     found = confirmed(
@@ -106,7 +107,7 @@ def load_dataset(
         found = of_subject(found, subject, where)
     if overlap is not None or (one_at_a_time and any(isinstance(each, Annotation) for each in found) and not is_published(data)):
         found = apart(found, overlap)
-    clips = as_clips(found)
+    clips = as_clips(found, history=history)
     check_labels(clips)
     clips = with_groups(clips, group_pattern)
     if background:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -31,7 +30,8 @@ def with_background(clips: Sequence[Clip]) -> list[Clip]:
     for path, own in by_video.items():
         if not any(clip.start == 0 and clip.end is None for clip in own):
             for start, end in gaps(own, *pictures_of(path)):
-                added += [replace(own[0], label=BACKGROUND, start=a, end=b) for a, b in parts(start, end, longest)]
+                side = {"split": own[0].split, "group": own[0].group}
+                added += [Clip(path=path, label=BACKGROUND, start=a, end=b, **side) for a, b in parts(start, end, longest)]
     if not added:
         note("--background: no unlabelled time; every video is labelled as a whole.")
     return [*clips, *added]
