@@ -23,6 +23,7 @@ from gerund.recognition.token_set import TokenSet
 from gerund.training import trials
 from gerund.training.benchmark import shuffled, siblings
 from gerund.training.leaderboard import Standing, choose, cross_validate, deal, trial_on, with_head
+from gerund.training.train import auto_backbones
 from support.command import run
 from support.squares import write_squares
 
@@ -192,7 +193,7 @@ def test_compare_shows_a_leaderboard_and_trains_the_winner_on_everything(clips_f
     code, out, err = run(*words)
     assert code == 0, err
     lines = out.splitlines()
-    assert lines[0].split() == "head top-1 95 % interval backbone parameters train s ms/clip".split()
+    assert lines[0].split() == "head top-1 95 % interval backbone parameters train s ms/clip network s/min".split()
     assert {line.split()[0] for line in lines[1:3]} == {"mean", "prototype"}
     assert "16 clips, 8 groups, 4 folds" in out
     assert "8/8 fits" in err
@@ -282,7 +283,7 @@ def test_an_interrupt_ends_the_comparison_cleanly(clips_folder, tmp_path, monkey
 
 
 def test_train_auto_takes_the_winner_and_says_why(clips_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("gerund.training.train.COMPARED_HEADS", ("mean", "prototype"))
+    monkeypatch.setattr("gerund.training.leaderboard.COMPARED_HEADS", ("mean", "prototype"))
     words = ("train", clips_folder, *PATTERN, "--backbone", "pixels:8", "--num-frames", 4, "--epochs", 2, "--workers", 1)
     code, _, err = run(*words, "--auto", "--out", tmp_path / "run")
     assert code == 0, err
@@ -295,6 +296,44 @@ def test_train_auto_takes_the_winner_and_says_why(clips_folder, tmp_path, monkey
     for more in (("--head", "mean"), ("--head.width", 3), ("--resume", tmp_path / "run")):
         code, _, err = run(*words, "--auto", *more)
         assert (code, "--auto chooses the head; leave out --head, its options and --resume" in err) == (2, True)
+
+
+def test_auto_chooses_among_the_backbones_inside_too_and_tells_their_price(clips_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("gerund.training.leaderboard.COMPARED_HEADS", ("prototype",))
+    monkeypatch.setattr("gerund.training.train.installed", lambda: ["pixels:6", "pixels:8"])
+    done = gerund.train(clips_folder, auto=True, group_pattern=PATTERN[1], num_frames=4, out=tmp_path / "run")
+    recorded = json.loads((done.run / "comparison.json").read_text(encoding="utf-8"))
+    assert {each["backbone"] for each in recorded["standings"]} == {"pixels:6", "pixels:8"}
+    assert all(each["network_seconds"] > 0 for each in recorded["standings"])
+    config = json.loads((done.run / "config.json").read_text(encoding="utf-8"))
+    assert config["backbone"] == recorded["winner"]["backbone"]
+    said = capsys.readouterr().err
+    assert f"Chosen: prototype on {config['backbone']}." in said
+    assert "s a minute of video" in said
+
+
+@pytest.mark.parametrize(
+    ("given", "backbones"),
+    [
+        ({}, ["lite", "lite2"]),
+        ({"backbone": "lite"}, ["lite"]),
+        ({"weights": "a.safetensors"}, ["lite"]),
+        ({"seed": 1}, ["lite", "lite2"]),
+    ],
+)
+def test_a_backbone_that_was_asked_for_is_the_one_that_is_taken(given, backbones, monkeypatch):
+    monkeypatch.setattr("gerund.training.train.installed", lambda: ["lite", "lite2"])
+    assert auto_backbones(RECIPES["default"], given) == backbones
+    assert auto_backbones(RECIPES["convlstm"], {}) == ["resnet152"]
+
+
+def test_of_heads_that_are_alike_the_one_whose_network_costs_less_is_taken():
+    right, groups = np.arange(40) < 30, [str(number) for number in range(40)]
+    best, other = (standing(head, right, 10) for head in ("prototype", "mean"))
+    best, other = replace(best, network_seconds=9.0), replace(other, backbone="lite2", network_seconds=4.0)
+    winner, reason = choose([best, other], groups)
+    assert winner is other
+    assert reason.startswith("It costs less than prototype on lite (4.0 s a minute of video, not 9.0), which leads by 0.000 only")
 
 
 def test_auto_says_what_to_do_when_there_is_one_group_to_train_on(clips_folder):

@@ -90,6 +90,11 @@ def load(name: str, *, weights: Path | None, pretrained: bool, image_size: int |
     )
 
 
+def installed() -> list[str]:
+    """Those of the family whose weights are part of this installation."""
+    return [name for name, variant in VARIANTS.items() if find_spec(variant.package) is not None]
+
+
 def weights_file(name: str) -> Path:
     """Where the weights are. Raises BackboneError when their package is not installed, or the file not in it."""
     variant = VARIANTS[name]

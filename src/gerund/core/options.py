@@ -156,7 +156,7 @@ JoinMotion = Annotated[bool, option(TIME_STEPS, "Join how much the features chan
 Views = Annotated[Literal[1, 2], option(TIME_STEPS, "1, or 2 to train on mirrored frames too.", USUAL.views)]
 Draws = Annotated[int, option(TIME_STEPS, "Jittered versions made of each training clip.", USUAL.draws)]
 
-AutoHead = Annotated[bool, option(HEAD, "Choose the head by cross-validation on the training clips.")]
+AutoHead = Annotated[bool, option(HEAD, "Choose head and backbone by cross-validation on the training clips.")]
 HeadName = Annotated[
     str,
     option(

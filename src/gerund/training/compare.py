@@ -24,8 +24,17 @@ from gerund.features.cache import FeatureCache
 from gerund.heads import in_closed_form
 from gerund.recognition.runs import check_free
 from gerund.recognition.token_set import token_set
-from gerund.training.leaderboard import COMPARED_HEADS, FOLDS, Leaderboard, Standing, cross_validate, processes_on, with_head
-from gerund.training.prepare import extract_views, untrained
+from gerund.training.leaderboard import (
+    COMPARED_HEADS,
+    FOLDS,
+    Leaderboard,
+    Standing,
+    available_heads,
+    cross_validate,
+    processes_on,
+    with_head,
+)
+from gerund.training.prepare import extract_views, network_seconds, untrained
 from gerund.training.run import Training
 from gerund.training.train import train_on
 
@@ -53,7 +62,7 @@ class Comparison(Printable):
 
     def as_text(self) -> Iterator[str]:
         board, training = self.leaderboard, self.training
-        header = ("head", "top-1", "95 % interval", "backbone", "parameters", "train s", "ms/clip")
+        header = ("head", "top-1", "95 % interval", "backbone", "parameters", "train s", "ms/clip", "network s/min")
         yield from table(header, [standing_cells(each) for each in board.standings])
         yield from ("", f"{board.num_clips} clips, {board.num_groups} groups, {board.folds} folds")
         for name, reason in board.failed.items():
@@ -80,6 +89,7 @@ def standing_cells(standing: Standing) -> tuple[str, ...]:
         f"{standing.parameters:,}",
         f"{standing.train_seconds:.1f}",
         f"{standing.ms_per_clip:.2f}",
+        "" if standing.network_seconds is None else f"{standing.network_seconds:.1f}",
     )
 
 
@@ -107,7 +117,8 @@ def compare(
     """
     given = checked(settings, CompareSettings, "compare")
     chosen = resolve(recipe, config, given | {"workers": workers, "data": data if isinstance(data, str | Path) else None})
-    names, bases = split_words("heads", heads), with_backbones(chosen, backbones)
+    names = available_heads() if heads == COMPARED else split_words("heads", heads)
+    bases = with_backbones(chosen, backbones)
     for name in names:
         with_head(chosen, name)  # what cannot be is told before any work is done
     if folds < 2:
@@ -132,6 +143,7 @@ def compare(
         seed=chosen.seed,
         processes=processes_on(recognizers[0].device, workers),
         device=recognizers[0].device,
+        prices={each.backbone.name: network_seconds(each.extractor) for each in recognizers},
     )
     training = None
     if best is not None:

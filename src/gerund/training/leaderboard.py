@@ -6,8 +6,9 @@ import os
 import statistics
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from gerund.core.recipes import Recipe
 from gerund.core.types import Clip
 from gerund.data.manifest import carve, group_of, labels_of
 from gerund.data.split import divide
-from gerund.heads import head_options
+from gerund.heads import head_options, in_closed_form
 from gerund.recognition.metrics import group_interval, lead_error
 from gerund.recognition.token_set import TokenSet
 from gerund.training import trials
@@ -37,7 +38,8 @@ class Standing:
     """A candidate's line on the leaderboard. Every clip is tested once, and `top1` (0..1) is over all of them.
 
     `low` and `high` are its 95 % interval by group. `train_seconds` of one fit and `ms_per_clip` (the head alone,
-    in batches) are medians over the folds, on one core. `correct` (N,) bool is in the order of the clips.
+    in batches) are medians over the folds, on one core. `network_seconds` is what the backbone takes for a minute of video, None where nobody
+    measured it. `correct` (N,) bool is in the order of the clips.
     """
 
     head: str
@@ -49,6 +51,7 @@ class Standing:
     train_seconds: float
     ms_per_clip: float
     correct: np.ndarray
+    network_seconds: float | None = None
 
     @property
     def name(self) -> str:
@@ -58,8 +61,13 @@ class Standing:
     def sentence(self) -> str:
         return (
             f"{self.name}: top-1 {self.top1:.3f} ({self.low:.3f} .. {self.high:.3f}), {self.parameters:,} parameters, "
-            f"{self.train_seconds:.1f} s to train"
+            f"{self.train_seconds:.1f} s to train{self.price}"
         )
+
+    @property
+    def price(self) -> str:
+        """What the backbone costs, in words, where that was measured."""
+        return "" if self.network_seconds is None else f", network {self.network_seconds:.1f} s a minute of video"
 
     @property
     def values(self) -> dict[str, Any]:
@@ -92,8 +100,9 @@ def cross_validate(
     seed: int,
     processes: int,
     device: str,
+    prices: Mapping[str, float] | None = None,
 ) -> Leaderboard:
-    """Try all candidates, settings with the tokens of all clips, on the same folds.
+    """Try all candidates, settings with the tokens of all clips, on the same folds; `prices` are the backbones' seconds for a minute of video.
 
     Raises DataError when the clips have too few groups, and TrainingError when no candidate can be trained.
     """
@@ -112,7 +121,9 @@ def cross_validate(
         ]
         results, failed = run_all(plan, processes)
     standings = [
-        standing(candidates[number][0], fits, groups) for number, fits in sorted(results.items()) if number not in failed
+        replace(standing(settings, fits, groups), network_seconds=(prices or {}).get(settings.backbone))
+        for number, fits in sorted(results.items())
+        if number not in failed and (settings := candidates[number][0])
     ]
     reasons = {f"{candidates[number][0].head} on {candidates[number][0].backbone}": why for number, why in failed.items()}
     if not standings:
@@ -128,6 +139,11 @@ def cross_validate(
         num_groups=len(set(groups)),
         failed=reasons,
     )
+
+
+def available_heads() -> list[str]:
+    """What is compared when nothing else is asked for, as far as this installation can train it."""
+    return [name for name in COMPARED_HEADS if in_closed_form(name) or find_spec("torch") is not None]
 
 
 def with_head(settings: Recipe, name: str) -> Recipe:
@@ -217,17 +233,20 @@ def standing(settings: Recipe, fits: Sequence[tuple[Trial, Outcome]], groups: Se
 
 
 def choose(standings: Sequence[Standing], groups: Sequence[str]) -> tuple[Standing, str]:
-    """The winner and why: the highest mean, or, of those that it leads by no more than a standard error, the one with fewest parameters.
+    """The winner and why: the highest mean, or, of those that it leads by no more than a standard error, the one with fewest parameters, and
+    of those that have as many the one whose network costs least.
 
     The one-standard-error rule (Breiman et al. 1984, sec. 3.4.3), taken of the lead, since all answer the same clips, and by group.
     """
     best = standings[0]
     error = {each.name: lead_error(best.correct.astype(float) - each.correct, groups) for each in standings}
     tied = [each for each in standings if best.top1 - each.top1 <= error[each.name] + ROUNDING]
-    winner = min(tied, key=lambda each: each.parameters)
+    winner = min(tied, key=lambda each: (each.parameters, each.network_seconds or 0.0))
     if winner is best:
         return best, "It has the highest mean top-1, and nothing simpler is within one standard error of it"
+    simpler = f"It is simpler than {best.name} ({winner.parameters:,} parameters, not {best.parameters:,})"
+    cheaper = f"It costs less than {best.name} ({winner.network_seconds or 0:.1f} s a minute of video, not {best.network_seconds or 0:.1f})"
     return winner, (
-        f"It is simpler than {best.name} ({winner.parameters:,} parameters, not {best.parameters:,}), which leads by "
+        f"{simpler if winner.parameters < best.parameters else cheaper}, which leads by "
         f"{best.top1 - winner.top1:.3f} only: within one standard error of that lead ({error[winner.name]:.3f})"
     )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from gerund import heads
 from gerund.backbones import Backbone, load_backbone
@@ -17,6 +20,9 @@ from gerund.features.extractor import Extraction, Extractor, calibrated, with_sp
 from gerund.features.tokens import Sampling
 from gerund.recognition.recognizer import Recognizer
 from gerund.training.run import Run
+from gerund.video.rate import USUAL_FPS
+
+TIMED_BATCHES = 4
 
 
 def with_tuned_backbone(recognizer: Recognizer, run: Run) -> Recognizer:
@@ -86,6 +92,22 @@ def warn_of_random_weights(backbone: Backbone) -> None:
             f"WARNING: {backbone.name} has RANDOM weights, it has never seen an image. Accuracies will be poor; "
             "give --weights, or drop --no-pretrained."
         )
+
+
+def network_seconds(extractor: Extractor) -> float:
+    """What the backbone takes for a minute of video, in seconds: its share of a few batches of nothing, the first left out."""
+    engine, size = extractor.engine, extractor.backbone.resize
+    count = engine.batch_size * extractor.backbone.window
+    batch = np.zeros((count, 3, size.height, size.width), np.uint8).transpose(0, 2, 3, 1)
+    started = 0.0
+    for number in range(1 + TIMED_BATCHES):
+        if number == 1:
+            engine.drain()
+            started = time.perf_counter()
+        engine.submit(batch, lambda features: None)
+    engine.drain()
+    steps = 60 * (extractor.spec.fps or USUAL_FPS) / extractor.backbone.stride
+    return (time.perf_counter() - started) * steps / (TIMED_BATCHES * engine.batch_size)
 
 
 def extract_views(recognizer: Recognizer, settings: Recipe, clips: Sequence[Clip], team: Team = ALONE) -> list[Extraction]:

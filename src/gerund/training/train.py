@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -10,6 +10,8 @@ from typing import Any, Unpack
 import numpy as np
 
 from gerund import heads
+from gerund.backbones import DEFAULT
+from gerund.backbones.lite import installed
 from gerund.core import options
 from gerund.core.errors import DataError, UsageError, needs
 from gerund.core.files import write_json
@@ -22,14 +24,12 @@ from gerund.data.checks import check_clips
 from gerund.data.datasets import is_published, load_dataset
 from gerund.data.manifest import assign_splits, of_split, read_manifest
 from gerund.features.cache import FeatureCache
-from gerund.features.extractor import Extraction
 from gerund.features.packed import PackedCache
-from gerund.recognition.recognizer import Recognizer
 from gerund.recognition.runs import check_free, find_checkpoint, run_of
 from gerund.recognition.token_set import token_set
 from gerund.training.finish import finish
-from gerund.training.leaderboard import COMPARED_HEADS, FOLDS, Leaderboard, cross_validate, processes_on, with_head
-from gerund.training.prepare import extract_views, untrained, with_tuned_backbone
+from gerund.training.leaderboard import FOLDS, Leaderboard, available_heads, cross_validate, processes_on, with_head
+from gerund.training.prepare import extract_views, network_seconds, untrained, with_tuned_backbone
 from gerund.training.run import Run, Training, begin_run
 from gerund.training.videos import check_leave_one_out, tell_of_unlabelled
 
@@ -95,7 +95,7 @@ def train(
     clips, notes = assign_splits(clips, val=0 if chosen.leave_one_out else chosen.val, seed=chosen.seed)
     for line in (*notes, *(f"Check: {finding.message}" for finding in check_clips(clips, published=is_published(source)))):
         note(line)
-    return train_on(clips, chosen, store, out, auto=auto, team=team)
+    return train_on(clips, chosen, store, out, auto=auto_backbones(chosen, given) if auto else (), team=team)
 
 
 def with_tuning_checked(settings: Recipe, auto: bool, given: dict[str, Any]) -> Recipe:
@@ -146,9 +146,18 @@ def tell_of_idle_settings(settings: Recipe, given: dict[str, Any]) -> None:
 
 
 def train_on(
-    clips: list[Clip], settings: Recipe, cache: FeatureCache, out: Path | None, *, auto: bool = False, team: Team = ALONE
+    clips: list[Clip],
+    settings: Recipe,
+    cache: FeatureCache,
+    out: Path | None,
+    *,
+    auto: Sequence[str] = (),
+    team: Team = ALONE,
 ) -> Training:
-    """Train on clips that have their splits; `auto` chooses the head first, `finetune` trains the backbone first."""
+    """Train on clips that have their splits; `auto` names backbones of which one and its head are chosen first, `finetune` trains it first."""
+    board = compare_heads(clips, [replace(settings, backbone=name) for name in auto], cache) if auto else None
+    if board is not None:
+        settings = with_head(replace(settings, backbone=board.winner.backbone), board.winner.head)
     recognizer = untrained(clips, settings, cache)
     if settings.finetune:
         run = begin_run(clips, settings, cache, out, team)
@@ -156,31 +165,41 @@ def train_on(
         return finish(recognizer, extract_views(recognizer, settings, clips, team), run)
     views = extract_views(recognizer, settings, clips, team)
     tell_of_unlabelled(clips, views[0].features)
-    board = compare_heads(recognizer, views, clips, settings) if auto else None
-    if board is not None:
-        settings = with_head(settings, board.winner.head)
-        recognizer = untrained(clips, settings, cache)
     return finish(recognizer, views, begin_run(clips, settings, cache, out, team, board))
 
 
-def compare_heads(recognizer: Recognizer, views: list[Extraction], clips: Sequence[Clip], settings: Recipe) -> Leaderboard:
-    """Cross-validate heads on the training clips alone, and say which one is taken and why."""
-    usable = views[0].usable(of_split(clips, "train"))
-    tokens = token_set(recognizer, views, usable, draws=settings.draws, rng=np.random.default_rng(settings.seed), inside=True)
+def auto_backbones(settings: Recipe, given: Mapping[str, Any]) -> list[str]:
+    """What `--auto` chooses from: the backbone that was asked for, else all of the family inside that are installed."""
+    asked = any(name in given for name in ("backbone", "weights", "pretrained", "image_size")) or settings.backbone != DEFAULT
+    return [settings.backbone] if asked else installed()
+
+
+def compare_heads(clips: Sequence[Clip], bases: Sequence[Recipe], cache: FeatureCache) -> Leaderboard:
+    """Cross-validate heads on each backbone, on the training clips alone, and say which one is taken and why, and what each costs."""
+    train, names = of_split(clips, "train"), available_heads()
+    recognizers = [untrained(clips, base, cache) for base in bases]
+    views = [extract_views(each, base, train) for each, base in zip(recognizers, bases, strict=True)]
+    usable = [clip for clip in train if not any(each[0].problem(clip) for each in views)]
+    candidates = []
+    for base, recognizer, seen in zip(bases, recognizers, views, strict=True):
+        rng = np.random.default_rng(base.seed)
+        tokens = token_set(recognizer, seen, usable, draws=base.draws if len(names) > 1 else 0, rng=rng, inside=True)
+        candidates += [(with_head(base, name), tokens) for name in names]
     try:
         board = cross_validate(
-            [(with_head(settings, name), tokens) for name in COMPARED_HEADS],
+            candidates,
             usable,
             folds=FOLDS,
-            seed=settings.seed,
-            processes=processes_on(recognizer.device, settings.workers),
-            device=recognizer.device,
+            seed=bases[0].seed,
+            processes=processes_on(recognizers[0].device, bases[0].workers),
+            device=recognizers[0].device,
+            prices={each.backbone.name: network_seconds(each.extractor) for each in recognizers},
         )
     except DataError as error:
         raise DataError(f"--auto cannot compare heads: {error}; or choose a --head yourself") from None
     for each in board.standings:
         note(each.sentence)
-    note(f"Chosen: {board.winner.head}. {board.reason}.")
+    note(f"Chosen: {board.winner.name if len(bases) > 1 else board.winner.head}. {board.reason}.")
     return board
 
 
