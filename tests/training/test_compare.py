@@ -300,7 +300,7 @@ def test_train_auto_takes_the_winner_and_says_why(clips_folder, tmp_path, monkey
 
 def test_auto_chooses_among_the_backbones_inside_too_and_tells_their_price(clips_folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("gerund.training.leaderboard.COMPARED_HEADS", ("prototype",))
-    monkeypatch.setattr("gerund.training.train.installed", lambda: ["pixels:6", "pixels:8"])
+    monkeypatch.setattr("gerund.training.train.installed_lites", lambda: ["pixels:6", "pixels:8"])
     done = gerund.train(clips_folder, auto=True, group_pattern=PATTERN[1], num_frames=4, out=tmp_path / "run")
     recorded = json.loads((done.run / "comparison.json").read_text(encoding="utf-8"))
     assert {each["backbone"] for each in recorded["standings"]} == {"pixels:6", "pixels:8"}
@@ -322,7 +322,7 @@ def test_auto_chooses_among_the_backbones_inside_too_and_tells_their_price(clips
     ],
 )
 def test_a_backbone_that_was_asked_for_is_the_one_that_is_taken(given, backbones, monkeypatch):
-    monkeypatch.setattr("gerund.training.train.installed", lambda: ["lite", "lite2"])
+    monkeypatch.setattr("gerund.training.train.installed_lites", lambda: ["lite", "lite2"])
     assert auto_backbones(RECIPES["default"], given) == backbones
     assert auto_backbones(RECIPES["convlstm"], {}) == ["resnet152"]
 

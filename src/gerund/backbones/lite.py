@@ -90,7 +90,7 @@ def load(name: str, *, weights: Path | None, pretrained: bool, image_size: int |
     )
 
 
-def installed() -> list[str]:
+def installed_lites() -> list[str]:
     """Those of the family whose weights are part of this installation."""
     return [name for name, variant in VARIANTS.items() if find_spec(variant.package) is not None]
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from gerund import heads
 from gerund.backbones import DEFAULT
-from gerund.backbones.lite import installed
+from gerund.backbones.lite import installed_lites
 from gerund.core import options
 from gerund.core.errors import DataError, UsageError, needs
 from gerund.core.files import write_json
@@ -171,7 +171,7 @@ def train_on(
 def auto_backbones(settings: Recipe, given: Mapping[str, Any]) -> list[str]:
     """What `--auto` chooses from: the backbone that was asked for, else all of the family inside that are installed."""
     asked = any(name in given for name in ("backbone", "weights", "pretrained", "image_size")) or settings.backbone != DEFAULT
-    return [settings.backbone] if asked else installed()
+    return [settings.backbone] if asked else installed_lites()
 
 
 def compare_heads(clips: Sequence[Clip], bases: Sequence[Recipe], cache: FeatureCache) -> Leaderboard:
