@@ -77,6 +77,24 @@ def test_a_new_studio_on_the_same_project_knows_what_was_learned(folder, tmp_pat
         assert found_labels(again, "two") == [label for label, _, _ in truth("two")]
 
 
+def test_a_round_that_fails_is_told_and_the_next_change_tries_again(desk, monkeypatch, caplog):
+    label_films(desk, {"one": 2})
+    learned(desk)
+
+    def failing(*_: object) -> None:
+        raise MemoryError("too many windows")
+
+    monkeypatch.setattr("gerund.labelling.learner.over_rows", failing)
+    label_films(desk, {"one": 3})
+    wait_until(lambda: desk.learner.error)
+    assert desk.learner.error == "the model could not learn (too many windows); the log says more"
+    monkeypatch.undo()
+    desk.step(back=True, token="")
+    wait_until(lambda: not desk.learner.error)
+    learned(desk)
+    assert "a round of learning failed" in caplog.text
+
+
 def test_margin_is_the_distance_of_the_two_likeliest():
     scores = np.array([[0.7, 0.2, 0.1], [0.5, 0.4, 0.1]], np.float32)
     suggestion = Suggestion("a", 1, 1, ["x", "y", "z"], [], scores, np.array([0.0, 1.0, 2.0]))

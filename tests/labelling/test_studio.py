@@ -6,6 +6,8 @@ import os
 import re
 import shutil
 import signal
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +43,15 @@ def test_what_was_labelled_is_there_after_a_kill(running, folder):
     assert len(again.get(f"/v1/project/videos/{video}")["bouts"]) == 5
     assert again.end(signal.SIGINT) == 0
     assert len((folder / "labels.csv").read_text().splitlines()) == 6
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are those of Unix")
+def test_an_open_window_does_not_keep_it_from_ending(running):
+    with urllib.request.urlopen(f"{running.url}/v1/project/events", timeout=30) as events:
+        assert events.readline() == b": hello\n"
+        began = time.monotonic()
+        assert running.end(signal.SIGINT) == 0
+    assert time.monotonic() - began < 15  # the server would wait for twice as long
 
 
 def test_a_second_studio_is_told_where_the_first_is(running, folder):

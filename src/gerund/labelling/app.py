@@ -56,8 +56,8 @@ REFUSED: dict[int | str, dict[str, Any]] = {
     404: {"model": Error, "description": "Not there (any more)."},
     409: {"model": Error, "description": "Changed by somebody else since it was seen."},
 }
-KEEP_ALIVE = 15.0
-"""Seconds after which an idle stream of events says that it is alive."""
+KEEP_ALIVE, LOOK_UP = 15.0, 0.5
+"""Seconds after which an idle stream of events says that it is alive, and after which it looks whether the studio is ended."""
 
 
 def build_studio(desk: Studio, *, token: str | None = None, hosts: frozenset[str] | None = None) -> Guard:
@@ -156,11 +156,15 @@ async def event_stream(desk: Studio) -> AsyncIterator[str]:
     yield ": hello\n\n"
     messages = aiter(desk.bell.listen())
     upcoming = asyncio.ensure_future(anext(messages))
+    silent = 0.0
     try:
-        while True:
-            done, _ = await asyncio.wait({upcoming}, timeout=KEEP_ALIVE)
-            if not done:
+        while not desk.bell.is_over:
+            done, _ = await asyncio.wait({upcoming}, timeout=LOOK_UP)
+            silent = 0.0 if done else silent + LOOK_UP
+            if silent >= KEEP_ALIVE:
+                silent = 0.0
                 yield ": still here\n\n"
+            if not done:
                 continue
             yield f"data: {json.dumps(upcoming.result())}\n\n"
             upcoming = asyncio.ensure_future(anext(messages))

@@ -30,6 +30,8 @@ class Bell:
     def __init__(self) -> None:
         self.listeners: set[tuple[asyncio.AbstractEventLoop, asyncio.Queue[dict[str, Any]]]] = set()
         self.lock = threading.Lock()
+        self.is_over = False
+        """Set when the studio is told to end, so that no window keeps it waiting."""
 
     def ring(self, message: dict[str, Any]) -> None:
         with self.lock:

@@ -182,7 +182,7 @@ class Library:
             self.take(name, found.features.get(path), found.failed.get(path, "").removeprefix(f"{path}: "))
         except OtherFirstError:
             self.standings[name] = Readiness()
-        except GerundError as error:
+        except (GerundError, OSError) as error:
             self.standings[name] = Readiness(stage="failed", error=str(error))
         finally:
             self.extractor.compiled = engine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import OrderedDict
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gerund.core.errors import first_line
 from gerund.core.types import Features, Segment
 from gerund.labelling.edits import NOTHING_HERE
 from gerund.labelling.footage import Library
@@ -21,8 +23,8 @@ from gerund.timelines.segments import NOTHING, segments_of_states
 from gerund.timelines.semi_markov import BORDER_SIDE, border_scores, likeliest_states, row_evidence
 from gerund.timelines.timeline import row_borders
 
-STEPS_AT_MOST = 4800
-"""Steps that one video is decided on in: ten minutes of rows, which takes a fraction of a second."""
+STEPS_AT_MOST = 3600
+"""Steps that one video is decided on in: as many as a video of seven minutes has rows, which takes a fraction of a second."""
 MOST_BYTES = 2 * 10**9
 """Of statistics in memory; beyond it, those that were used longest ago are made again when they are needed."""
 
@@ -71,6 +73,7 @@ class Learner:
         self.statistics: OrderedDict[tuple[str, int], WindowStatistics] = OrderedDict()
         self.seconds = 0.0
         """From the start of a round to the redrawn row of the open video."""
+        self.error = ""
         self.wake, self.ending = threading.Event(), False
         self.thread = threading.Thread(target=self.work, daemon=True, name="learner")
 
@@ -88,7 +91,13 @@ class Learner:
             self.wake.clear()
             if self.ending:
                 return
-            self.learn()
+            try:
+                self.learn()
+                self.error = ""
+            except Exception as error:  # labels go on being kept, and the next change tries again
+                logging.getLogger("gerund.labelling").error("a round of learning failed", exc_info=error)
+                self.error = f"the model could not learn ({first_line(error)}); the log says more"
+                self.told("")
 
     def learn(self) -> None:
         """A round: solve if something has changed, then redraw every video that is behind, the open one first."""

@@ -46,18 +46,25 @@ def questions(learner: Learner, state: Snapshot, count: int) -> list[Question]:
     readout = learner.readout
     if readout is None:
         return []
-    found = [each for suggestion in list(learner.suggestions.values()) for each in open_questions(suggestion, state)]
+    found = [
+        each
+        for suggestion in list(learner.suggestions.values())
+        for each in open_questions(suggestion, state, readout.lesson.length)
+    ]
     return spread_out([*found, *doubts(readout, state)], count)
 
 
-def open_questions(suggestion: Suggestion, state: Snapshot) -> Iterator[Question]:
-    """One for each of the model's segments, as far as nobody has said what is there."""
+def open_questions(suggestion: Suggestion, state: Snapshot, window: float) -> Iterator[Question]:
+    """One for each of the model's segments, as far as nobody has said what is there.
+
+    What is left of one beside labelled time, and is shorter than half a `window` (in seconds), is a border that is a little off: no question.
+    """
     bouts = [bout for bout in state.bouts.values() if bout.video == suggestion.video]
     for segment in suggestion.segments:
         if segment.label not in state.labels:
             continue
         for start, end in uncovered(segment, bouts):
-            if end - start >= min(LEAST_SECONDS, segment.end - segment.start):
+            if end - start >= min(max(LEAST_SECONDS, window / 2), segment.end - segment.start):
                 margin = suggestion.margin(start, end)
                 yield Question(
                     video=suggestion.video,

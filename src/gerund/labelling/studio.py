@@ -9,7 +9,7 @@ import signal
 import threading
 import webbrowser
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gerund.core import options, progress
 from gerund.core.errors import DataError
@@ -19,6 +19,9 @@ from gerund.core.recipes import Recipe
 from gerund.data.annotations import read_annotations
 from gerund.labelling.imports import import_annotations
 from gerund.labelling.project import PROJECT_FILE, Project
+
+if TYPE_CHECKING:
+    from gerund.labelling.desk import Studio
 
 BROWSER_SECONDS = 0.5
 """After which the server answers, at the latest."""
@@ -65,13 +68,20 @@ def studio(
         app = build_studio(desk, token=secret, hosts=hosts)
         note(f"Project in {opened.folder}")
         note(f"Studio at {address}  (Ctrl-C ends it; every label is on the disk as soon as it is shown)")
-        run_studio(uvicorn.Server(configured(app)), listener, address if browser else "")
+        run_studio(uvicorn.Server(configured(app)), listener, desk, address if browser else "")
 
 
-def run_studio(server: Any, listener: Any, address: str) -> None:
+def run_studio(server: Any, listener: Any, desk: Studio, address: str) -> None:
     """Serve until interrupted; what the background says of its progress stands in the page, not on the terminal."""
     level = progress.notes.level
     progress.notes.setLevel(max(level, logging.WARNING))
+    handle_exit = server.handle_exit
+
+    def end(*arguments: Any) -> None:
+        desk.bell.is_over = True
+        handle_exit(*arguments)
+
+    server.handle_exit = end
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, signal.SIG_IGN)  # the server handles them, and raises them again when it is done
     if address:

@@ -37,7 +37,7 @@ def part_of(length: int) -> int:
 def window_starts(count: int, length: int) -> np.ndarray:
     """First rows (W,) of the windows over `count` rows, the last one ending with them; one alone where there are fewer."""
     part = part_of(length)
-    hop = max(length // HOPS_PER_LENGTH // part, 1) * part
+    hop = max(round(length / HOPS_PER_LENGTH / part), 1) * part
     last = max(count - length, 0)
     starts = np.arange(0, last + 1, hop)
     return starts if starts[-1] == last else np.append(starts, last)
