@@ -32,7 +32,7 @@ from gerund.data.manifest import group_of
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor
 from gerund.labelling.bouts import Footage, added
-from gerund.labelling.edits import add_bout, add_label
+from gerund.labelling.edits import add_bout, add_label, reject
 from gerund.labelling.learner import Learner
 from gerund.labelling.project import Project
 from gerund.labelling.review import Question, questions
@@ -155,6 +155,10 @@ class Annotator:
         """What is in the middle of the suggestion, as far as it is one; borders that are off are moved."""
         span = self.films[asked.video].span_at((asked.start + asked.end) / 2)
         if span is None:  # a film's last moment
+            self.decisions += 1
+            return
+        if asked.why == "doubt" and self.project.state.bouts[asked.bout].label == span[0]:
+            self.project.perform(reject(asked.video, asked.label, asked.start, asked.end, by="annotator"))
             self.decisions += 1
             return
         start, end = max(asked.start, span[1]), min(asked.end, span[2])

@@ -70,6 +70,9 @@ def test_a_bout_with_the_wrong_label_is_doubted(desk):
     doubts = [each for each in questions(desk.learner, desk.project.state, 100) if each.why == "doubt"]
     assert [(each.bout, each.label) for each in doubts] == [(wrong, "left")]
     assert truth("one")[3] == ("left", 9, 12)
+    desk.perform(edits.reject(name, "left", 9, 12, by="me"), token="", seen=None)
+    learned(desk)
+    assert not [each for each in questions(desk.learner, desk.project.state, 100) if each.why == "doubt"]
 
 
 def test_without_a_model_nothing_is_asked(desk):

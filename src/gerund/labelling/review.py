@@ -95,7 +95,7 @@ def doubts(readout: LiveReadout, state: Snapshot) -> Iterator[Question]:
     for place in np.flatnonzero(wrong).tolist():
         bout = state.bouts.get(lesson.bouts[place])
         winner = lesson.labels[int(chances[place].argmax())]
-        if bout is not None and winner in state.labels and state.labels[winner].name != bout.label:
+        if bout is not None and winner in state.labels and winner != bout.label and not is_settled(bout, winner, state):
             score = float(chances[place].max())
             yield Question(
                 video=bout.video,
@@ -107,6 +107,12 @@ def doubts(readout: LiveReadout, state: Snapshot) -> Iterator[Question]:
                 why="doubt",
                 bout=bout.name,
             )
+
+
+def is_settled(bout: LabelledBout, label: str, state: Snapshot) -> bool:
+    """Whether somebody has said already that a bout is not `label`."""
+    others = (other for other in state.bouts.values() if other.status == "rejected" and other.label == label)
+    return any(other.video == bout.video and other.start < bout.end and bout.start < other.end for other in others)
 
 
 def spread_out(found: Sequence[Question], count: int) -> list[Question]:

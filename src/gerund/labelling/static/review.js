@@ -50,9 +50,9 @@ export class Review {
       if (what !== "skip") {
         const { video, label, start, end, bout } = asked;
         const chosen = what === "right" ? label : what;
-        if (what === "not" && !bout) await this.project.edit("rejections", { video, label, start, end });
-        else if (what !== "not" && bout) await this.project.edit(`bouts/${bout}`, { label: chosen }, "PATCH");
-        else if (what !== "not") await this.project.edit("bouts", { video, label: chosen, start, end });
+        if (what === "not") await this.project.edit("rejections", { video, label, start, end });
+        else if (bout) await this.project.edit(`bouts/${bout}`, { label: chosen }, "PATCH");
+        else await this.project.edit("bouts", { video, label: chosen, start, end });
         this.answered += 1;
         await this.learned(); // what was just said may change what is asked next
       }
