@@ -24,7 +24,7 @@ def pictures(path: Path, fps: float, side: dict) -> np.ndarray:
     ends = np.append(times[1:], times[-1] + (times[-1] - times[-2] if len(times) > 1 else 1 / fps))
     shown = [frame for frame, a, b in zip(frames, times, ends, strict=True) if math.ceil((a - 1e-3) * fps) < (b - 1e-3) * fps]
     size = {"width": side["width"], "height": side["height"], "interpolation": side["interpolation"].upper()}
-    return np.stack([frame.to_ndarray(format="rgb24", **size).transpose(2, 0, 1) for frame in shown])
+    return np.stack([frame.reformat(format="gbrp", **size).to_ndarray().transpose(2, 0, 1) for frame in shown])
 
 
 def tokens(rows: np.ndarray, steps: int) -> np.ndarray:

@@ -291,7 +291,8 @@ def test_without_time_and_without_validation_clips_nothing_is_calibrated(clips, 
 
 def test_a_class_that_a_fold_has_nothing_of_is_judged_by_the_others_only(clips, tmp_path):
     rows = [f"{path},{path.parent.name}," for path in sorted(clips.rglob("*.mp4"))]
-    rows += [f"{clips / 'going left' / f'{number}.mp4'},still,one group" for number in range(3)]
+    for number in range(3):
+        rows += [f"{shutil.copy(clips / 'going left' / f'{number}.mp4', tmp_path)},still,one group"]
     lines = [f"{row},train" for row in rows] + [f"{clips / 'going left' / '0.mp4'},going left,other,test"]
     (tmp_path / "clips.csv").write_text("path,label,group,split\n" + "\n".join(lines), encoding="utf-8")
     options = OPTIONS | {"epochs": 2, "val": 0.0, "class_weights": True, "allow_leak": True}
