@@ -15,6 +15,7 @@ from gerund.heads.learned.ridge import RidgeModule
 from gerund.heads.ridge import (
     SCALES,
     STRENGTHS,
+    WINDOW_SHARE,
     Ridge,
     chosen_ridge,
     class_means,
@@ -444,7 +445,7 @@ def test_windows_of_a_timeline_are_read_out_by_block_scales():
     head.solve(x, valid, targets, np.arange(30), parts=2)
     pooled = token_statistics(x, valid)
     expected = ridge_readout(pooled, targets, np.arange(30), K, parts=2, moments=block_moments)
-    np.testing.assert_allclose(head.window_logits(x, valid), expected.logits(pooled), atol=1e-4)
+    np.testing.assert_allclose(head.window_logits(x, valid), WINDOW_SHARE * expected.logits(pooled), atol=1e-4)
     assert np.abs(head.window_logits(x, valid) - head(x, valid)).max() > 0.1
 
 

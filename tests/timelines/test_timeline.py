@@ -209,11 +209,15 @@ def test_a_video_without_rows_is_refused():
 
 
 def test_auto_window_is_half_the_length_of_the_training_clips(capsys):
-    assert windows_for(recognizer(clip_seconds=3.0)).window == 1.5
+    assert windows_for(recognizer(clip_seconds=9.0)).window == 4.5
+    assert windows_for(recognizer(clip_seconds=3.0)).window == 2.0, "eight steps at 4 per second"
+    assert windows_for(recognizer(clip_seconds=2.0)).window == 1.5, "but not more than three quarters of a clip"
+    annotated = Durations.around(2.0, 2).following([[0, 1]])
+    assert windows_for(replace(recognizer(clip_seconds=2.0), durations=annotated)).window == 1.0
     assert windows_for(recognizer(clip_seconds=0.1)).window == 0.25, "one step at 4 per second"
     assert capsys.readouterr().err == ""
-    assert windows_for(recognizer(clip_seconds=None)).window == 0.5  # 4 steps at 4 per second
-    assert "windows of 0.5 s" in capsys.readouterr().err
+    assert windows_for(recognizer(clip_seconds=None)).window == 0.75  # 4 steps at 4 per second
+    assert "windows of 0.75 s" in capsys.readouterr().err
 
 
 def test_windows_are_an_eighth_of_them_apart_but_a_step_of_the_features_at_least():

@@ -26,6 +26,8 @@ WINDOWS_HELP_BELOW = 30
 CHANGING, UNCHANGING = 0.3, 0.15
 """Where windows of one clip differ by more than the first share of what clips differ by, the change is the action; below their
 difference, windows count in full."""
+WINDOW_SHARE = 0.5
+"""Of the scale that left-out clips ask for, which windows of a timeline get: they see less of an action than a clip does."""
 MOST_SOLVED_ROWS = 4000
 """Rows, of clips and of windows inside them, that are solved for together."""
 
@@ -61,7 +63,7 @@ class PrototypeHead(Head):
     speak for; `kind` mean is the cosine to each class's mean (Mensink et al. 2013, doi:10.1109/TPAMI.2013.83). Either gives scores; what
     each training clip would score if its group were left out says by how much to multiply them for logits.
 
-    Windows of a timeline are read out by a second ridge on the same clips, whose scales are those of whole blocks.
+    Windows of a timeline are read out by a second ridge on the same clips, whose scales are those of whole blocks, and half as surely.
     """
 
     in_closed_form = True
@@ -138,7 +140,8 @@ class PrototypeHead(Head):
         else:
             found = ridge_readout(pooled, targets, groups, classes, parts=parts, windows=windows, strength=self.strength)
             second = ridge_readout(pooled, targets, groups, classes, parts=parts, moments=block_moments, strength=self.strength)
-            self.timeline = second.std, second.weight, second.bias
+            share = np.float32(WINDOW_SHARE)
+            self.timeline = second.std, share * second.weight, share * second.bias
         self.mean, self.std, self.weight, self.bias = found.mean, found.std, found.weight, found.bias
         self.scale = np.array([found.scale], np.float32)
         return found.left_out
