@@ -99,6 +99,7 @@ def test_training_starts_from_the_encoder_and_keeps_its_standardisation(clips, e
     assert json.loads((run.run / "config.json").read_text())["init"] == str(encoder.folder)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_without_the_encoder_it_started_from(clips, encoder, tmp_path):
     shutil.copytree(encoder.folder, tmp_path / "encoder")
     gerund.train(clips, **SMALL, epochs=2, schedule="constant", init=tmp_path / "encoder", out=tmp_path / "run")

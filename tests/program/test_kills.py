@@ -58,6 +58,7 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 @needs_fork
 def test_a_model_killed_while_it_is_saved_is_the_old_or_the_new_one(tmp_path, one_thread):
     old, new = recognizer("a", "b"), recognizer("a", "b", "c")

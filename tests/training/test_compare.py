@@ -374,6 +374,7 @@ def test_a_random_split_parts_groups_and_keeps_the_share_of_test_clips(ucf):
     assert siblings(random) > 0.3
 
 
+@pytest.mark.slow
 def test_benchmark_prints_official_and_random_splits_side_by_side(ucf, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "empty"))

@@ -72,7 +72,7 @@ def without_times(path):
     return [{key: value for key, value in row.items() if key != "time"} for row in read_csv(path)]
 
 
-@pytest.mark.parametrize("checkpoint", ["epochs/0002.ckpt", "epochs/0004.ckpt"])
+@pytest.mark.parametrize("checkpoint", [pytest.param("epochs/0002.ckpt", marks=pytest.mark.slow), "epochs/0004.ckpt"])
 def test_resumed_from_any_checkpoint_equals_uninterrupted(clips, whole, tmp_path, checkpoint):
     done = gerund.train(clips, **OPTIONS, save_every=2, out=tmp_path / "run")
     for later in ("last.ckpt", "metrics.json"):
@@ -133,7 +133,7 @@ def test_killed_and_resumed_equals_uninterrupted(clips, whole, tmp_path):
     assert resumed.metrics == whole.metrics
 
 
-@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("asked", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_ctrl_c_keeps_the_best_and_says_how_to_go_on(clips, whole, tmp_path, monkeypatch, capsys, asked):
     def interrupt(folder, head, loop, journal):
         original(folder, head, loop, journal)

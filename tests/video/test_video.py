@@ -921,7 +921,7 @@ with video.Writer(Path(sys.argv[1]), growing=True) as writer:
 """
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+@pytest.mark.parametrize("suffix", [".mp4", *(pytest.param(each, marks=pytest.mark.slow) for each in (".mov", ".mkv"))])
 def test_of_a_growing_file_all_but_the_last_seconds_are_kept_when_its_process_is_killed(tmp_path: Path, suffix: str) -> None:
     killed, closed = tmp_path / f"killed{suffix}", tmp_path / f"closed{suffix}"
     for path in (killed, closed):
