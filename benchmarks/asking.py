@@ -249,13 +249,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="*", default=["films", "falls", "toy"])
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--first", type=int, default=0, help="seed of the first run")
     parser.add_argument("--orders", default=",".join(ORDERS))
     options = parser.parse_args()
     extractor = Extractor(load_backbone("lite"), fps=FPS, cache=FeatureCache())
     for name in options.sets:
         maker = {"films": real_films, "falls": fall_films, "toy": toy_films}[name]
         costs: dict[str, list[float]] = {order: [] for order in options.orders.split(",")}
-        for run in range(options.runs):
+        for run in range(options.first, options.first + options.runs):
             films = maker(extractor, run)
             target = min(TARGET, SHARE_OF_ALL * with_all(films))
             for order in costs:
