@@ -246,9 +246,7 @@ def test_ten_thousand_bouts_are_redrawn_without_a_long_task(browser, folder):
             window.go_to(place)
             window.press("Delete")
             window.page.wait_for_timeout(600)
-        assert (
-            max(window.page.evaluate("window.tasks"), default=0) <= 250
-        )  # the figure is in docs/benchmarks.md; this only holds the order
+        assert max(window.page.evaluate("window.tasks"), default=0) <= 250  # this only holds the order
         window.close()
     finally:
         running.process.kill()
