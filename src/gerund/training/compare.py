@@ -18,7 +18,6 @@ from gerund.core.recipes import Recipe, resolve, split_words
 from gerund.core.results import Printable
 from gerund.core.settings import CompareSettings, checked
 from gerund.core.types import Clip
-from gerund.data.datasets import load_dataset
 from gerund.data.manifest import assign_splits, of_split
 from gerund.features.cache import FeatureCache
 from gerund.heads import in_closed_form
@@ -34,7 +33,7 @@ from gerund.training.leaderboard import (
     processes_on,
     with_head,
 )
-from gerund.training.prepare import extract_views, network_seconds, untrained
+from gerund.training.prepare import extract_views, labelled_clips, network_seconds, untrained
 from gerund.training.run import Training
 from gerund.training.train import train_on
 
@@ -167,16 +166,7 @@ def with_backbones(settings: Recipe, backbones: str | None) -> list[Recipe]:
 
 def clips_to_compare(data: str | Path | Sequence[Clip], settings: Recipe) -> tuple[list[Clip], list[Clip]]:
     """The clips that take part, and those left out since the data set gives them as test. Raises DataError for fewer than two classes."""
-    given = load_dataset(
-        data,
-        split=settings.split,
-        group_pattern=settings.group_pattern,
-        allow_leak=settings.allow_leak,
-        background=settings.background,
-        subject=settings.subject,
-        overlap=settings.overlap,
-        one_at_a_time=True,
-    )
+    given = labelled_clips(data, settings)
     test = of_split(given, "test")
     if test:
         note(f"The {len(test)} test clips that the data set gives are left out of the comparison.")

@@ -14,6 +14,7 @@ from gerund.core.progress import note
 from gerund.core.recipes import Recipe
 from gerund.core.team import ALONE, Team
 from gerund.core.types import Clip
+from gerund.data.datasets import load_dataset
 from gerund.data.manifest import labels_of, of_split
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extraction, Extractor, calibrated, with_spans
@@ -37,6 +38,20 @@ def with_tuned_backbone(recognizer: Recognizer, run: Run) -> Recognizer:
             raise
     backbone = tuned(recognizer.backbone, run.tuning, run.settings.finetune or "")
     return untrained(run.clips, run.settings, run.cache, backbone)
+
+
+def labelled_clips(data: str | Path | Sequence[Clip], settings: Recipe) -> list[Clip]:
+    """The clips to learn from, as the settings say, one label at a time. Raises DataError as `load_dataset`."""
+    return load_dataset(
+        data,
+        split=settings.split,
+        group_pattern=settings.group_pattern,
+        allow_leak=settings.allow_leak,
+        background=settings.background,
+        subject=settings.subject,
+        overlap=settings.overlap,
+        one_at_a_time=True,
+    )
 
 
 def untrained(clips: Sequence[Clip], settings: Recipe, cache: FeatureCache, backbone: Backbone | None = None) -> Recognizer:

@@ -21,7 +21,7 @@ from gerund.core.settings import TrainSettings, checked
 from gerund.core.team import ALONE, Team, team_shape
 from gerund.core.types import Clip
 from gerund.data.checks import check_clips
-from gerund.data.datasets import is_published, load_dataset
+from gerund.data.datasets import is_published
 from gerund.data.manifest import assign_splits, of_split, read_manifest
 from gerund.features.cache import FeatureCache
 from gerund.features.packed import PackedCache
@@ -29,7 +29,7 @@ from gerund.recognition.runs import check_free, find_checkpoint, run_of
 from gerund.recognition.token_set import token_set
 from gerund.training.finish import finish
 from gerund.training.leaderboard import FOLDS, Leaderboard, available_heads, cross_validate, processes_on, with_head
-from gerund.training.prepare import extract_views, network_seconds, untrained, with_tuned_backbone
+from gerund.training.prepare import extract_views, labelled_clips, network_seconds, untrained, with_tuned_backbone
 from gerund.training.run import Run, Training, begin_run
 from gerund.training.videos import check_leave_one_out, tell_of_unlabelled
 
@@ -79,16 +79,7 @@ def train(
     source = data if data is not None else chosen.data
     if source is None:
         raise UsageError("no data; give a folder with one sub-folder per class, a CSV, or name:path")
-    clips = load_dataset(
-        source,
-        split=chosen.split,
-        group_pattern=chosen.group_pattern,
-        allow_leak=chosen.allow_leak,
-        background=chosen.background,
-        subject=chosen.subject,
-        overlap=chosen.overlap,
-        one_at_a_time=True,
-    )
+    clips = labelled_clips(source, chosen)
     check_leave_one_out(chosen, heads.in_closed_form(chosen.head))
     if chosen.leave_one_out is not None:
         clips = [replace(clip, split="train") for clip in clips]
