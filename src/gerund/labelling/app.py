@@ -15,7 +15,6 @@ from fastapi import FastAPI, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 
-import gerund
 from gerund.core.errors import DataError
 from gerund.labelling import answers, edits
 from gerund.labelling.desk import Studio
@@ -44,9 +43,9 @@ from gerund.labelling.schemas import (
     SplitAt,
 )
 from gerund.serving.app import STATIC as SHARED
-from gerund.serving.app import add_session
+from gerund.serving.app import add_session, application
 from gerund.serving.metrics import Metrics
-from gerund.serving.refusals import COMMON, HANDLERS, REFUSALS
+from gerund.serving.refusals import HANDLERS, REFUSALS
 from gerund.serving.schemas import Error
 from gerund.serving.security import Guard
 
@@ -69,18 +68,9 @@ def build_studio(desk: Studio, *, token: str | None = None, hosts: frozenset[str
         yield
         await asyncio.to_thread(desk.end)
 
-    app = FastAPI(
-        title="gerund studio",
-        version=gerund.__version__,
-        description="Labels of a project, and the model that learns from them.",
-        lifespan=lifespan,
-        docs_url=None,
-        redoc_url=None,
-        responses=COMMON,
-    )
+    handlers = {**HANDLERS, DataError: unusable, edits.NotThereError: not_there, ConflictError: conflict}
+    app = application("gerund studio", "Labels of a project, and the model that learns from them.", lifespan, handlers)
     guard = Guard(app, Metrics(), token=token, hosts=hosts)
-    for kind, handler in {**HANDLERS, DataError: unusable, edits.NotThereError: not_there, ConflictError: conflict}.items():
-        app.add_exception_handler(kind, handler)
     add_project(app, desk)
     add_videos(app, desk)
     add_bouts(app, desk)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,6 +30,22 @@ SHUTDOWN = 30.0
 """Seconds that jobs in hand have to end when the server shuts down."""
 
 
+def application(title: str, description: str, lifespan: Any, handlers: Mapping[type[Exception], Any]) -> FastAPI:
+    """An application without routes, which answers each kind of error as its handler says."""
+    app = FastAPI(
+        title=title,
+        version=gerund.__version__,
+        description=description,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        responses=COMMON,
+    )
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)
+    return app
+
+
 def build(service: Service, *, model: str, token: str | None = None, hosts: frozenset[str] | None = None) -> Guard:
     """The application, ready for a server; `model` is the name it shows. The service is closed when the application ends."""
 
@@ -41,18 +57,8 @@ def build(service: Service, *, model: str, token: str | None = None, hosts: froz
         await service.finish(SHUTDOWN)
         await service.close()
 
-    app = FastAPI(
-        title="gerund",
-        version=gerund.__version__,
-        description="Names the action in a video.",
-        lifespan=lifespan,
-        docs_url=None,
-        redoc_url=None,
-        responses=COMMON,
-    )
+    app = application("gerund", "Names the action in a video.", lifespan, HANDLERS)
     guard = Guard(app, Metrics(), token=token, hosts=hosts)
-    for kind, handler in HANDLERS.items():
-        app.add_exception_handler(kind, handler)
     add_analysis(app, service)
     add_jobs(app, service)
     add_job_files(app, service)
