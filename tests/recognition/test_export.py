@@ -25,6 +25,7 @@ from gerund.heads import HEADS, build_head
 from gerund.heads.learned.base import LearnedHead
 from gerund.recognition import export as exporting
 from gerund.recognition import graphs
+from gerund.recognition.folder import EXPORTED_FILES
 from gerund.recognition.recognizer import Recognizer
 
 pytestmark = pytest.mark.torch
@@ -152,7 +153,7 @@ def test_a_network_answers_alike_in_every_format(format_, head, clips, tmp_path)
     assert done.values["max_difference"] < 1e-4
     assert done.values["clips"] == 3
     config = json.loads((tmp_path / "out" / "config.json").read_text(encoding="utf-8"))
-    assert sorted(config["files"]) == sorted(graphs.EXPORTED_FILES[format_])
+    assert sorted(config["files"]) == sorted(EXPORTED_FILES[format_])
     assert {path.name for path in (tmp_path / "out").iterdir()} == {*config["files"], "config.json", "README.md"}
 
 

@@ -26,7 +26,7 @@ from gerund.data.manifest import of_split, read_manifest
 from gerund.features.extractor import Extractor, calibration_frames
 from gerund.features.tokens import as_stored, on_screen, tokens
 from gerund.recognition.evaluate import recorded_manifest
-from gerund.recognition.folder import find_model
+from gerund.recognition.folder import EXPORTED_FILES, find_model
 from gerund.recognition.metrics import topk_accuracy
 from gerund.recognition.predict import expand
 from gerund.recognition.recognizer import Recognizer, softmax
@@ -36,8 +36,7 @@ from gerund.video.pool import Reading, frames_of
 if TYPE_CHECKING:
     from gerund.recognition.graphs import Network
 
-SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2"}
-EXPORT_FORMATS = (*SUFFIXES, "gerund")
+EXPORT_FORMATS = (*EXPORTED_FILES, "gerund")
 LEAST_COSINE = 0.9999
 """Between the features of a backbone in f32 and those of its graph."""
 TOLERANCE = 1e-3
@@ -353,6 +352,7 @@ def features_by(backbone: Network, recognizer: Recognizer, path: Path) -> Featur
 def card(done: Export) -> str:
     """README.md of an exported model."""
     values = done.values
+    backbone, head = EXPORTED_FILES[done.format][:2]
     inputs = "frames (N, 3, H, W) uint8 RGB in, features (N, D) out", "tokens (B, T, D) and valid (B, T) in, logits (B, K) out"
     use = {
         "onnx": "With onnxruntime alone: examples/onnx_alone.py of gerund, 40 lines.",
@@ -363,8 +363,8 @@ def card(done: Export) -> str:
 
 {use}
 
-- `backbone{SUFFIXES[done.format]}`: {inputs[0]}
-- `head{SUFFIXES[done.format]}`: {inputs[1]}
+- `{backbone}`: {inputs[0]}
+- `{head}`: {inputs[1]}
 - `config.json`: labels, frame rate and size, how tokens are made (`gerund.features.tokens.tokens`), the temperature of the logits, checksums
 
 Compared with the model in f32 on {values["clips"]} clips: largest difference of a probability {values["max_difference"]:.1e},

@@ -30,6 +30,12 @@ READABLE_VERSIONS = (1, 2)
 CHECKED_FILES = ("backbone.xml", "backbone.bin", "backbone.safetensors", "head.xml", "head.bin")
 HEAD_FILE, FAMILIARITY_FILE, BACKBONE_FILE = "model.safetensors", "unknown.safetensors", "backbone.safetensors"
 INT8_FILE, HEAD_GRAPH = "backbone-int8.xml", "head.xml"
+EXPORTED_FILES = {
+    "onnx": ("backbone.onnx", "head.onnx"),
+    "openvino": ("backbone.xml", "head.xml", "backbone.bin", "head.bin"),
+    "torch": ("backbone.pt2", "head.pt2"),
+}
+"""What an export for other programs consists of in each format, backbone and head first."""
 REMEDY = "copy the model again or train it again"
 HIGHEST_FPS, LONGEST_CLIP, HOTTEST = 1000.0, 1e6, 1e6
 """Frames per second, seconds of a clip and temperature: no model has more, nor more of what follows."""

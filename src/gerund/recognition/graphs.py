@@ -23,16 +23,10 @@ from gerund.heads import Head
 from gerund.heads.learned.base import module_behind
 from gerund.heads.learned.ridge import RidgeModule
 from gerund.heads.ridge import PrototypeHead
-from gerund.recognition.folder import sha256
+from gerund.recognition.folder import EXPORTED_FILES, sha256
 from gerund.recognition.recognizer import Recognizer
 
 EXPORT_FORMAT, EXPORT_FORMAT_VERSION = "gerund-export", 2
-EXPORTED_FILES = {
-    "onnx": ("backbone.onnx", "head.onnx"),
-    "openvino": ("backbone.xml", "head.xml", "backbone.bin", "head.bin"),
-    "torch": ("backbone.pt2", "head.pt2"),
-}
-"""The files of each format, backbone and head first."""
 Network = Callable[..., np.ndarray]
 """A graph that runs: arrays in, one array out. The backbone takes frames (N, 3, H, W) uint8, the head tokens (B, T, D) and valid (B, T)."""
 
