@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gerund.labelling.journal import ProjectJournal
-from support.studios import label_films, learned, named, studio_in, truth, wait_until
+from support.studios import FILMS, label_films, learned, named, studio_in, truth, wait_until
 
 pytest.importorskip("fastapi")
 pytest.importorskip("httpx")
@@ -261,6 +261,8 @@ def test_a_full_disk_is_told_and_nothing_is_half_done(client, desk, monkeypatch)
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
+    for film in FILMS:
+        named(desk, film)
     before = desk.project.number
     monkeypatch.setattr(os, "write", full)
     answer = add(client, desk, label, 0, 3)

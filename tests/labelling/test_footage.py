@@ -7,7 +7,10 @@ import threading
 
 import numpy as np
 
+from gerund.core.errors import DataError
+from gerund.labelling.answers import project_values
 from gerund.labelling.footage import OtherFirstError, Watched
+from gerund.video.pool import DecodePool
 from support.studios import FILMS, named, studio_in, wait_until
 
 
@@ -124,3 +127,46 @@ def test_an_engine_stops_between_two_batches_and_leaves_nothing_under_way():
         engine.calls.append("stopped")
     assert engine.calls == ["submit", "drain", "stopped"]
     assert seen == [4]
+
+
+def test_a_decoder_that_is_killed_costs_one_film_and_not_the_studio(desk, monkeypatch):
+    started = DecodePool.start
+
+    def killed_at_the_first_frames(pool):
+        worker = started(pool)
+        worker.process.kill()
+        return worker
+
+    names = [named(desk, film) for film in FILMS]
+    monkeypatch.setattr(DecodePool, "start", killed_at_the_first_frames)
+    shutil.copy(desk.folder / "one.mp4", desk.folder / "four.mp4")
+    with (desk.folder / "four.mp4").open("ab") as file:
+        file.write(b"another file by its content")
+    desk.library.add([desk.folder / "four.mp4"])
+    name = wait_until(lambda: next((name for name in dict(desk.library.standings) if name not in names), None))
+    wait_until(lambda: desk.library.standings[name].stage == "failed")
+    assert desk.library.standings[name].error == "the decoder crashed (signal 9)"
+    assert desk.library.thread.is_alive()
+    assert {desk.library.standings[each].stage for each in names} == {"ready"}
+
+
+def test_a_full_disk_while_films_are_found_is_told_and_they_are_found_later(folder, tmp_path, monkeypatch):
+    from gerund.labelling import footage
+    from gerund.labelling.project import Project
+
+    monkeypatch.setattr(footage, "RETRY_SECONDS", 0.05)
+    full = [True]
+    remember = Project.remember
+
+    def refusing(project, changes):
+        if full:
+            raise DataError("gerund-journal.jsonl: not saved (No space left on device)")
+        return remember(project, changes)
+
+    monkeypatch.setattr(Project, "remember", refusing)
+    with studio_in(folder, tmp_path / "cache") as desk:
+        wait_until(lambda: "No space left" in desk.library.error)
+        assert "No space left" in project_values(desk)["complaint"]
+        full.clear()
+        assert named(desk, "three")
+        wait_until(lambda: not desk.library.error)

@@ -51,7 +51,7 @@ def truth(film: str) -> list[tuple[str, float, float]]:
 @contextmanager
 def studio_in(folder: Path, cache: Path, *, project: Path | None = None) -> Iterator[Studio]:
     """A studio whose background works; it is ended with the block."""
-    extractor = Extractor(load_backbone("pixels:8"), fps=8.0, cache=FeatureCache(cache))
+    extractor = Extractor(load_backbone("pixels:8"), fps=8.0, cache=FeatureCache(cache), apart=True)
     desk = Studio(Project(project or folder), folder, extractor, cache / "studio")
     desk.start()
     try:

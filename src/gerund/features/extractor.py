@@ -93,7 +93,10 @@ def with_spans(found: Extraction, clips: Iterable[Clip]) -> Extraction:
 
 
 class Extractor:
-    """A backbone, compiled when first needed, with the spec and cache its features live under."""
+    """A backbone, compiled when first needed, with the spec and cache its features live under.
+
+    With `apart` no video is opened in this process, not even a lone one.
+    """
 
     def __init__(
         self,
@@ -105,12 +108,14 @@ class Extractor:
         precision: str = "auto",
         view: str = "centre",
         workers: int | None = None,
+        apart: bool = False,
     ) -> None:
         if fps is not None and not 0 < fps <= 1000:
             raise UsageError(f"fps is {fps:g}; more than 0 and at most 1000 frames per second can be kept")
         at_least(1, workers=workers)
         self.backbone = backbone
         self.cache = cache
+        self.apart = apart
         self.device = best_device() if device == "auto" else device
         self.workers = workers if workers is not None else max(1, (os.cpu_count() or 1) // 2)
         self.spec = FeatureSpec(
@@ -209,8 +214,10 @@ class Extractor:
         engine = self.engine  # compiled before the clock of the progress starts
         writers: dict[int, BlockWriter] = {}
         failed: dict[str, str] = {}
-        reading = Reading(fps=self.spec.fps, resize=self.backbone.resize, flip=self.spec.view == "flip")
-        seconds = total_seconds([paths[digest][0] for digest in digests])
+        few = len(digests) <= FEW_VIDEOS
+        reading = Reading(fps=self.spec.fps, resize=self.backbone.resize, flip=self.spec.view == "flip", threads=0 if few else 1)
+        seconds = None if self.apart else total_seconds([paths[digest][0] for digest in digests])
+        workers = min(self.workers, len(digests)) if self.apart or not few else 0
         with progress("Extracting features", len(digests), "videos", seconds=seconds) as bar:
 
             def claimed() -> Iterator[DecodeJob]:
@@ -229,7 +236,7 @@ class Extractor:
                         yield DecodeJob(index=index, path=paths[digest][0], skip=len(pts) * self.spec.stride)
 
             try:
-                with decoded(claimed(), len(digests), reading, self.workers) as events:
+                with decoded(claimed(), reading, workers) as events:
                     for index, error in run_batches(events, engine, writers, bar, Windows(self.spec.window, self.spec.stride)):
                         path = str(paths[digests[index]][0])
                         failed[digests[index]] = error.removeprefix(f"{path}: ")
@@ -293,12 +300,10 @@ def total_seconds(paths: Sequence[Path]) -> float | None:
 
 
 @contextmanager
-def decoded(
-    jobs: Iterable[DecodeJob], count: int, reading: Reading, workers: int
-) -> Iterator[Iterator[Decoded | Ended | Finished]]:
-    """Decode in this process for a few videos, in a pool for many."""
-    if count <= FEW_VIDEOS:
-        yield decode_here(jobs, reading)
-    else:
-        with DecodePool(reading, min(workers, count)) as pool:
+def decoded(jobs: Iterable[DecodeJob], reading: Reading, workers: int) -> Iterator[Iterator[Decoded | Ended | Finished]]:
+    """Decode in a pool of so many workers; with 0 in this process."""
+    if workers:
+        with DecodePool(reading, workers) as pool:
             yield pool.run(jobs)
+    else:
+        yield decode_here(jobs, reading)

@@ -31,7 +31,7 @@ def project_values(desk: Studio) -> dict[str, Any]:
         "undo": journal.done[-1].said if journal.done else None,
         "redo": journal.undone[-1].said if journal.undone else None,
         "learned": desk.learner.readout is not None,
-        "complaint": desk.project.complaint or desk.learner.error or desk.model_error,
+        "complaint": desk.project.complaint or desk.learner.error or library.error or desk.model_error,
     }
 
 

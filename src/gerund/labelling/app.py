@@ -21,7 +21,6 @@ from gerund.labelling.desk import Studio
 from gerund.labelling.figures import figures
 from gerund.labelling.footage import path_of_video
 from gerund.labelling.journal import Edit
-from gerund.labelling.pictures import film_picture
 from gerund.labelling.practice import write_practice
 from gerund.labelling.project import LABELS_FILE, ConflictError, Operation
 from gerund.labelling.review import questions
@@ -172,7 +171,7 @@ def add_videos(app: FastAPI, desk: Studio) -> None:
     )
     async def video(name: str) -> Any:
         edits.video_named(desk.project.state, name)
-        return answers.video_values(desk, name)
+        return await asyncio.to_thread(answers.video_values, desk, name)
 
     @app.post("/v1/project/videos/{name}/open", status_code=204, responses=REFUSED, summary="Let a video's features come first")
     async def opened(name: str) -> None:
@@ -198,7 +197,7 @@ def add_videos(app: FastAPI, desk: Studio) -> None:
 
     @app.get("/v1/project/videos/{name}/picture", response_class=Response, responses=REFUSED, summary="A small picture, as JPEG")
     async def picture(name: str, at: Annotated[float, Query(ge=0, le=1e7)] = 0.0) -> Response:
-        found = await asyncio.to_thread(film_picture, path(name), at)
+        found = await asyncio.to_thread(desk.looker.picture, path(name), at)
         return Response(found, media_type="image/jpeg", headers={"cache-control": "private, max-age=3600"})
 
     @app.post("/v1/project/features", status_code=204, summary="Stop making features, or go on")

@@ -16,6 +16,7 @@ from gerund.labelling.footage import Library, path_of_video
 from gerund.labelling.journal import Edit
 from gerund.labelling.keeping import save_model
 from gerund.labelling.learner import Learner
+from gerund.labelling.pictures import Looker
 from gerund.labelling.project import Operation, Project
 from gerund.serving.drawing import draw_film
 from gerund.serving.limits import Limits
@@ -63,6 +64,7 @@ class Studio:
     def __init__(self, project: Project, folder: Path, extractor: Extractor, copies: Path) -> None:
         self.project, self.folder, self.copies = project, folder, copies
         self.bell = Bell()
+        self.looker = Looker()
         self.library = Library(project, folder, extractor, self.video_changed)
         self.learner = Learner(project, self.library, self.redrawn)
         self.saved = -1
@@ -82,6 +84,7 @@ class Studio:
         if self.timer is not None:
             self.timer.cancel()
         self.library.end()
+        self.looker.close()
         self.learner.end()
         self.keep_model()
         self.project.close()

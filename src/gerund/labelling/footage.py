@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,18 +12,19 @@ from typing import Literal
 import numpy as np
 
 from gerund.backbones import Engine
-from gerund.core.errors import GerundError, VideoError
+from gerund.core.errors import GerundError, VideoError, first_line
 from gerund.core.files import readable
 from gerund.core.types import Features
 from gerund.data.listing import list_videos
 from gerund.features.extractor import Extractor
 from gerund.labelling.bouts import Footage, added, changed
+from gerund.labelling.pictures import Looker
 from gerund.labelling.project import Project
-from gerund.video import probe
 from gerund.video.rate import USUAL_FPS
 
 Stage = Literal["waiting", "working", "ready", "failed", "missing"]
 DIGITS_OF_NAME = 16
+RETRY_SECONDS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,17 +61,20 @@ class Watched:
 class Library:
     """The videos below a folder. A thread identifies them and makes their features, the opened video's first.
 
-    `changed` is told the name of a video whenever its standing changes.
+    `changed` is told the name of a video whenever its standing changes. No video is opened in this process.
     """
 
     def __init__(self, project: Project, folder: Path, extractor: Extractor, changed: Callable[[str], None]) -> None:
         self.project, self.folder, self.extractor, self.changed = project, folder, extractor, changed
+        self.looker = Looker()
         self.standings: dict[str, Readiness] = {}
         self.features: dict[str, Features] = {}
         self.unidentified: list[Path] = list_videos(folder).videos
         self.unreadable: dict[str, str] = {}
         """Name of a file -> why it is no video of the project."""
         self.rates: dict[str, float] = {}
+        self.error = ""
+        """Why the last step was not done; it is tried again."""
         self.opened = ""
         self.paused = False
         self.ending = False
@@ -86,7 +91,9 @@ class Library:
         self.ending = True
         self.stop.set()
         self.wake.set()
-        self.thread.join()
+        if self.thread.is_alive():
+            self.thread.join()
+        self.looker.close()
 
     def open(self, name: str) -> None:
         """Let a video come first."""
@@ -104,7 +111,7 @@ class Library:
         """Pictures per second of a video, as its file says; the usual rate where it does not."""
         if name not in self.rates:
             try:
-                self.rates[name] = probe(path_of_video(self.project, name)).fps or USUAL_FPS
+                self.rates[name] = self.looker.header(path_of_video(self.project, name))[1] or USUAL_FPS
             except VideoError:
                 return USUAL_FPS
         return self.rates[name]
@@ -116,14 +123,25 @@ class Library:
 
     def work(self) -> None:
         while not self.ending:
-            if self.unidentified:
-                self.identify(self.unidentified[0])
-                self.unidentified = self.unidentified[1:]
-            elif (name := self.next_one()) and not self.paused:
-                self.make(name)
-            else:
-                self.wake.wait()
-                self.wake.clear()
+            try:
+                self.step()
+                self.error = ""
+            except Exception as error:  # the disk may be full: what is not done is tried again
+                logging.getLogger("gerund.labelling").error("looking at a video failed", exc_info=error)
+                self.error = first_line(error)
+                self.changed("")
+                self.wake.wait(RETRY_SECONDS)
+
+    def step(self) -> None:
+        """Do what comes next, or wait for something to do."""
+        if self.unidentified:
+            self.identify(self.unidentified[0])
+            self.unidentified = self.unidentified[1:]
+        elif (name := self.next_one()) and not self.paused:
+            self.make(name)
+        else:
+            self.wake.wait()
+            self.wake.clear()
 
     def identify(self, path: Path) -> str | None:
         """Give a file its place in the project: a new video, one that was moved or renamed, or a copy of one that is there.
@@ -131,7 +149,7 @@ class Library:
         Returns its name there, None for what cannot be read.
         """
         try:
-            duration = probe(path).duration or 0.0
+            duration, _ = self.looker.header(path)
             digest = self.extractor.cache.video_digest(path)
         except (GerundError, OSError) as error:
             reason = str(getattr(error, "strerror", None) or error)

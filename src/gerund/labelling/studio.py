@@ -57,7 +57,7 @@ def studio(
         raise DataError(f"{folder}: not a folder; give the one that your videos are in")
     secret = checked_token(token or os.environ.pop(TOKEN_VARIABLE, None), host, needed=not is_loopback(host))
     store = FeatureCache(cache)
-    extractor = Extractor(load_backbone(backbone), fps=Recipe().fps, cache=store, device=device)
+    extractor = Extractor(load_backbone(backbone), fps=Recipe().fps, cache=store, device=device, apart=True)
     with listening(host, port) as listener:
         address = f"http://{url_host(host)}:{listener.getsockname()[1]}/"
         opened = open_project(folder, project, address)

@@ -51,11 +51,12 @@ class Ended:
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How every video is read: rate, input size of the backbone, mirrored or not."""
+    """How every video is read: rate, input size of the backbone, mirrored or not; `threads` per decoder, 0 for as many as it likes."""
 
     fps: float | None
     resize: Resize
     flip: bool = False
+    threads: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,14 +71,13 @@ def frames_of(
     reading: Reading,
     *,
     skip: int = 0,
-    threads: int = 1,
     tick: Callable[[], None] = lambda: None,
     ended: Callable[[float], None] = lambda end: None,
     trust: Trust = OWN_FILE,
 ) -> Iterator[tuple[float, np.ndarray]]:
     """The wanted frames of a video with their pts, from number `skip` on; `tick` and `ended` as for `wanted_frames`."""
     convert = FrameConverter(reading.resize)
-    frames = wanted_frames(path, fps=reading.fps, threads=threads, tick=tick, ended=ended, trust=trust)
+    frames = wanted_frames(path, fps=reading.fps, threads=reading.threads, tick=tick, ended=ended, trust=trust)
     for number, (pts, frame) in enumerate(frames):
         if number >= skip:
             picture = convert(frame)
@@ -89,7 +89,7 @@ def decode_here(jobs: Iterable[DecodeJob], reading: Reading) -> Iterator[Decoded
     for job in jobs:
         ends: list[float] = []
         try:
-            for pts, picture in frames_of(job.path, reading, skip=job.skip, threads=0, ended=ends.append):
+            for pts, picture in frames_of(job.path, reading, skip=job.skip, ended=ends.append):
                 yield Decoded(index=job.index, frames=picture[None], pts=np.array([pts]), release=lambda: None)
             yield from (Ended(index=job.index, end=end) for end in ends)
             yield Finished(index=job.index)
@@ -182,7 +182,7 @@ class DecodeSide(WorkerSide):
         super().__init__(orders, reports)
         self.slots = np.memmap(self.setup["memory"], np.uint8, "r+", shape=tuple(self.setup["shape"]))
         reading = self.setup["reading"]
-        self.reading = Reading(fps=reading["fps"], resize=Resize(**reading["resize"]), flip=reading["flip"])
+        self.reading = Reading(**{**reading, "resize": Resize(**reading["resize"])})
         with contextlib.suppress(OSError):  # Windows keeps the name of an open file; the other side removes it then
             Path(self.setup["memory"]).unlink()
         self.free = deque(range(len(self.slots)))

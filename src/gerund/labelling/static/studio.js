@@ -96,7 +96,7 @@ const state = () => {
         : project.learned && project.suggested !== null && project.suggested < project.number ? ["busy", "learning"]
           : project.learned ? ["good", "up to date"] : ["", "all saved"];
   element.dataset.kind = kind;
-  element.textContent = text;
+  element.replaceChildren(make("span", {}, text));
   element.title = text;
 };
 
