@@ -1,5 +1,7 @@
 # Exploring a data set: run it cell by cell in an editor that knows `# %%`, or whole: python examples/explore.py [DATA]
 # Pictures go to the folder `explore`.
+# pyright: reportUnknownMemberType=false
+# (which matplotlib does not tell of everything it takes)
 
 # %% What is there
 import sys
@@ -46,11 +48,12 @@ axes.legend(fontsize="small")
 figure.savefig(pictures / "features.png", dpi=120)
 
 # %% When in a clip does the answer come? Probabilities of growing spans of one test clip
+assert runs["transformer"].test is not None
 clip = runs["transformer"].test.clips[0]
 ends = np.linspace(0.2, features[clip.path].end, 12)
 scores = recognizer.segment_scores(features[clip.path], [gerund.Clip(path=clip.path, end=end) for end in ends])
 figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
-for index in scores[-1].argsort()[::-1][:3]:
+for index in map(int, scores[-1].argsort()[::-1][:3]):
     axes.plot(ends, scores[:, index], label=recognizer.labels[index])
 axes.set(xlabel="seconds seen", ylabel="probability", ylim=(0, 1), title=f"A clip of {clip.label}")
 axes.legend()

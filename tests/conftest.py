@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -49,7 +48,7 @@ def ctrl_c_is_heard() -> None:
 @pytest.fixture(autouse=True)
 def spoken() -> None:
     """Progress and notes are shown, whatever a command before has asked for."""
-    progress.notes.setLevel(logging.INFO)
+    progress.speak()
 
 
 @pytest.fixture

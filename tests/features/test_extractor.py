@@ -374,8 +374,10 @@ EXTRACT = """
 import sys
 from pathlib import Path
 from gerund.backbones import load_backbone
+from gerund.core.progress import speak
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor
+speak()
 folder = Path(sys.argv[1])
 paths = sorted(folder.glob("*.mp4"))
 made = Extractor(load_backbone("pixels:8"), fps=8, cache=FeatureCache(folder / "cache"), workers=1).extract(paths)

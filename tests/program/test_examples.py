@@ -19,7 +19,7 @@ from gerund.data.datasets import toy
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor
 from gerund.features.tokens import Sampling
-from gerund.heads import HEADS, build_head
+from gerund.heads import build_head
 from gerund.heads.learned.base import LearnedHead
 from gerund.recognition.recognizer import Recognizer
 
@@ -55,9 +55,8 @@ def run(*words, cwd, **environment):
 
 
 def test_the_custom_head_keeps_the_contract_of_heads(monkeypatch):
-    monkeypatch.setattr("gerund.heads.HEADS", dict(HEADS))
-    loaded("custom_head")
-    head = build_head("conv", token_dim=8, num_classes=3, num_frames=6, options={"width": "16"})
+    monkeypatch.syspath_prepend(EXAMPLES)
+    head = build_head("custom_head:ConvHead", token_dim=8, num_classes=3, num_frames=6, options={"width": "16"})
     assert isinstance(head, LearnedHead)
     assert head.module.classify.in_features == 16
     x = np.random.default_rng(0).standard_normal((4, 6, 8), dtype=np.float32)
@@ -114,7 +113,7 @@ def test_training_from_python_prints_classes_and_an_answer(clips, tmp_path):
 def test_the_custom_head_trains(clips, tmp_path):
     said = run(sys.executable, str(EXAMPLES / "custom_head.py"), str(clips), cwd=tmp_path)
     assert "test clips; the model is in" in said
-    assert '"conv"' in (tmp_path / "runs" / "train" / "best" / "config.json").read_text(encoding="utf-8")
+    assert '"custom_head:ConvHead"' in (tmp_path / "runs" / "train" / "best" / "config.json").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from gerund.backbones.quantize import quantize, quantized_digest
 from gerund.backbones.saved import WEIGHTS_FILE, saved
 from gerund.core.addresses import addressed
 from gerund.core.errors import BackboneError, UsageError, needs
+from gerund.core.places import as_path
 from gerund.core.types import FITS, Fit, Resize
 
 __all__ = [
@@ -48,7 +49,7 @@ PRESETS = {"fast": "lite", "balanced": "lite2", "best": "vit_base_patch14_reg4_d
 def load_backbone(
     name: str = DEFAULT,
     *,
-    weights: Path | None = None,
+    weights: str | Path | None = None,
     pretrained: bool = True,
     image_size: int | None = None,
     fit: Fit | None = None,
@@ -66,7 +67,7 @@ def load_backbone(
     source, model = source_of(PRESETS.get(name, name))
     with needs("torch", "torch", f"--backbone {name} is a network of timm"), needs("timm", "torch", f"--backbone {name} is its"):
         load = loader(source)
-    return load(model, weights=weights, pretrained=pretrained, image_size=image_size, fit=fit)
+    return load(model, weights=as_path(weights), pretrained=pretrained, image_size=image_size, fit=fit)
 
 
 def source_of(name: str) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from torch import nn
 
 from gerund.backbones.base import Backbone, resize_of
 from gerund.core import errors, hub
-from gerund.core.errors import BackboneError, UsageError
+from gerund.core.errors import BackboneError, UsageError, near
 from gerund.core.types import Fit
 
 RANDOM_SEED = 0
@@ -49,7 +49,8 @@ def check_listed(name: str) -> None:
     import timm
 
     if ":" in name or not timm.is_model(name):
-        close = timm.list_models(f"*{name.split('.')[0].split('_')[0]}*")[:5]
+        listed = timm.list_models()
+        close = near(name, listed) or [each for each in listed if name.split(".")[0].split("_")[0] in each][:5]
         hint = f"did you mean {', '.join(close)}?" if close else "timm.list_models() has all names"
         raise UsageError(f"unknown backbone {name!r}; {hint} (or lite, lite2, pixels)")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -92,7 +91,7 @@ def launch(
 ) -> int:
     """Name the action in a video."""
     prepare()
-    progress.notes.setLevel(logging.WARNING if quiet else logging.INFO)
+    progress.speak(quiet=quiet)
     style: Style = "json" if json else "csv" if csv else "text"
     try:
         command, *options = modern(words) or [""]

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from gerund.backbones import best_device, resolve_precision
 from gerund.core import options
-from gerund.core.places import default_cache
+from gerund.core.places import as_path, default_cache
 from gerund.core.results import Facts
 
 SHOWN_PACKAGES = ("gerund", "torch", "lightning", "timm", "openvino", "av", "numpy", "safetensors", "huggingface-hub")
@@ -19,7 +19,7 @@ def info(*, cache: options.CacheFolder | None = None) -> Facts:
 
     Each argument is explained in `gerund.core.options`, and by `gerund info --help`.
     """
-    folder = cache or default_cache()
+    folder = as_path(cache) or default_cache()
     files = [file for file in folder.rglob("*") if file.is_file()]
     device = best_device()
     return Facts(

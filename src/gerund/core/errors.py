@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import difflib
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 
@@ -16,6 +17,26 @@ class UsageError(GerundError):
     """An argument or option that cannot be: an unknown name, a value out of range, two options that exclude each other."""
 
     exit_code = 2
+
+
+def unknown_name(kind: str, word: str, known: Iterable[str], more: str = "") -> UsageError:
+    """The error for a name that there is not, with those that resemble it; `more` ends the sentence."""
+    names = list(known)
+    meant = near(word, names)
+    proposal = f"did you mean {' or '.join(meant)}? There are" if meant else "choose one of"
+    return UsageError(f"unknown {kind} {word!r}; {proposal} {', '.join(names)}{more}")
+
+
+def near(word: str, known: Iterable[str], most: int = 3) -> list[str]:
+    """The names that somebody may have meant: equal but for case and hyphens, or beginning or ending so, or misspelt."""
+
+    def plain(name: str) -> str:
+        return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+    names, asked = {name: plain(name) for name in known}, plain(word)
+    equal = [name for name, text in names.items() if text == asked]
+    parts = [name for name, text in names.items() if asked and (text.startswith(asked) or text.endswith(asked))]
+    return (equal or [*dict.fromkeys([*parts, *difflib.get_close_matches(word, names, n=most)])])[:most]
 
 
 def at_least(low: float, **given: float | None) -> None:

@@ -7,7 +7,6 @@ flag and its help of it. What a recipe sets has its default in `core.recipes.Rec
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Literal
 
 from gerund.core.option_groups import (
@@ -24,6 +23,7 @@ from gerund.core.option_groups import (
     TUNING,
     option,
 )
+from gerund.core.places import AnyPath
 from gerund.core.recipes import RECIPES
 from gerund.core.types import Clip
 
@@ -37,12 +37,12 @@ THRESHOLD = 0.3
 FAMILIAR_WINDOWS = 0.0
 
 ExportedModel = Annotated[
-    str | Path,
+    AnyPath,
     option(INPUT, "A run folder, a model folder, or hf:USER/MODEL; with --backbone-only a backbone, as train takes it."),
 ]
-ModelPath = Annotated[str | Path, option(INPUT, "A run folder, a model folder, or hf:USER/MODEL.")]
+ModelPath = Annotated[AnyPath, option(INPUT, "A run folder, a model folder, or hf:USER/MODEL.")]
 MoreRuns = Annotated[
-    str | Path,
+    AnyPath,
     option(
         INPUT,
         "More runs; and what is no run is the data: a folder, a CSV or name:path (of data with splits, the test part). "
@@ -50,12 +50,12 @@ MoreRuns = Annotated[
     ),
 ]
 Data = Annotated[
-    str | Path | Sequence[Clip], option(INPUT, "A folder with one sub-folder per class, a CSV, or name:path (ucf101:DIR, toy).")
+    AnyPath | Sequence[Clip], option(INPUT, "A folder with one sub-folder per class, a CSV, or name:path (ucf101:DIR, toy).")
 ]
-SpansData = Annotated[str | Path, option(INPUT, "A CSV with start and end, or name:path; of data with splits, the test part.")]
+SpansData = Annotated[AnyPath, option(INPUT, "A CSV with start and end, or name:path; of data with splits, the test part.")]
 OfficialData = Annotated[str, option(INPUT, "Data with official splits: ucf101:DIR, ucf101-top5:DIR or hmdb51:DIR.")]
 Inputs = Annotated[
-    Sequence[str | Path],
+    Sequence[AnyPath],
     option(
         INPUT,
         "Videos, folders (all videos in them), patterns like '*.avi', text files with one path per line, or CSV manifests; "
@@ -64,21 +64,21 @@ Inputs = Annotated[
 ]
 OnlySubject = Annotated[str, option(INPUT, "Train on the spans of this subject only.")]
 OverlapRule = Annotated[Literal["first", "longest"], option(INPUT, "Of spans that overlap, which keeps the time.", "refuse them")]
-ToCount = Annotated[str | Path, option(INPUT, "A model and videos; or what timeline printed, .eaf, BORIS, manifests, name:path.")]
-FirstLabels = Annotated[str | Path, option(INPUT, "One side: a file with labels as stats takes them, or a model.")]
-SecondLabels = Annotated[str | Path, option(INPUT, "The other side: a file with labels of the same videos.")]
-VideoTable = Annotated[str | Path, option(INPUT, "A table for --by: a column path, and columns of your own such as treatment.")]
-VideoPath = Annotated[str | Path, option(INPUT, "The video.")]
-VideoFolder = Annotated[Path, option(INPUT, "Folder with the videos, in it or below it.")]
+ToCount = Annotated[AnyPath, option(INPUT, "A model and videos; or what timeline printed, .eaf, BORIS, manifests, name:path.")]
+FirstLabels = Annotated[AnyPath, option(INPUT, "One side: a file with labels as stats takes them, or a model.")]
+SecondLabels = Annotated[AnyPath, option(INPUT, "The other side: a file with labels of the same videos.")]
+VideoTable = Annotated[AnyPath, option(INPUT, "A table for --by: a column path, and columns of your own such as treatment.")]
+VideoPath = Annotated[AnyPath, option(INPUT, "The video.")]
+VideoFolder = Annotated[AnyPath, option(INPUT, "Folder with the videos, in it or below it.")]
 StreamSource = Annotated[
-    str | Path,
+    AnyPath,
     option(INPUT, "A camera's number, a URL (rtsp, http, udp, tcp ...), a file, a named pipe, or - for standard input."),
 ]
 PublishedName = Annotated[str, option(INPUT, "ucf101 (7 GB), ucf101-top5 or hmdb51 (2 GB).")]
 Archives = Annotated[
-    list[Path], option(INPUT, "Archive that is at hand already, under its published name; may be given several times.")
+    list[AnyPath], option(INPUT, "Archive that is at hand already, under its published name; may be given several times.")
 ]
-PackedFrom = Annotated[Path, option(INPUT, "Cache folder that holds the features.")]
+PackedFrom = Annotated[AnyPath, option(INPUT, "Cache folder that holds the features.")]
 OfficialSplit = Annotated[
     int,
     option(
@@ -104,9 +104,9 @@ Background = Annotated[bool, option(INPUT, "Add clips of unlabelled time as the 
 
 RecipeName = Annotated[str, option(RECIPE, "Named set of constants: default, hybrid-transformer or convlstm.", "default")]
 RecipeNames = Annotated[str, option(RECIPE, "Recipes, with commas: default, hybrid-transformer, convlstm.")]
-ConfigFile = Annotated[Path, option(RECIPE, "A run's config.json, to train with the same settings; flags given beside it win.")]
+ConfigFile = Annotated[AnyPath, option(RECIPE, "A run's config.json: the same settings; flags given beside it win.")]
 Resume = Annotated[
-    Path,
+    AnyPath,
     option(
         RECIPE, "A run folder or checkpoint to go on from, to the same weights as if never stopped; `last` is the newest run."
     ),
@@ -125,7 +125,7 @@ BackboneName = Annotated[
 BackboneNames = Annotated[
     str, option(BACKBONE, "Backbones to compare, with commas; one with weights of its own is NAME=FILE.", USUAL.backbone)
 ]
-Weights = Annotated[Path, option(BACKBONE, "File with the backbone's weights (safetensors, or a state dict), for one backbone.")]
+Weights = Annotated[AnyPath, option(BACKBONE, "File with the weights of the backbone (safetensors, or a state dict).")]
 Pretrained = Annotated[
     bool, option(BACKBONE, "Fetch the backbone's published weights; without, it is randomly initialised.", USUAL.pretrained)
 ]
@@ -161,14 +161,14 @@ HeadName = Annotated[
     str,
     option(
         HEAD,
-        "Network over time: prototype, transformer, bilstm, mean or frame. Its options are --head.width 256 and so on.",
+        "Network over time: prototype, transformer, bilstm, mean, frame, or your own as package.module:Class; options as --head.width 256.",
         USUAL.head,
     ),
 ]
 HeadNames = Annotated[str, option(HEAD, "Heads to compare, with commas: transformer, bilstm, mean, frame, prototype.")]
 HeadOptions = Annotated[dict[str, str | float], option(HEAD, "Options of the head, as --head.width 256.")]
 Encoder = Annotated[
-    Path,
+    AnyPath,
     option(HEAD, "Folder made by pretrain with the same backbone and steps, whose encoder the transformer head starts from."),
 ]
 
@@ -263,14 +263,10 @@ Realtime = Annotated[bool, option(INPUT, "Read a file or pipe at the pace of its
 SourceTimeout = Annotated[float, option(INPUT, "Seconds without a picture after which a source counts as lost.")]
 Reconnect = Annotated[float, option(INPUT, "Seconds for which a lost network source is tried again; with 0 its end is the end.")]
 WatchFor = Annotated[str | float, option(INPUT, "Seconds of stream after which watching ends, or a time such as 10m.")]
-Int8 = Annotated[
-    bool, option(METHOD, "Make an int8 backbone (openvino only), calibrated on the clips, and measure what it costs in accuracy.")
-]
-BackboneOnly = Annotated[
-    bool, option(METHOD, "Write a backbone alone, as a graph that --backbone FILE takes everywhere, without torch too.")
-]
+Int8 = Annotated[bool, option(METHOD, "Make an int8 backbone (openvino only), and measure what it costs in accuracy.")]
+BackboneOnly = Annotated[bool, option(METHOD, "Write a backbone alone, as a graph that --backbone FILE takes everywhere.")]
 CheckClips = Annotated[
-    list[Path],
+    list[AnyPath],
     option(
         METHOD,
         "Clips to compare answers on: videos, folders, patterns or a CSV; given several times for several. "
@@ -304,76 +300,72 @@ MaxDuration = Annotated[str, option(SERVER, "Longest video that is taken, like 9
 QueueLength = Annotated[int, option(SERVER, "Requests and jobs that may wait; others are told to come back later.")]
 Keep = Annotated[str, option(SERVER, "How long finished jobs, with their videos, are kept.")]
 
-ProjectFolder = Annotated[Path, option(OUTPUT, "Folder for labels, journal and model.", "FOLDER, or if need be one in ~/gerund")]
-RunFolder = Annotated[Path, option(OUTPUT, "Run folder.", "the next free runs/train, runs/train-2 ...")]
-RunsFolder = Annotated[Path, option(OUTPUT, "Folder that keeps the run folders; without, they are thrown away.")]
-EncoderFolder = Annotated[Path, option(OUTPUT, "Folder for the encoder.", "the next free runs/pretrain, runs/pretrain-2 ...")]
-BestRun = Annotated[Path, option(OUTPUT, "Run folder for the winner, trained on all clips but given test clips.")]
+ProjectFolder = Annotated[AnyPath, option(OUTPUT, "Folder for labels and model.", "FOLDER, or if need be one in ~/gerund")]
+RunFolder = Annotated[AnyPath, option(OUTPUT, "Run folder.", "the next free runs/train, runs/train-2 ...")]
+RunsFolder = Annotated[AnyPath, option(OUTPUT, "Folder that keeps the run folders; without, they are thrown away.")]
+EncoderFolder = Annotated[AnyPath, option(OUTPUT, "Folder for the encoder.", "the next free runs/pretrain, runs/pretrain-2 ...")]
+BestRun = Annotated[AnyPath, option(OUTPUT, "Run folder for the winner, trained on all clips but given test clips.")]
 Bundle = Annotated[bool, option(OUTPUT, "Put the backbone's weights into the model folder.", USUAL.bundle)]
 Loggers = Annotated[Literal["tensorboard"], option(OUTPUT, "tensorboard: write curves for TensorBoard into the run folder.")]
-ManifestFile = Annotated[Path, option(OUTPUT, "CSV manifest to write.")]
-SplitFile = Annotated[Path, option(OUTPUT, "CSV manifest to write; with folds, the number is added to its name.")]
-FixedManifest = Annotated[
-    Path, option(OUTPUT, "CSV for the clips whose files have no problem; of several copies the first is kept.")
-]
+ManifestFile = Annotated[AnyPath, option(OUTPUT, "CSV manifest to write.")]
+SplitFile = Annotated[AnyPath, option(OUTPUT, "CSV manifest to write; with folds, the number is added to its name.")]
+FixedManifest = Annotated[AnyPath, option(OUTPUT, "CSV for the clips whose files have no problem, one of several copies.")]
 DisagreementsFile = Annotated[
-    Path,
+    AnyPath,
     option(OUTPUT, "CSV for the spans with different labels: each twice, as suggested by either side, to be labelled again."),
 ]
-CutFolder = Annotated[
-    str | Path, option(OUTPUT, "Folder for the files: a folder in it for each label, and clips.csv to train on.")
-]
+CutFolder = Annotated[AnyPath, option(OUTPUT, "Folder for the files: a folder in it for each label, and clips.csv to train on.")]
 Reel = Annotated[
     bool, option(OUTPUT, "In place of single files one film per label, its bouts one after the other, without sound.")
 ]
 Grid = Annotated[
     bool, option(OUTPUT, "In place of single files one film per label, up to 25 bouts side by side: a class at a glance.")
 ]
-LosslessCut = Annotated[Path, option(OUTPUT, "Write a project of LosslessCut (.llc), to lie beside the video.")]
-Edl = Annotated[Path, option(OUTPUT, "Write an edit decision list (.edl, CMX 3600).")]
-CutList = Annotated[Path, option(OUTPUT, "Write start, end and label of each bout as LosslessCut's .csv.")]
-HtmlReport = Annotated[Path, option(OUTPUT, "File for a report that opens in any browser.")]
-FramesFolder = Annotated[Path, option(OUTPUT, "Folder for the images.")]
+LosslessCut = Annotated[AnyPath, option(OUTPUT, "Write a project of LosslessCut (.llc), to lie beside the video.")]
+Edl = Annotated[AnyPath, option(OUTPUT, "Write an edit decision list (.edl, CMX 3600).")]
+CutList = Annotated[AnyPath, option(OUTPUT, "Write start, end and label of each bout as LosslessCut's .csv.")]
+HtmlReport = Annotated[AnyPath, option(OUTPUT, "File for a report that opens in any browser.")]
+FramesFolder = Annotated[AnyPath, option(OUTPUT, "Folder for the images.")]
 FramesRate = Annotated[float | Literal["native"], option(OUTPUT, "Frames per second that are written, or native for all.")]
 ShortSide = Annotated[int, option(OUTPUT, "Short side of the images in pixels.", "the video's own")]
-DownloadFolder = Annotated[Path, option(OUTPUT, "Where it goes; made if needed.")]
-PackedFolder = Annotated[Path, option(OUTPUT, "Folder for the shards, one sub-folder for each setting of extraction.")]
-ExportFolder = Annotated[Path, option(OUTPUT, "Folder to write, new or empty; with --backbone-only a file .onnx or .xml.")]
+DownloadFolder = Annotated[AnyPath, option(OUTPUT, "Where it goes; made if needed.")]
+PackedFolder = Annotated[AnyPath, option(OUTPUT, "Folder for the shards, one sub-folder for each setting of extraction.")]
+ExportFolder = Annotated[AnyPath, option(OUTPUT, "Folder to write, new or empty; with --backbone-only a file .onnx or .xml.")]
 ExportFormat = Annotated[
     Literal["onnx", "openvino", "torch", "gerund"],
     option(OUTPUT, "onnx, openvino, torch (torch.export), or gerund: a model folder of today, made of one of before."),
 ]
 Repository = Annotated[str, option(OUTPUT, "USER/MODEL; made if it is not there.")]
 Private = Annotated[bool, option(OUTPUT, "Make it visible to you only.")]
-SaveVideo = Annotated[Path, option(OUTPUT, "Write the video (one clip) with its answer drawn in, as .mp4, .gif or .webp.")]
+SaveVideo = Annotated[AnyPath, option(OUTPUT, "Write the video (one clip) with its answer drawn in, as .mp4, .gif or .webp.")]
 ExplainPicture = Annotated[
-    Path,
+    AnyPath,
     option(
         OUTPUT, "Write a picture (one clip) of what the answer rests on: the weight of each time step, and where in the frame."
     ),
 ]
-RenderedFile = Annotated[str | Path, option(OUTPUT, "File to write: .mp4, .mov, .mkv, .gif or .webp.")]
-Srt = Annotated[Path, option(OUTPUT, "Write SubRip subtitles (.srt).")]
-Vtt = Annotated[Path, option(OUTPUT, "Write WebVTT subtitles (.vtt).")]
-ActivityNet = Annotated[Path, option(OUTPUT, "Write an ActivityNet database (.json).")]
-Elan = Annotated[Path, option(OUTPUT, "Write an ELAN document (.eaf).")]
-PerFrame = Annotated[Path, option(OUTPUT, "Write a table with a row per picture and 0 or 1 per label (.csv).")]
-PerStep = Annotated[Path, option(OUTPUT, "Write a table with a row per time step and a probability per label (.csv).")]
-Boris = Annotated[Path, option(OUTPUT, "Write a table of events for BORIS (.tsv or .csv).")]
-Plot = Annotated[Path, option(OUTPUT, "Draw thumbnails, segments and probabilities (.png, .jpg, .svg or .pdf).")]
-StatsPlot = Annotated[str | Path, option(OUTPUT, "Draw the ethogram and the bars as a figure (.png, .jpg, .svg or .pdf).")]
-RecordFile = Annotated[Path, option(OUTPUT, "Write what was seen, with the answers drawn in, as .mp4, .mov or .mkv.")]
+RenderedFile = Annotated[AnyPath, option(OUTPUT, "File to write: .mp4, .mov, .mkv, .gif or .webp.")]
+Srt = Annotated[AnyPath, option(OUTPUT, "Write SubRip subtitles (.srt).")]
+Vtt = Annotated[AnyPath, option(OUTPUT, "Write WebVTT subtitles (.vtt).")]
+ActivityNet = Annotated[AnyPath, option(OUTPUT, "Write an ActivityNet database (.json).")]
+Elan = Annotated[AnyPath, option(OUTPUT, "Write an ELAN document (.eaf).")]
+PerFrame = Annotated[AnyPath, option(OUTPUT, "Write a table with a row per picture and 0 or 1 per label (.csv).")]
+PerStep = Annotated[AnyPath, option(OUTPUT, "Write a table with a row per time step and a probability per label (.csv).")]
+Boris = Annotated[AnyPath, option(OUTPUT, "Write a table of events for BORIS (.tsv or .csv).")]
+Plot = Annotated[AnyPath, option(OUTPUT, "Draw thumbnails, segments and probabilities (.png, .jpg, .svg or .pdf).")]
+StatsPlot = Annotated[AnyPath, option(OUTPUT, "Draw the ethogram and the bars as a figure (.png, .jpg, .svg or .pdf).")]
+RecordFile = Annotated[AnyPath, option(OUTPUT, "Write what was seen, with the answers drawn in, as .mp4, .mov or .mkv.")]
 ShowWindow = Annotated[bool, option(OUTPUT, "Open a window with the picture.")]
 
 CacheFolder = Annotated[
-    Path,
+    AnyPath,
     option(
         MACHINE,
         "Folder for features; with --ray on storage that all machines share, or a URL.",
         "$GERUND_CACHE, or ~/.cache/gerund",
     ),
 ]
-PackedFirst = Annotated[Path, option(MACHINE, "Folder of packed features to look into first (gerund pack).")]
+PackedFirst = Annotated[AnyPath, option(MACHINE, "Folder of packed features to look into first (gerund pack).")]
 Device = Annotated[str, option(MACHINE, "cpu, cuda, mps or auto.", USUAL.device)]
 Devices = Annotated[
     int,

@@ -1,6 +1,7 @@
-"""What long work says while it runs: a rich bar on a terminal, a plain line now and then elsewhere. All of it goes to stderr.
+"""What long work says while it runs, as messages of the logger `gerund.progress` at level INFO; nobody who imports gerund hears them unasked.
 
-How much is said is the level of the logger `gerund.progress`: INFO for all, WARNING for `--quiet`.
+The command line asks (`speak`): a rich bar on a terminal, a plain line now and then elsewhere, all of it on standard error.
+A program asks as for any other logger: `logging.basicConfig(level=logging.INFO)`.
 """
 
 from __future__ import annotations
@@ -27,9 +28,16 @@ class Lines(logging.Handler):
         say(record.getMessage(), file=sys.stderr)
 
 
-notes.addHandler(Lines())
-notes.setLevel(logging.INFO)
-notes.propagate = False
+LINES = Lines()
+notes.addHandler(logging.NullHandler())
+
+
+def speak(*, quiet: bool = False) -> None:
+    """Show notes and progress on standard error, in place of leaving them to the handlers of a program; `quiet` shows none."""
+    if LINES not in notes.handlers:
+        notes.addHandler(LINES)
+    notes.propagate = False
+    notes.setLevel(logging.WARNING if quiet else logging.INFO)
 
 
 def note(message: str) -> None:
@@ -63,7 +71,7 @@ def progress(title: str, total: int, unit: str, *, seconds: float | None = None)
     """Progress over `total` items with rate and time left; `seconds` of video they hold tells more where the items are long."""
     if is_quiet():
         yield Plain(title, total, unit, seconds, every=float("inf"))
-    elif sys.stderr.isatty():
+    elif LINES in notes.handlers and sys.stderr.isatty():
         with Rich(title, total, unit, seconds) as bar:
             yield bar
     else:

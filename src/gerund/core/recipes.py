@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from gerund.core.errors import DataError, UsageError, at_least
+from gerund.core.errors import DataError, UsageError, at_least, unknown_name
 from gerund.core.texts import read_json
 from gerund.core.units import seconds
 
@@ -140,13 +140,13 @@ CONVLSTM = Recipe(
 RECIPES: dict[str, Recipe] = {"default": Recipe(), "hybrid-transformer": HYBRID_TRANSFORMER, "convlstm": CONVLSTM}
 
 
-def resolve(recipe: str | None, config: Path | None, overrides: Mapping[str, Any]) -> Recipe:
+def resolve(recipe: str | None, config: str | Path | None, overrides: Mapping[str, Any]) -> Recipe:
     """The settings of a run: a named recipe or a run's config.json, with the given values put in; None means not given.
 
     Raises UsageError for what cannot be.
     """
     if recipe is not None and recipe not in RECIPES:
-        raise UsageError(f"unknown recipe {recipe!r}; choose one of {', '.join(RECIPES)}")
+        raise unknown_name("recipe", recipe, RECIPES)
     if recipe is not None and config is not None:
         raise UsageError(f"--recipe {recipe} and --config {config} exclude each other: a config holds all constants")
     base = read_config(config) if config is not None else RECIPES[recipe or "default"]
@@ -241,8 +241,9 @@ def as_config(recipe: Recipe) -> dict[str, Any]:
     return asdict(recipe) | {"head_options": dict(recipe.head_options)}
 
 
-def read_config(path: Path) -> Recipe:
+def read_config(path: str | Path) -> Recipe:
     """Settings from a config.json (or the one in a run folder). Raises UsageError for what is no such file, or has unknown settings."""
+    path = Path(path)
     path = path / "config.json" if path.is_dir() else path
     try:
         values = read_json(path)

@@ -42,6 +42,8 @@ class Clip:
     composed_texts: ClassVar[tuple[str, ...]] = ("label", "group")
 
     def __post_init__(self) -> None:
+        if not isinstance(self.path, Path):
+            object.__setattr__(self, "path", Path(self.path))
         for name in self.composed_texts:
             value = getattr(self, name)
             if value is not None and not unicodedata.is_normalized("NFC", value):

@@ -108,8 +108,9 @@ def download(name: options.PublishedName, folder: options.DownloadFolder, *, fro
     """
     if name not in SOURCES:
         raise UsageError(f"unknown data set {name!r}; these can be downloaded: {', '.join(SOURCES)}")
-    at_hand = {archive: find_at_hand(archive, from_ or ()) for archive in SOURCES[name]}
-    unused = set(from_ or ()) - set(at_hand.values())
+    folder, given = Path(folder), [Path(file) for file in from_ or ()]
+    at_hand = {archive: find_at_hand(archive, given) for archive in SOURCES[name]}
+    unused = set(given) - set(at_hand.values())
     if unused:
         names = ", ".join(archive.name for archive in at_hand)
         raise UsageError(f"--from {sorted(unused)[0]}: no such file, or not one of {names} by its name")

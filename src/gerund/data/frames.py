@@ -67,7 +67,7 @@ def frames(
 
     Each argument is explained in `gerund.core.options`, and by `gerund frames --help`.
     """
-    rate = None if fps == "native" else float(fps)
+    out, rate = Path(out), None if fps == "native" else float(fps)
     if rate is not None and not 0 < rate < math.inf:
         raise UsageError(f"--fps {fps}: must be above 0")
     if size is not None and size < 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from gerund.core import options
@@ -65,5 +66,5 @@ def index(
     for line in notes:
         note(line)
     if out is not None:
-        write_manifest(clips, out)
+        write_manifest(clips, Path(out))
     return ClipList(clips)

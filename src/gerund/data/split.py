@@ -12,6 +12,7 @@ import numpy as np
 
 from gerund.core import options
 from gerund.core.errors import DataError, UsageError
+from gerund.core.places import as_path
 from gerund.core.printing import percent, table
 from gerund.core.progress import note
 from gerund.core.results import Printable
@@ -103,7 +104,9 @@ def split(
     if by == "clip":
         note("Split by clip: scores will be too good wherever two clips come from one video or person.")
     return Splitting(
-        manifests=manifests, files=write_manifests(manifests, data, folds, out), shares=shares_got(manifests, asked, folds)
+        manifests=manifests,
+        files=write_manifests(manifests, data, folds, as_path(out)),
+        shares=shares_got(manifests, asked, folds),
     )
 
 

@@ -136,9 +136,9 @@ def doctor(
         extractor = Extractor(model, fps=rate, cache=FeatureCache(cache), device=device, precision=precision, workers=workers)
         diagnosis.leakage = leakage_of(diagnosis.healthy, extractor, seed=seed)
     if fix_manifest is not None:
-        diagnosis.notes.append(write_clean(diagnosis.healthy, len(clips), fix_manifest))
+        diagnosis.notes.append(write_clean(diagnosis.healthy, len(clips), Path(fix_manifest)))
     if html is not None:
-        write_page(html, str(data) if isinstance(data, str | Path) else f"{len(clips)} clips", diagnosis)
+        write_page(Path(html), str(data) if isinstance(data, str | Path) else f"{len(clips)} clips", diagnosis)
     return diagnosis
 
 

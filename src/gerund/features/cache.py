@@ -25,7 +25,7 @@ from safetensors.numpy import save
 from gerund.core import options, storage
 from gerund.core.errors import CacheError, UsageError, at_least
 from gerund.core.files import LENIENT, check_name, remove, write_bytes
-from gerund.core.places import default_cache
+from gerund.core.places import as_path, default_cache
 from gerund.core.results import Facts
 from gerund.core.types import EXTRACTOR_VERSION, Features, FeatureSpec, Rows
 from gerund.features.blocks import DIGEST_LENGTH, StackedRows, block_spec, blocks_in, checksum, read_block
@@ -42,8 +42,8 @@ LEFTOVER_AGE = 3600.0
 class FeatureCache:
     """Features by the content of the video and the spec they were made under."""
 
-    def __init__(self, folder: Path | None = None) -> None:
-        place = folder or default_cache()
+    def __init__(self, folder: str | Path | None = None) -> None:
+        place = as_path(folder) or default_cache()
         check_name("--cache", place)
         self.folder = place / "features"
 

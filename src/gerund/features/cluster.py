@@ -24,7 +24,7 @@ from gerund.backbones import Backbone, resolve_precision
 from gerund.core import progress, storage
 from gerund.core.errors import ClusterError, GerundError, UsageError
 from gerund.core.files import whole
-from gerund.core.places import default_cache
+from gerund.core.places import as_path, default_cache
 from gerund.core.progress import note
 from gerund.core.storage import url_of
 from gerund.core.types import FeatureSpec, Rows
@@ -56,7 +56,7 @@ def extract_on_cluster(
     precision: str = "auto",
     workers: int | None = None,
     retry_failed: bool = False,
-    cache: Path | None = None,
+    cache: str | Path | None = None,
 ) -> Extraction:
     """As Extractor.extract, by `actors` workers of a Ray cluster; `cache`, and the videos, must be where all machines see them.
 
@@ -69,7 +69,7 @@ def extract_on_cluster(
     for name, value in (("actors", actors), ("gpus-per-actor", gpus_per_actor)):
         if value is not None and not value > 0:
             raise UsageError(f"--{name} {value:g}: more than 0 is needed; leave it out for what fits the cluster")
-    folder = cache or default_cache()
+    folder = as_path(cache) or default_cache()
     folder = folder if url_of(folder) else folder.absolute()
     sent = {path if url_of(path) else path.absolute(): path for path in paths}
     with cluster(address) as ray:

@@ -64,7 +64,7 @@ def pack(cache: options.PackedFrom, out: options.PackedFolder) -> Packed:
 
     Each argument is explained in `gerund.core.options`, and by `gerund pack --help`.
     """
-    store = FeatureCache(cache)
+    store, out = FeatureCache(cache), Path(out)
     folders = [folder for folder in sorted(store.folder.glob("*")) if blocks_in(folder)]
     if not folders:
         raise DataError(f"{cache}: no features to pack; gerund extract DATA --cache {cache} makes some")
@@ -238,11 +238,11 @@ def mapped(path: Path) -> np.ndarray:
 class PackedCache(FeatureCache):
     """A cache that looks into packed shards first; what they lack is found, or made, in the cache folder."""
 
-    def __init__(self, packed: Path, folder: Path | None = None) -> None:
+    def __init__(self, packed: str | Path, folder: str | Path | None = None) -> None:
         super().__init__(folder)
-        self.packed = packed
+        self.packed = Path(packed)
         self.packs: dict[str, Pack | None] = {}
-        if not any(packed.glob("*/pack.json")):
+        if not any(self.packed.glob("*/pack.json")):
             raise DataError(f"{packed}: no packed features; gerund pack CACHE {packed} makes them")
 
     def get(self, spec: FeatureSpec, video: str) -> Features | None:

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from gerund.core.addresses import addressed
-from gerund.core.errors import UsageError, needs
+from gerund.core.errors import UsageError, needs, unknown_name
 from gerund.heads.base import Head, check_state
 
 __all__ = ["HEADS", "Head", "build_head", "head_options", "in_closed_form", "loaded_head"]
 
-HEADS = {
+HEADS: dict[str, str | type[Any]] = {
     "transformer": "gerund.heads.learned.transformer:TransformerHead",
     "bilstm": "gerund.heads.learned.bilstm:BiLstmHead",
     "mean": "gerund.heads.learned.mean:MeanHead",
@@ -62,13 +62,45 @@ def loaded_head(name: str, state: Mapping[str, np.ndarray], **build: Any) -> Hea
 
 def head_class(name: str) -> Any:
     """The class of a head, of a `Head` or a module of torch. Raises UsageError for an unknown one, or without the package it needs."""
+    if is_address(name):
+        return own_class(name)
     if name not in HEADS:
-        raise UsageError(f"unknown head {name!r}; choose one of {', '.join(HEADS)}")
+        raise unknown_name("head", name, HEADS, ", or your own as package.module:Class")
     kind = HEADS[name]
     if not isinstance(kind, str):
         return kind
     with needs("torch", "torch", f"head {name} is learned over epochs"):
         return addressed(kind)
+
+
+def is_address(name: str) -> bool:
+    """Whether a head is somebody's own class, named as `package.module:Class`."""
+    return ":" in name
+
+
+def own_class(name: str) -> Any:
+    """The class that `package.module:Class` names, imported from where Python looks. Raises UsageError where there is none of a head."""
+    module, _, kind = name.partition(":")
+    with needs("torch", "torch", f"head {name} is learned over epochs"):
+        try:
+            found = addressed(name)
+        except ModuleNotFoundError as error:
+            if not f"{module}.".startswith(f"{error.name}."):
+                raise
+            raise UsageError(
+                f"head {name!r}: Python finds no module {error.name}; install its package, or go to the folder of "
+                f"{module.partition('.')[0]}.py and write python -m gerund in place of gerund"
+            ) from None
+        except (AttributeError, ValueError) as error:
+            raise UsageError(f"head {name!r}: {error}; write package.module:Class") from None
+        if not inspect.isclass(found) or not issubclass(found, Head):
+            from gerund.heads.learned.base import TorchHead
+
+            if not inspect.isclass(found) or not issubclass(found, TorchHead):
+                raise UsageError(
+                    f"head {name!r}: {kind} is neither a gerund.heads.Head nor a TorchHead of gerund.heads.learned.base"
+                )
+    return found
 
 
 def in_closed_form(name: str) -> bool:

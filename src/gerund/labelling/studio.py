@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gerund.core import options, progress
 from gerund.core.errors import DataError
 from gerund.core.files import readable
+from gerund.core.places import as_path
 from gerund.core.progress import note
 from gerund.core.recipes import Recipe
 from gerund.data.annotations import read_annotations
@@ -53,6 +54,7 @@ def studio(
     from gerund.serving.security import is_loopback
     from gerund.serving.server import TOKEN_VARIABLE, checked_token, configured, listening, url_host
 
+    folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder}: not a folder; give the one that your videos are in")
     secret = checked_token(token or os.environ.pop(TOKEN_VARIABLE, None), host, needed=not is_loopback(host))
@@ -60,7 +62,7 @@ def studio(
     extractor = Extractor(load_backbone(backbone), fps=Recipe().fps, cache=store, device=device, apart=True)
     with listening(host, port) as listener:
         address = f"http://{url_host(host)}:{listener.getsockname()[1]}/"
-        opened = open_project(folder, project, address)
+        opened = open_project(folder, as_path(project), address)
         desk = Studio(opened, folder, extractor, store.folder / "studio")
         if opened.foreign_labels is not None:
             import_annotations(desk.library, read_annotations(opened.foreign_labels), opened.foreign_labels)

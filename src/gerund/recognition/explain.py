@@ -11,6 +11,7 @@ import numpy as np
 
 from gerund import video
 from gerund.core.errors import UsageError, VideoError
+from gerund.core.places import as_path
 from gerund.core.progress import progress
 from gerund.core.types import Clip, Explanation, Features
 from gerund.features.batches import Windows
@@ -35,9 +36,9 @@ def explain(
     model: str | Path | Recognizer,
     clip: str | Path | Clip,
     *,
-    out: Path | None = None,
+    out: str | Path | None = None,
     device: str = "auto",
-    cache: Path | None = None,
+    cache: str | Path | None = None,
 ) -> Explanation:
     """Why a model answers what it answers for one clip; drawn into the picture `out` if given.
 
@@ -46,6 +47,7 @@ def explain(
     hardly ever falls, since the other steps tell the same.
     Raises VideoError for a clip that cannot be decoded, UsageError when `out` is no picture or the clip too long to be searched.
     """
+    out = as_path(out)
     if out is not None:
         check_picture(out)
     recognizer = model if isinstance(model, Recognizer) else Recognizer.load(model, device=device, cache=cache)

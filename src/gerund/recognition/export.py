@@ -161,6 +161,7 @@ def export(
 
     Each argument is explained in `gerund.core.options`, and by `gerund export --help`.
     """
+    out = Path(out)
     if backbone_only:
         return exported_backbone(str(model), out, weights)
     if weights is not None:
@@ -214,7 +215,7 @@ def as_graphs(recognizer: Recognizer, folder: Path, format_: str, calibration: n
     return partial(judged_by_graphs, recognizer, *reopened(folder, format_))
 
 
-def rewritten(model: str | Path, folder: Path, cache: Path | None) -> Judge:
+def rewritten(model: str | Path, folder: Path, cache: str | Path | None) -> Judge:
     """Write a model as a folder of today's format, whatever format it has, with its own card."""
     own = find_model(model) / "README.md"
     card = own.read_text(encoding="utf-8") if own.is_file() else ""
@@ -224,7 +225,7 @@ def rewritten(model: str | Path, folder: Path, cache: Path | None) -> Judge:
     return lambda clips: again.scores(again.extractor.extract(clip.path for clip in clips), clips)[0]
 
 
-def exported_backbone(name: str, out: Path, weights: Path | None) -> Export:
+def exported_backbone(name: str, out: Path, weights: str | Path | None) -> Export:
     """Write a backbone alone, as a file .onnx or .xml with a .json beside it. Raises BackboneError for one that the file does not give back."""
     if out.suffix not in (".onnx", ".xml"):
         raise UsageError(f"{out}: with --backbone-only, name a file .onnx or .xml to write")
@@ -272,7 +273,7 @@ def refuse_other_answers(comparison: Parity, out: Path) -> None:
         )
 
 
-def in_f32(model: str | Path, cache: Path | None) -> Recognizer:
+def in_f32(model: str | Path, cache: str | Path | None) -> Recognizer:
     """The recogniser with its backbone in f32, whatever precision it was trained in: what an export is measured against."""
     recognizer = Recognizer.load(model, device="cpu", cache=cache)
     seen = recognizer.extractor

@@ -19,7 +19,8 @@ from gerund.backbones.engines import BATCH_SIZE
 from gerund.backbones.quantize import quantized_graph
 from gerund.core.errors import GerundError, ModelError, UsageError, first_line
 from gerund.core.openvino import core, save_graph
-from gerund.heads import Head
+from gerund.heads import Head, loaded_head
+from gerund.heads.graph import GraphHead
 from gerund.heads.learned.base import module_behind
 from gerund.heads.learned.ridge import RidgeModule
 from gerund.heads.ridge import PrototypeHead
@@ -95,7 +96,7 @@ def graphs(recognizer: Recognizer, calibration: np.ndarray | None) -> list[Graph
         ),
         Graph(
             name="head",
-            module=AtFullLength(module_of(recognizer.head), sampling.num_frames).eval(),
+            module=AtFullLength(module_of(recognizer), sampling.num_frames).eval(),
             example=(torch.zeros(3, steps, sampling.token_dim(recognizer.backbone.feature_dim)), valid),
             inputs={"x": free, "valid": free},
             output="logits",
@@ -103,11 +104,24 @@ def graphs(recognizer: Recognizer, calibration: np.ndarray | None) -> list[Graph
     ]
 
 
-def module_of(head: Head) -> nn.Module:
-    """A head as a module of torch."""
+def module_of(recognizer: Recognizer) -> nn.Module:
+    """A head as a module of torch. Raises UsageError for somebody's own whose class is not here."""
+    head = recognizer.head
     if isinstance(head, PrototypeHead):
         return RidgeModule(head)
-    return module_behind(head)
+    return module_behind(learned_again(recognizer, head) if isinstance(head, GraphHead) else head)
+
+
+def learned_again(recognizer: Recognizer, head: GraphHead) -> Head:
+    """What a graph was made of: its class with its weights."""
+    return loaded_head(
+        recognizer.head_name,
+        head.state(),
+        token_dim=recognizer.sampling.token_dim(recognizer.backbone.feature_dim),
+        num_classes=len(recognizer.labels),
+        num_frames=recognizer.sampling.num_frames,
+        options=recognizer.head_options,
+    )
 
 
 def write_graphs(recognizer: Recognizer, folder: Path, format_: str, calibration: np.ndarray | None) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gerund.core import options
 from gerund.core.errors import UsageError, VideoError, at_least
+from gerund.core.places import as_path
 from gerund.core.types import Clip, Prediction
 from gerund.data.inputs import expand
 from gerund.recognition.recognizer import Recognizer
@@ -33,6 +34,7 @@ def predict(
     Each argument is explained in `gerund.core.options`, and by `gerund predict --help`.
     """
     at_least(1, top_k=top_k)
+    save_video, explain = as_path(save_video), as_path(explain)
     clips = expand([inputs] if isinstance(inputs, str | Path) else inputs)
     if save_video is not None:
         from gerund.video.annotate import check_format  # draws, which an answer alone does not need

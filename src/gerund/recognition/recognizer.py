@@ -84,7 +84,7 @@ class Recognizer:
         return self.extractor.device
 
     @classmethod
-    def load(cls, model: str | Path, *, device: str = "auto", cache: Path | FeatureCache | None = None) -> Recognizer:
+    def load(cls, model: str | Path, *, device: str = "auto", cache: str | Path | FeatureCache | None = None) -> Recognizer:
         """The recogniser in a model folder, the best one of a run folder, or one on a hub as hf:USER/MODEL.
 
         `cache` is the folder for features, or the cache itself. Raises ModelError when there is no model, or a damaged one.
@@ -118,14 +118,14 @@ class Recognizer:
             durations=config.durations,
         )
 
-    def save(self, folder: Path, *, bundle: bool = True, card: str = "", portable: bool = True) -> None:
+    def save(self, folder: str | Path, *, bundle: bool = True, card: str = "", portable: bool = True) -> None:
         """Write the model folder, whole or not at all: safetensors, config.json and a model card.
 
         `bundle` puts the backbone inside, as a hard link into one store per machine where the file system allows it. `portable` writes a
         head that was learned in torch as a graph too, so that the folder runs without torch.
         """
         try:
-            with files.whole_folder(folder) as partial:
+            with files.whole_folder(Path(folder)) as partial:
                 self.write(partial, bundle, card, portable)
         except OSError as error:
             raise ModelError(f"{folder}: the model cannot be saved ({error.strerror}); choose another place with --out") from None

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gerund.core.errors import DataError, UsageError
 from gerund.core.files import check_name, is_abandoned, remove
+from gerund.core.places import as_path
 
 RUNS = Path("runs")
 FIRST_FILES = ("clips.csv", "config.json", "comparison.json", "results.csv")
@@ -38,8 +39,9 @@ class Epoch:
         return f"{self.epoch}/{epochs}  {losses}  top-1 {self.top1:.3f}  {self.time:.1f} s{'  best' if better else ''}"
 
 
-def check_free(out: Path | None) -> None:
+def check_free(out: str | Path | None) -> None:
     """Raise UsageError when a given run folder is in use, or has a name that cannot be; to be called before hours of work."""
+    out = as_path(out)
     if out is None:
         return
     check_name("--out", out)
@@ -75,9 +77,10 @@ def is_begun(run: Path) -> bool:
     return not edited and isinstance(values, dict) and values.keys() >= {"data", "backbone", "head_options", "seed"}
 
 
-def make_run_folder(out: Path | None, name: str = "train") -> Path:
+def make_run_folder(out: str | Path | None, name: str = "train") -> Path:
     """The given folder, or the next free one of runs/NAME, runs/NAME-2 ... Raises UsageError when the given one is in use."""
     check_free(out)
+    out = as_path(out)
     try:
         if out is not None:
             if is_false_start(out):
@@ -97,7 +100,7 @@ def make_run_folder(out: Path | None, name: str = "train") -> Path:
         raise DataError(f"{where}: the run folder cannot be made ({error.strerror}); choose one with --out") from None
 
 
-def find_checkpoint(resume: Path) -> Path:
+def find_checkpoint(resume: str | Path) -> Path:
     """The checkpoint that `--resume` means: a .ckpt file, the last one of a run folder, or for `last` the one of the newest run.
 
     While a run is still fine-tuning, its last one is that of the fine-tuning. One that is not there means that the run, stopped before
@@ -110,6 +113,7 @@ def find_checkpoint(resume: Path) -> Path:
         if not found:
             raise UsageError(f"--resume: no run to go on with in {RUNS.absolute()}; name a run folder")
         return found[-1]
+    resume = Path(resume)
     path = resume / "last.ckpt" if resume.is_dir() else resume
     if not path.is_file() and resume.is_dir() and (resume / FINETUNE / "last.ckpt").is_file():
         return resume / FINETUNE / "last.ckpt"

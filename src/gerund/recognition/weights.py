@@ -21,7 +21,7 @@ from gerund.core.errors import ModelError, UsageError
 from gerund.core.openvino import save_graph
 from gerund.features.cache import FeatureCache
 from gerund.features.tokens import Sampling
-from gerund.heads import Head, in_closed_form, loaded_head
+from gerund.heads import Head, in_closed_form, is_address, loaded_head
 from gerund.heads.graph import GraphHead
 from gerund.recognition.calibration import Familiarity
 from gerund.recognition.folder import (
@@ -80,6 +80,7 @@ def read_head(config: ModelConfig, folder: Path, state: Mapping[str, np.ndarray]
     """The head of a model folder with its weights, for a backbone's `feature_dim`. Raises ModelError when they do not fit.
 
     One that is learned in torch is first built without memory, so that one which the weights do not fill is never built at all.
+    Somebody's own is run as the graph that was saved with it: no module that a model names is imported for that.
     """
     path = folder / HEAD_FILE
     options = {
@@ -92,7 +93,7 @@ def read_head(config: ModelConfig, folder: Path, state: Mapping[str, np.ndarray]
         if not np.isfinite(value).all():
             raise ModelError(f"{path}: {key} has values that are not finite; {REMEDY}")
     try:
-        if HEAD_GRAPH in config.files and not in_closed_form(config.head_name) and find_spec("torch") is None:
+        if HEAD_GRAPH in config.files and runs_as_graph(config.head_name):
             for name in ("head.xml", "head.bin"):
                 check_whole(folder / name, config.files.get(name, ""))
             return GraphHead(folder / HEAD_GRAPH, state)
@@ -103,6 +104,11 @@ def read_head(config: ModelConfig, folder: Path, state: Mapping[str, np.ndarray]
         raise ModelError(
             f"{path}: {error} is not what a head {config.head_name} of this config.json has; is one of the two another model's?"
         ) from None
+
+
+def runs_as_graph(head_name: str) -> bool:
+    """Whether a head answers as the graph beside its weights: without torch, and where it is somebody's own."""
+    return is_address(head_name) or (not in_closed_form(head_name) and find_spec("torch") is None)
 
 
 def write_backbone(backbone: Backbone, cache: FeatureCache, folder: Path) -> None:

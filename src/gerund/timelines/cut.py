@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from gerund.core import options
 from gerund.core.errors import DataError, UsageError, VideoError
 from gerund.core.files import write_json, write_text
+from gerund.core.places import as_path
 from gerund.core.printing import table
 from gerund.core.progress import note, progress
 from gerund.core.results import Printable
@@ -113,10 +114,9 @@ def cut(
 
     Each argument is explained in `gerund.core.options`, and by `gerund cut --help`.
     """
-    projects = {"losslesscut": losslesscut, "edl": edl, "cut_list": cut_list}
-    projects |= {"elan": elan, "boris": boris, "per_frame": per_frame}
-    projects = {name: None if place is None else Path(place) for name, place in projects.items()}
-    out = None if out is None else Path(out)
+    places = {"losslesscut": losslesscut, "edl": edl, "cut_list": cut_list, "elan": elan, "boris": boris, "per_frame": per_frame}
+    projects = {name: as_path(place) for name, place in places.items()}
+    out = as_path(out)
     check_cut(out, projects, copy=copy, films=reel or grid, padding=padding, above=above)
     found = observe(what, device=device, cache=cache)
     failed = {str(each.path): each.error for each in found if each.error is not None}

@@ -63,7 +63,7 @@ class Observation:
         return [*named, None] if not named or any(bout.subject is None for bout in self.bouts) else [*named]
 
 
-def observe(what: Sequence[str | Path], *, device: str = "auto", cache: Path | None = None) -> list[Observation]:
+def observe(what: Sequence[str | Path], *, device: str = "auto", cache: str | Path | None = None) -> list[Observation]:
     """The videos of a model and videos, or of files: timelines written before, annotation files, manifests. Each once.
 
     Raises UsageError for nothing, DataError for what cannot be read, and for a video that stands in two files.

@@ -111,7 +111,7 @@ def timeline(
     wanted |= {"per_frame": per_frame, "per_step": per_step}
     suffixes = {name: each.suffixes for name, each in TIMELINE_FORMATS.items()} | {"plot": PLOT_SUFFIXES}
     files = {
-        name: files_for(f"--{name.replace('_', '-')}", place, suffixes[name], paths)
+        name: files_for(f"--{name.replace('_', '-')}", Path(place), suffixes[name], paths)
         for name, place in wanted.items()
         if place is not None
     }

@@ -123,7 +123,7 @@ def benchmark(
     rows = []
     left_out: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="gerund-", ignore_cleanup_errors=True) as folder:
-        keep = out or Path(folder)
+        keep = Path(out or folder)
 
         def top1(recipe: str, split: int, clips: list[Clip], kind: str) -> float:
             """Mean over the seeds on one split."""

@@ -12,6 +12,7 @@ import numpy as np
 from gerund.core import options
 from gerund.core.errors import DataError, UsageError
 from gerund.core.files import write_json
+from gerund.core.places import as_path
 from gerund.core.printing import percent, table
 from gerund.core.progress import note
 from gerund.core.recipes import Recipe, resolve, split_words
@@ -148,7 +149,7 @@ def compare(
     if best is not None:
         base = next(each for each in bases if each.backbone == board.winner.backbone)
         sided, _ = assign_splits([*clips, *test], val=base.val, seed=base.seed)
-        training = train_on(sided, with_head(base, board.winner.head), FeatureCache(cache), best)
+        training = train_on(sided, with_head(base, board.winner.head), FeatureCache(cache), as_path(best))
         write_json(training.run / "comparison.json", board.values)
     return Comparison(leaderboard=board, training=training, failed=failed)
 

@@ -15,6 +15,7 @@ from gerund.backbones.lite import installed_lites
 from gerund.core import options
 from gerund.core.errors import DataError, UsageError, needs
 from gerund.core.files import write_json
+from gerund.core.places import as_path
 from gerund.core.progress import note
 from gerund.core.recipes import Recipe, as_config, resolve
 from gerund.core.settings import TrainSettings, checked
@@ -62,7 +63,7 @@ def train(
 
     Each argument and setting is explained in `gerund.core.options`, and by `gerund train --help`.
     """
-    given = checked(settings, TrainSettings, "train")
+    given, out = checked(settings, TrainSettings, "train"), as_path(out)
     if "init" in given and "head" not in given:
         given["head"] = "transformer"  # the only one that can start from an encoder
     if auto and (resume is not None or "head" in given or given.get("head_options")):
@@ -197,7 +198,7 @@ def compare_heads(clips: Sequence[Clip], bases: Sequence[Recipe], cache: Feature
 def resume_training(
     checkpoint: Path,
     recipe: str | None,
-    config: Path | None,
+    config: str | Path | None,
     given: dict[str, Any],
     cache: FeatureCache,
     out: Path | None,

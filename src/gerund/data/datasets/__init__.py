@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from gerund.core.errors import DataError, UsageError
+from gerund.core.errors import DataError, UsageError, unknown_name
 from gerund.core.files import readable
 from gerund.core.places import default_cache
 from gerund.core.printing import label_problem
@@ -149,7 +149,7 @@ def load_by_name(data: str, split: int | None, *, allow_missing: bool) -> Sequen
     elif not colon or (name not in DATASETS and (len(name) == 1 or Path(data).exists())):  # C:\clips is a path, not a data set
         name, rest = ("csv" if data.lower().endswith((".csv", ".tsv")) else "folder"), data
     if name not in DATASETS:
-        raise UsageError(f"unknown data set {name!r} in {data!r}; choose one of {', '.join(DATASETS)}, or give a folder or a CSV")
+        raise unknown_name("data set", name, DATASETS, f"; or is {data!r} a folder or a CSV that is not there?")
     rest, _, classes = rest.partition("::") if name in CLASS_MAPS else (rest, "", "")
     path = Path(rest).expanduser()
     for each in (path, Path(classes).expanduser()) if classes else (path,):
