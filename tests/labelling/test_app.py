@@ -287,3 +287,16 @@ def test_the_application_starts_and_ends_its_desk(folder, tmp_path):
     assert (folder / "model" / "config.json").exists()
     Project(folder).close()
     assert truth("one")[0] == ("left", 0, 3)
+
+
+def test_clips_are_sorted_and_films_shown_as_clips_over_the_api(client, desk):
+    label, name = make_label(client, "left"), named(desk, "one")
+    assert client.get("/v1/project").json()["clips"] is False
+    assert client.post("/v1/project/kind", json={"clips": True}).status_code == 204
+    answer = client.post("/v1/project/clips", json={"labels": {name: label}}).json()
+    assert answer["said"] == "left for 1 clip"
+    found = client.get("/v1/project").json()
+    assert found["clips"] is True
+    assert {video["title"]: video["label"] for video in found["videos"]} == {"one.mp4": label, "two.mp4": None, "three.mp4": None}
+    assert client.post("/v1/project/clips", json={"labels": {"gone": label}}).status_code == 404
+    assert client.post("/v1/project/clips", json={"labels": {}}).status_code == 400

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import gerund
-from support.studios import FILMS, Running, truth, wait_until
+from support.studios import FILMS, Running, truth, wait_until, write_clips
 
 pytest.importorskip("fastapi")
 playwright = pytest.importorskip("playwright.sync_api")
@@ -251,6 +251,81 @@ def test_ten_thousand_bouts_are_redrawn_without_a_long_task(browser, folder):
     finally:
         running.process.kill()
         running.process.wait()
+
+
+@pytest.fixture
+def sorting(browser, tmp_path) -> Iterator[tuple[Window, Running, dict[str, str]]]:
+    true = write_clips(tmp_path / "clips", 6)
+    running = Running(tmp_path / "clips")
+    window = Window(browser, running.url)
+    expect(window.page.locator(".clip")).to_have_count(18)
+    yield window, running, true
+    window.close()
+    running.process.kill()
+    running.process.wait()
+
+
+def labels_of(running: Running) -> dict[str, str | None]:
+    found = running.get("/v1/project")
+    texts = {label["name"]: label["text"] for label in found["labels"]}
+    return {video["title"]: texts.get(video["label"]) for video in found["videos"]}
+
+
+def test_clips_are_sorted_by_keyboard_alone(sorting):
+    window, running, true = sorting
+    page = window.page
+    expect(page.locator("#coach")).to_contain_text("What does this clip show?")
+    current = page.locator(".clip[aria-current=true] .title")
+    seen: set[str] = set()
+    order = sorted(true)
+    for title in [*order[:3], *order[6:9], *order[12:15]]:
+        expect(current).to_have_text(title)
+        label = true[title]
+        window.press(KEYS[label])
+        if label not in seen:
+            page.locator("#ask[open]").wait_for()
+            page.keyboard.type(label)
+            window.press("Enter")
+            seen.add(label)
+        expect(current).to_have_text(order[order.index(title) + 1])  # on to the next one
+        if title.endswith("2.mp4"):
+            window.press(*["ArrowRight"] * 3)
+    assert sum(label is not None for label in labels_of(running).values()) == 9
+    window.up_to_date()
+    page.locator("#filters").get_by_text("To sort").click()
+    expect(page.locator(".clip")).to_have_count(9)
+    page.locator(".clip .tag[data-kind=guess]").first.wait_for()
+    window.press("a", "Enter")
+    wait_until(lambda: None not in labels_of(running).values())
+    assert labels_of(running) == true
+    window.press("Control+z")
+    wait_until(lambda: list(labels_of(running).values()).count(None) == 9)
+    window.press("Control+Shift+z")
+    wait_until(lambda: None not in labels_of(running).values())
+    page.locator("#tab-figures").click()
+    expect(page.locator("#panel-figures .sum")).to_contain_text("held-out clips right")
+
+
+def test_clips_are_sorted_by_touch_and_shown_as_films_on_demand(browser, sorting):
+    window, running, _ = sorting
+    phone = Window(browser, running.url, viewport={"width": 390, "height": 844}, has_touch=True)
+    page = phone.page
+    page.locator(".clip").nth(1).wait_for()
+    page.locator("#new-label-text").fill("left")
+    page.locator("#new-label button").tap()
+    page.locator("#labels [data-label]").wait_for()
+    for place in (1, 2):
+        page.locator(".clip .pick").nth(place).tap()
+    expect(page.locator("#chosen")).to_have_text("3 chosen")
+    page.locator("#labels [data-label]").tap()
+    wait_until(lambda: list(labels_of(running).values()).count("left") == 3)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.get_by_text("Label parts of them").tap()
+    page.locator("#board").wait_for()
+    expect(window.page.locator("#board")).to_be_visible()  # in the other window too
+    page.get_by_text("Sort as clips").tap()
+    expect(page.locator("#board")).to_be_hidden()
+    phone.close()
 
 
 def test_an_empty_folder_offers_films_to_practise_on(browser, tmp_path):

@@ -43,6 +43,20 @@ def write_films(folder: Path) -> None:
         video.write(folder / f"{name}.mp4", pictures, fps=10)
 
 
+def write_clips(folder: Path, count: int) -> dict[str, str]:
+    """Clips of one place each, `count` of each of the three; file name -> where the square is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng, found = np.random.default_rng(5), {}
+    for label, left in PLACES.items():
+        for number in range(count):
+            pictures = rng.integers(0, 30, (20, 48, 64, 3), np.uint8)
+            pictures[:, 14:34, left : left + 16] += 200
+            name = f"{label} {number}.mp4"
+            video.write(folder / name, pictures, fps=10)
+            found[name] = label
+    return found
+
+
 def truth(film: str) -> list[tuple[str, float, float]]:
     """Label, start and end of each span of a film."""
     return [(label, SECONDS * place, SECONDS * (place + 1)) for place, label in enumerate(FILMS[film].split())]

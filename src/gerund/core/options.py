@@ -70,6 +70,7 @@ SecondLabels = Annotated[AnyPath, option(INPUT, "The other side: a file with lab
 VideoTable = Annotated[AnyPath, option(INPUT, "A table for --by: a column path, and columns of your own such as treatment.")]
 VideoPath = Annotated[AnyPath, option(INPUT, "The video.")]
 VideoFolder = Annotated[AnyPath, option(INPUT, "Folder with the videos, in it or below it.")]
+OfClips = Annotated[bool, option(INPUT, "A grid of short clips with one label each.", "a grid where all videos are short")]
 StreamSource = Annotated[
     AnyPath,
     option(INPUT, "A camera's number, a URL (rtsp, http, udp, tcp ...), a file, a named pipe, or - for standard input."),

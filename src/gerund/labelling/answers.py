@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gerund.core.files import readable
+from gerund.labelling.clips import is_of_clips, labels_of_clips
 from gerund.labelling.desk import Studio
 from gerund.labelling.edits import NOTHING_HERE
 from gerund.labelling.footage import Readiness
@@ -30,6 +31,7 @@ def project_values(desk: Studio) -> dict[str, Any]:
         "paused": library.paused,
         "undo": journal.done[-1].said if journal.done else None,
         "redo": journal.undone[-1].said if journal.undone else None,
+        "clips": is_of_clips(desk.project),
         "learned": desk.learner.readout is not None,
         "complaint": desk.project.complaint or desk.learner.error or library.error or desk.model_error,
     }
@@ -58,10 +60,12 @@ def videos_values(desk: Studio, state: Snapshot) -> list[dict[str, Any]]:
         if bout.status == "confirmed":
             counts[bout.video] += 1
             seconds[bout.video] += bout.length
+    labels = labels_of_clips(state)
     found = []
     for name, video in sorted(state.videos.items(), key=lambda item: item[1].path):
         standing = desk.library.standings.get(name, Readiness(stage="missing", error="not found where it was"))
         suggestion = desk.learner.suggestions.get(name)
+        guess = suggestion.segments[0] if suggestion is not None and desk.learner.of_clips and suggestion.segments else None
         found.append(
             {
                 "name": name,
@@ -73,6 +77,9 @@ def videos_values(desk: Studio, state: Snapshot) -> list[dict[str, Any]]:
                 "bouts": counts[name],
                 "labelled": round(seconds[name], 2),
                 "certainty": None if suggestion is None else round(suggestion.certainty, 3),
+                "label": labels.get(name),
+                "guess": None if guess is None or guess.label not in state.labels else guess.label,
+                "score": 0.0 if guess is None else round(guess.score, 3),
             }
         )
     return found

@@ -17,6 +17,7 @@ from fastapi.staticfiles import StaticFiles
 
 from gerund.core.errors import DataError
 from gerund.labelling import answers, edits
+from gerund.labelling.clips import say_of_clips, sort_clips
 from gerund.labelling.desk import Studio
 from gerund.labelling.figures import figures
 from gerund.labelling.footage import path_of_video
@@ -31,6 +32,7 @@ from gerund.labelling.schemas import (
     ChangedLabel,
     EditAnswer,
     JoinWith,
+    KindOfVideos,
     ModelSaved,
     NewBout,
     NewLabel,
@@ -39,6 +41,7 @@ from gerund.labelling.schemas import (
     ProjectAnswer,
     QuestionAnswer,
     Rejection,
+    SortedClips,
     SplitAt,
 )
 from gerund.serving.app import STATIC as SHARED
@@ -109,6 +112,12 @@ def add_project(app: FastAPI, desk: Studio) -> None:
     @app.get("/v1/project", response_model=ProjectAnswer, summary="Labels, videos, and how far everything is")
     async def project() -> Any:
         return answers.project_values(desk)
+
+    @app.post("/v1/project/kind", status_code=204, summary="Say whether these are clips to sort, or films to label on a timeline")
+    async def kind(asked: KindOfVideos) -> None:
+        await asyncio.to_thread(say_of_clips, desk.project, asked.clips)
+        desk.learner.wake.set()
+        desk.bell.ring({"kind": "video", "video": ""})
 
     async def stepped(asked: Asked, *, back: bool) -> Any:
         edit: Edit | None = await asyncio.to_thread(desk.step, back=back, token=asked.token)
@@ -214,6 +223,10 @@ def add_bouts(app: FastAPI, desk: Studio) -> None:
     async def add(asked: NewBout) -> Any:
         operation = edits.add_bout(asked.video, asked.label, asked.start, asked.end, by=by, subject=asked.subject)
         return await edited(desk, operation, asked)
+
+    @app.post("/v1/project/clips", **route, summary="Label whole videos, many as one edit")
+    async def sort(asked: SortedClips) -> Any:
+        return await edited(desk, sort_clips(asked.labels, by=by), asked)
 
     @app.patch("/v1/project/bouts/{name}", **route, summary="Move a bout's borders, or give it another label or subject")
     async def change(name: str, asked: ChangedBout) -> Any:

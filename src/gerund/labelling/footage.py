@@ -25,6 +25,8 @@ from gerund.video.rate import USUAL_FPS
 Stage = Literal["waiting", "working", "ready", "failed", "missing"]
 DIGITS_OF_NAME = 16
 RETRY_SECONDS = 2.0
+TOGETHER = 30.0
+"""Seconds of short videos that are looked at together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +78,7 @@ class Library:
         self.error = ""
         """Why the last step was not done; it is tried again."""
         self.opened = ""
+        self.working: Sequence[str] = ()
         self.paused = False
         self.ending = False
         self.wake, self.stop = threading.Event(), threading.Event()
@@ -98,8 +101,10 @@ class Library:
     def open(self, name: str) -> None:
         """Let a video come first."""
         self.opened = name
+        videos = self.project.state.videos
         if self.standings.get(name, Readiness()).stage == "waiting":
-            self.stop.set()
+            if sum(videos[each].duration for each in self.working) > TOGETHER:  # short ones are soon done
+                self.stop.set()
             self.wake.set()
 
     def add(self, paths: Sequence[Path]) -> None:
@@ -137,8 +142,8 @@ class Library:
         if self.unidentified:
             self.identify(self.unidentified[0])
             self.unidentified = self.unidentified[1:]
-        elif (name := self.next_one()) and not self.paused:
-            self.make(name)
+        elif (names := self.next_ones()) and not self.paused:
+            self.make(names)
         else:
             self.wake.wait()
             self.wake.clear()
@@ -174,37 +179,51 @@ class Library:
         whole, base = path.absolute(), self.project.folder.absolute()
         return (whole.relative_to(base) if whole.is_relative_to(base) else whole).as_posix()
 
-    def next_one(self) -> str | None:
+    def next_ones(self) -> list[str]:
+        """The opened video or else the next one, those with labels first; short ones together, so that the decoders start once for all."""
         waiting = [name for name, standing in self.standings.items() if standing.stage == "waiting"]
-        return self.opened if self.opened in waiting else next(iter(waiting), None)
+        state, seconds = self.project.state, 0.0
+        labelled = {bout.video for bout in state.bouts.values()}
+        waiting.sort(key=lambda name: (name != self.opened, name not in labelled))
+        for count, name in enumerate(waiting):
+            seconds += state.videos[name].duration
+            if seconds > TOGETHER:
+                return waiting[: max(count, 1)]
+        return waiting
 
-    def make(self, name: str) -> None:
-        """The features of a video, from the cache or made now."""
-        video = self.project.state.videos[name]
-        path, frames = self.project.path_of(video), 0
-        expected = max(video.duration * (self.extractor.spec.fps or USUAL_FPS), 1.0)
+    def make(self, names: Sequence[str]) -> None:
+        """The features of videos, from the cache or made now."""
+        videos, frames = self.project.state.videos, 0
+        paths = {name: self.project.path_of(videos[name]) for name in names}
+        expected = max(sum(videos[name].duration for name in names) * (self.extractor.spec.fps or USUAL_FPS), 1.0)
+
+        def stand(readiness: Readiness) -> None:
+            self.standings.update(dict.fromkeys(names, readiness))
+            self.changed(names[0])
 
         def seen(count: int) -> None:
             nonlocal frames
             frames += count
-            self.standings[name] = Readiness(stage="working", share=min(frames / expected, 0.99))
-            self.changed(name)
+            stand(Readiness(stage="working", share=min(frames / expected, 0.99)))
 
         self.stop.clear()
-        self.standings[name] = Readiness(stage="working")
-        self.changed(name)
+        self.working = names
+        stand(Readiness(stage="working"))
         engine = self.extractor.engine
         self.extractor.compiled = Watched(engine, seen, self.stop)
         try:
-            found = self.extractor.extract([path])
-            self.take(name, found.features.get(path), found.failed.get(path, "").removeprefix(f"{path}: "))
+            found = self.extractor.extract(paths.values())
+            for name, path in paths.items():
+                self.take(name, found.features.get(path), found.failed.get(path, "").removeprefix(f"{path}: "))
         except OtherFirstError:
-            self.standings[name] = Readiness()
+            stand(Readiness())
         except (GerundError, OSError) as error:
-            self.standings[name] = Readiness(stage="failed", error=str(error))
+            stand(Readiness(stage="failed", error=str(error)))
         finally:
             self.extractor.compiled = engine
-        self.changed(name)
+            self.working = ()
+        for name in names:
+            self.changed(name)
 
     def take(self, name: str, features: Features | None, error: str) -> None:
         if features is None or not len(features):

@@ -13,11 +13,12 @@ import numpy as np
 
 from gerund.core.errors import first_line
 from gerund.core.types import Features, Segment
+from gerund.labelling.clips import is_of_clips, whole_segment
 from gerund.labelling.edits import NOTHING_HERE
 from gerund.labelling.footage import Library
 from gerund.labelling.lessons import ROWS_PER_SECOND, BoutExamples, ExampleStore, LiveReadout, solved
 from gerund.labelling.project import Project
-from gerund.labelling.windows import WindowStatistics, over_rows, snapped, windows_over
+from gerund.labelling.windows import MOST_PARTS, WindowStatistics, over_rows, snapped, span_statistics, windows_over
 from gerund.recognition.recognizer import softmax
 from gerund.timelines.segments import NOTHING, segments_of_states
 from gerund.timelines.semi_markov import BORDER_SIDE, border_scores, likeliest_states, row_evidence
@@ -71,6 +72,9 @@ class Learner:
         self.suggestions: dict[str, Suggestion] = {}
         self.borders: dict[str, tuple[int, np.ndarray]] = {}
         self.statistics: OrderedDict[tuple[str, int], WindowStatistics] = OrderedDict()
+        self.whole: dict[str, np.ndarray] = {}
+        """Statistics (S,) of whole clips, where the project is one of clips."""
+        self.of_clips = False
         self.seconds = 0.0
         """From the start of a round to the redrawn row of the open video."""
         self.error = ""
@@ -104,6 +108,9 @@ class Learner:
         began = time.monotonic()
         state = self.project.state
         ready = dict(self.library.features)
+        if self.of_clips != is_of_clips(self.project):
+            self.of_clips = not self.of_clips
+            self.lesson += 1
         if self.number != state.number or self.known != set(ready):
             before = None if self.readout is None else self.readout.lesson
             lesson = self.examples.lesson(state, ready)
@@ -119,10 +126,12 @@ class Learner:
         for video in sorted(ready, key=lambda name: name != opened):
             known = self.suggestions.get(video)
             if known is None or known.lesson != self.lesson:
-                self.suggestions[video] = self.suggested(video, ready[video], self.readout)
+                suggested = self.suggested_clip if self.of_clips else self.suggested
+                self.suggestions[video] = suggested(video, ready[video], self.readout)
                 if video == opened:
                     self.seconds = time.monotonic() - began
-                self.told(video)
+                if video == opened or not self.of_clips:
+                    self.told(video)
             if self.wake.is_set() or self.ending:
                 return
         self.told("")
@@ -147,6 +156,16 @@ class Learner:
         states = np.where(np.array([name == NOTHING_HERE for name in labels])[states], NOTHING, states)
         segments = segments_of_states(states, scores, edges, labels)
         return Suggestion(video, self.number, self.lesson, labels, segments, scores.astype(np.float32), edges)
+
+    def suggested_clip(self, video: str, features: Features, readout: LiveReadout) -> Suggestion:
+        """What a readout says of a whole clip: one segment, of the likeliest label that is not rejected there."""
+        if video not in self.whole:
+            self.whole[video] = span_statistics(np.asarray(features.data[:], np.float32), MOST_PARTS)
+        labels, end = readout.lesson.labels, self.project.state.videos[video].duration
+        scores = softmax(self.whole[video][None] @ readout.weight.T + readout.bias)
+        rejected = (bout for bout in self.project.state.bouts.values() if bout.video == video and bout.status == "rejected")
+        segments = whole_segment(scores[0], labels, frozenset(bout.label for bout in rejected), end)
+        return Suggestion(video, self.number, self.lesson, labels, segments, scores.astype(np.float32), np.array([0.0, end]))
 
     def borders_of(self, video: str, features: Features, seconds: float) -> np.ndarray:
         """How much a border lies before each row (N,), kept for the next round."""

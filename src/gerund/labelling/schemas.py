@@ -64,6 +64,18 @@ class Acceptance(Asked):
     video: ThingName | None = None
 
 
+class SortedClips(Asked):
+    """Labels of whole videos by their names; null takes a video's label away."""
+
+    labels: Annotated[dict[ThingName, ThingName | None], Field(min_length=1, max_length=100_000)]
+
+
+class KindOfVideos(BaseModel):
+    """Whether a project is one of short clips with one label each, or of films on a timeline."""
+
+    clips: bool
+
+
 class Paused(BaseModel):
     paused: bool
 
@@ -87,7 +99,10 @@ class LabelAnswer(BaseModel):
 
 
 class VideoAnswer(BaseModel):
-    """A video: how far its features are, how much is labelled, how sure the model is of it (null before it has looked)."""
+    """A video: how far its features are, how much is labelled, how sure the model is of it (null before it has looked).
+
+    `label` is the one of the whole video; where it is a clip, the model's `guess` has the probability `score`.
+    """
 
     name: str
     title: str
@@ -98,6 +113,9 @@ class VideoAnswer(BaseModel):
     bouts: int
     labelled: float
     certainty: float | None
+    label: str | None
+    guess: str | None
+    score: float
 
 
 class ProjectAnswer(BaseModel):
@@ -111,6 +129,7 @@ class ProjectAnswer(BaseModel):
     paused: bool
     undo: str | None
     redo: str | None
+    clips: bool
     learned: bool
     complaint: str
 

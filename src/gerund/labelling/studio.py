@@ -18,6 +18,7 @@ from gerund.core.places import as_path
 from gerund.core.progress import note
 from gerund.core.recipes import Recipe
 from gerund.data.annotations import read_annotations
+from gerund.labelling.clips import say_of_clips
 from gerund.labelling.imports import import_annotations
 from gerund.labelling.project import PROJECT_FILE, Project
 
@@ -32,6 +33,7 @@ def studio(
     folder: options.VideoFolder,
     *,
     project: options.ProjectFolder | None = None,
+    clips: options.OfClips | None = None,
     backbone: options.BackboneName = options.USUAL.backbone,
     host: options.Host = "127.0.0.1",
     port: options.Port = 0,
@@ -63,6 +65,8 @@ def studio(
     with listening(host, port) as listener:
         address = f"http://{url_host(host)}:{listener.getsockname()[1]}/"
         opened = open_project(folder, as_path(project), address)
+        if clips is not None:
+            say_of_clips(opened, clips)
         desk = Studio(opened, folder, extractor, store.folder / "studio")
         if opened.foreign_labels is not None:
             import_annotations(desk.library, read_annotations(opened.foreign_labels), opened.foreign_labels)

@@ -5,7 +5,7 @@ const plain = (event) => !event.ctrlKey && !event.metaKey && !event.altKey;
 /** Digits by where the key is, so that Shift+1 is 1 on every keyboard. */
 const digit = (event) => (/^(Digit|Numpad)\d$/.test(event.code) ? event.code.at(-1) : /^\d$/.test(event.key) ? event.key : null);
 
-export const listenToKeys = (actions, review) => {
+export const listenToKeys = (actions, review, grid) => {
   const always = {
     " ": () => actions.toggle(), k: () => actions.toggle(), j: () => actions.shuttle(false), l: () => actions.shuttle(true),
     ArrowLeft: (event) => actions.step(-1, event.shiftKey), ArrowRight: (event) => actions.step(1, event.shiftKey),
@@ -18,6 +18,7 @@ export const listenToKeys = (actions, review) => {
     ",": () => actions.bout(-1), ".": () => actions.bout(1), x: () => actions.split(), m: () => actions.merge(),
   };
   const reviewing = { Enter: () => review.answer("right"), n: () => review.answer("not"), s: () => review.answer("skip"), Escape: () => review.end() };
+  const forFilms = new Set(["j", "l", "[", "]", "+", "=", "-"]);
   document.addEventListener("keydown", (event) => {
     const target = event.target;
     if (target.closest("input, textarea, dialog")) return;
@@ -28,11 +29,12 @@ export const listenToKeys = (actions, review) => {
     }
     if (!plain(event)) return;
     const isButton = target.closest("button, a, [role=tab]");
-    if (isButton && [" ", "Enter"].includes(event.key)) return;
+    const inGrid = document.body.dataset.kind === "clips" && !review.active;
+    if (isButton && [" ", "Enter"].includes(event.key) && !(inGrid && target.closest(".clip"))) return;
     if (target.closest("[role=tab]") && /^(Arrow|Home|End)/.test(event.key)) return;
     const number = digit(event);
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    const action = number !== null ? () => actions.digit(number, event.shiftKey) : (review.active ? reviewing[key] : labelling[key]) ?? always[key];
+    const action = number !== null ? () => actions.digit(number, event.shiftKey) : (review.active ? reviewing[key] : inGrid ? grid.key(key) : labelling[key]) ?? (inGrid && forFilms.has(key) ? null : always[key]);
     if (!action) return;
     event.preventDefault();
     action(event);

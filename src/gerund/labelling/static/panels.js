@@ -21,6 +21,21 @@ const standing = (video) => {
 };
 
 export const showVideos = (project, open) => {
+  byId("nothing").hidden = Boolean(project.videos.length || project.pending);
+  byId("where").textContent = project.folder;
+  const broken = Object.entries(project.unreadable);
+  byId("unreadable").hidden = !broken.length;
+  byId("unreadable").textContent = broken.length ? `Not readable: ${broken.slice(0, 3).map(([name, why]) => `${name} (${why})`).join("; ")}${broken.length > 3 ? ` and ${broken.length - 3} more` : ""}` : "";
+  byId("pause").textContent = project.paused ? "Go on looking" : "Stop looking";
+  byId("pause").hidden = !project.paused && !project.videos.some((video) => ["working", "waiting"].includes(video.stage));
+  byId("library-title").textContent = project.clips ? "Clips" : "Videos";
+  byId("kind").textContent = project.clips ? "Label parts of them" : "Sort as clips";
+  byId("kind").title = project.clips ? "Show each on a timeline, to label parts of it" : "One label for each video, in a grid";
+  byId("kind").hidden = !project.videos.length || (!project.clips && project.videos.some((video) => video.duration > 60));
+  if (!project.clips) showFilms(project, open);
+};
+
+const showFilms = (project, open) => {
   const rows = project.videos.map((video) => {
     const share = video.stage === "working" ? video.share : video.duration ? video.labelled / video.duration : 0;
     const bar = make("div.done", {}, scaled(share));
@@ -37,13 +52,6 @@ export const showVideos = (project, open) => {
   const focused = document.activeElement?.closest?.(".item")?.dataset.name;
   byId("items").replaceChildren(...rows);
   if (focused) byId("items").querySelector(`[data-name="${focused}"] .open`)?.focus();
-  byId("nothing").hidden = Boolean(project.videos.length || project.pending);
-  byId("where").textContent = project.folder;
-  const broken = Object.entries(project.unreadable);
-  byId("unreadable").hidden = !broken.length;
-  byId("unreadable").textContent = broken.length ? `Not readable: ${broken.slice(0, 3).map(([name, why]) => `${name} (${why})`).join("; ")}${broken.length > 3 ? ` and ${broken.length - 3} more` : ""}` : "";
-  byId("pause").textContent = project.paused ? "Go on looking" : "Stop looking";
-  byId("pause").hidden = !project.paused && !project.videos.some((video) => ["working", "waiting"].includes(video.stage));
 };
 
 export const showLabels = (project, begun, { press, edit }) => {
@@ -51,7 +59,7 @@ export const showLabels = (project, begun, { press, edit }) => {
   byId("labels").replaceChildren(...project.labels.map((label) =>
     make("li.label", {}, make("div.label-chip", { "data-on": begun?.label === label.name, style: { "--c": label.colour } },
       make("button", { type: "button", "aria-pressed": String(begun?.label === label.name), "data-label": label.name, onclick: () => press(label) },
-        label.key ? make("kbd", {}, label.key) : null, swatch(label), label.name === "nothing" ? "nothing here" : spoken(label.text), make("span.count", { title: "bouts in this video" }, String(counts.get(label.name) ?? 0))),
+        label.key ? make("kbd", {}, label.key) : null, swatch(label), label.name === "nothing" ? "nothing here" : spoken(label.text), make("span.count", { title: project.clips ? "clips" : "bouts in this video" }, String(counts.get(label.name) ?? 0))),
       label.name === "nothing" ? null : make("button.edit", { type: "button", "aria-label": `Change the label ${label.text}`, onclick: () => edit(label) }, icon("edit"))))));
 };
 
@@ -94,27 +102,28 @@ const curve = (points, twice) => {
 export const showFigures = (project, found, { openBouts }) => {
   const panel = byId("panel-figures");
   const named = (name) => project.label(name);
+  const one = project.clips ? "clip" : "bout";
   const rows = found.labels.filter((each) => named(each.label)).map((each) =>
     make("tr", {}, make("td", {}, swatch(named(each.label)), spoken(named(each.label).text)), make("td", {}, String(each.bouts)), make("td", {}, minutes(each.seconds)), make("td", {}, each.judged ? `${each.right} of ${each.judged}` : "–")));
-  const table = make("table.figures", {}, make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "Label"), make("th", { scope: "col" }, "Bouts"), make("th", { scope: "col" }, "Time"), make("th", { scope: "col" }, "Right"))), make("tbody", {}, ...rows));
+  const table = make("table.figures", {}, make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "Label"), make("th", { scope: "col" }, project.clips ? "Clips" : "Bouts"), make("th", { scope: "col" }, "Time"), make("th", { scope: "col" }, "Right"))), make("tbody", {}, ...rows));
   if (!found.judged) {
-    panel.replaceChildren(make("h2", {}, "How good is it?"), make("p.none", {}, "Not known yet: two labels need bouts in two places each, so that some can be held out."), ...(rows.length ? [table] : []));
+    panel.replaceChildren(make("h2", {}, "How good is it?"), make("p.none", {}, `Not known yet: two labels need ${project.clips ? "two clips" : "bouts in two places"} each, so that some can be held out.`), ...(rows.length ? [table] : []));
     return;
   }
   const [low, high] = found.interval;
   const range = make("div.range", {}, make("i", { style: { left: `${100 * low}%`, right: `${100 * (1 - high)}%` } }), make("b", { style: { left: `${(100 * found.right) / found.judged}%` } }));
-  const how = found.by === "video" ? "each judged by a model that has not seen its video" : "each judged by a model that has not seen that stretch of time; label a third video for a harder test";
+  const how = found.by === "video" ? (project.clips ? "each judged by a model that has not seen it; clips cut from one video flatter it" : "each judged by a model that has not seen its video") : "each judged by a model that has not seen that stretch of time; label a third video for a harder test";
   const parts = [
     make("h2", {}, "How good is it?"),
-    make("p.sum", {}, percent(found.right / found.judged), make("small", {}, `  ${found.right} of ${found.judged} held-out bouts right`)),
+    make("p.sum", {}, percent(found.right / found.judged), make("small", {}, `  ${found.right} of ${found.judged} held-out ${one}s right`)),
     range,
     make("p.small", {}, `Between ${percent(low)} and ${percent(high)} of new ones, as far as ${found.judged} can tell; ${how}.`),
   ];
   if (found.curve.length > 1) {
     parts.push(make("h3", {}, "Is it enough?"), curve(found.curve, found.twice));
-    if (found.twice !== null) parts.push(make("p.small", {}, `As many bouts again would probably bring ${percent(found.twice)}.`));
+    if (found.twice !== null) parts.push(make("p.small", {}, `As many ${one}s again would probably bring ${percent(found.twice)}.`));
   }
-  if (found.next && named(found.next.label)) parts.push(make("p", {}, make("strong", {}, `Next: more ${spoken(named(found.next.label).text)}. `), found.next.why === "few" ? "It has too few bouts." : "It is mistaken most."));
+  if (found.next && named(found.next.label)) parts.push(make("p", {}, make("strong", {}, `Next: more ${spoken(named(found.next.label).text)}. `), found.next.why === "few" ? `It has too few ${one}s.` : "It is mistaken most."));
   parts.push(make("h3", {}, "Labels"), table, make("h3", {}, "What is taken for what"), matrix(project, found, openBouts));
   panel.replaceChildren(...parts);
 };

@@ -76,7 +76,7 @@ export class Review {
     if (!this.active) {
       panel.replaceChildren(
         make("h2", {}, "Review"),
-        make("p", {}, project.learned ? "Let the model ask: where it is least sure, and where it doubts what you said. An answer there teaches it more than a label anywhere else." : "As soon as two labels have a bout each, the model starts to learn, and asks here what would teach it most."),
+        make("p", {}, project.learned ? "Let the model ask: where it is least sure, and where it doubts what you said. An answer there teaches it more than a label anywhere else." : `As soon as two labels have a ${project.clips ? "clip" : "bout"} each, the model starts to learn, and asks here what would teach it most.`),
         make("div.row-actions", {},
           make("button.primary", { type: "button", disabled: !project.learned, onclick: () => this.begin() }, "Start", make("kbd", {}, "R")),
           make("button.plain", { type: "button", disabled: !project.learned, id: "many-open" }, icon("grid"), "Accept many")));

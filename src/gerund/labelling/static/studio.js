@@ -3,6 +3,7 @@
 import { byId, clock, make, spoken } from "../format.js";
 import { ask, onLogin } from "../server.js";
 import { themed } from "../theme.js";
+import { Grid } from "./clips.js";
 import { listenToKeys } from "./keys.js";
 import { showBouts, showFigures, showLabels, showRaster, showResults, showVideos } from "./panels.js";
 import { Player } from "./player.js";
@@ -59,6 +60,8 @@ const review = new Review({
 });
 
 const many = new Many({ project });
+const grid = new Grid({ project, open: (name) => openClip(name) });
+const isOfClips = () => document.body.dataset.kind === "clips";
 const round = (seconds) => Math.round(seconds * 1000) / 1000;
 
 // ---- what is shown
@@ -72,12 +75,23 @@ const live = () => {
   byId("live").replaceChildren(...(label ? [make("span.swatch", { style: { "--c": label.colour } }), make("span", {}, text)] : []));
 };
 
+const coachClips = (key, named) => {
+  const sorted = project.videos.filter((video) => video.label).length;
+  const labels = new Set(project.videos.map((video) => video.label).filter(Boolean));
+  if (!sorted && !named.length) return [make("strong", {}, "What does this clip show?"), " Press ", key("1"), " and name it, or add a label below. Arrows go to another clip."];
+  if (labels.size < 2) return [make("strong", {}, "Press a label’s key for each clip"), "; the next clip without one comes by itself. With two labels the model starts to guess."];
+  if (!project.learned) return [make("strong", {}, "It is still looking at the clips"), ", and guesses as soon as it has seen two labels."];
+  if (sorted < 12) return [make("strong", {}, "It has begun to guess: "), key("Enter"), " where it is right, a label’s key where it is not."];
+  return [];
+};
+
 const coach = () => {
   const key = (name) => make("kbd", {}, name);
   const total = project.videos.reduce((sum, video) => sum + video.bouts, 0);
   const named = project.labels.filter((label) => label.name !== NOTHING);
   const used = new Set(project.inOrder.filter((bout) => bout.status === "confirmed").map((bout) => bout.label));
   if (review.active || !project.videos.length) return [];
+  if (project.clips) return coachClips(key, named);
   if (begun) return [make("strong", {}, `${spoken(project.label(begun.label)?.text ?? "")} since ${clock(begun.start)}.`), " Go to where it ends and press ", key(project.label(begun.label)?.key || "its button"), " again; ", key("Esc"), " forgets it."];
   if (!named.length) return [make("strong", {}, "What do you want to find?"), " Name the first action below, or press ", key("1"), " where you see it begin."];
   if (!total) return [make("strong", {}, "Play with "), key("Space"), make("strong", {}, ". "), "Where ", make("strong", {}, spoken(named[0].text)), " begins, press ", key(named[0].key || "1"), "; where it ends, press it again."];
@@ -105,14 +119,17 @@ const draw = () => {
   timeline.begun = begun;
   timeline.draw();
   const counts = new Map();
-  for (const bout of project.bouts.values()) if (bout.status === "confirmed") counts.set(bout.label, (counts.get(bout.label) ?? 0) + 1);
+  if (project.clips) for (const video of project.videos) counts.set(video.label, (counts.get(video.label) ?? 0) + 1);
+  else for (const bout of project.bouts.values()) if (bout.status === "confirmed") counts.set(bout.label, (counts.get(bout.label) ?? 0) + 1);
   project.counts = counts;
   if (document.activeElement?.closest?.("#labels")) {
     const focused = document.activeElement.dataset.label;
     showLabels(project, begun, { press, edit: editLabel });
     if (focused) byId("labels").querySelector(`[data-label="${focused}"]`)?.focus();
   } else showLabels(project, begun, { press, edit: editLabel });
+  document.body.dataset.kind = project.clips ? "clips" : "films";
   showVideos(project, open);
+  if (project.clips) grid.draw();
   byId("coach").replaceChildren(...coach());
   byId("title").textContent = project.title ?? "";
   for (const [id, name] of [["undo", project.undo], ["redo", project.redo]]) {
@@ -163,8 +180,15 @@ const open = async (name) => {
   draw();
 };
 
+/** A clip plays by itself, again and again. */
+const openClip = async (name) => {
+  await open(name);
+  player.repeat(0, project.duration);
+};
+
 const press = (label) => {
   if (review.active) { review.answer(label.name); return; }
+  if (isOfClips()) { grid.sort(label.name); return; }
   if (!project.video) return;
   const now = round(player.now);
   if (!begun) begun = { label: label.name, start: now };
@@ -219,7 +243,7 @@ const digit = async (key, isWhole) => {
   if (!label && key === "0") label = await newLabel("background");
   else if (!label && !review.active) {
     player.halt();
-    const text = await askFor({ title: `What is ${key}?`, note: `It begins here, at ${clock(at)}. You can rename it at any time.`, label: "Name of the label" });
+    const text = await askFor({ title: `What is ${key}?`, note: isOfClips() ? "What this clip shows. You can rename it at any time." : `It begins here, at ${clock(at)}. You can rename it at any time.`, label: "Name of the label" });
     label = text ? await newLabel(text) : null;
     if (label && label.key !== key && /[1-9]/.test(key)) {
       await project.edit(`labels/${label.name}`, { key }, "PATCH");
@@ -228,7 +252,7 @@ const digit = async (key, isWhole) => {
     }
   }
   if (!label) return;
-  if (isWhole && !review.active) await project.edit("bouts", { video: project.video, label: label.name, start: 0, end: project.duration });
+  if (isWhole && !review.active && !isOfClips()) await project.edit("bouts", { video: project.video, label: label.name, start: 0, end: project.duration });
   else press(label);
 };
 
@@ -298,7 +322,8 @@ const save = async () => {
 
 // ---- begin
 
-listenToKeys(actions, review);
+listenToKeys(actions, review, grid);
+byId("kind").addEventListener("click", () => project.post("kind", { clips: !project.clips }).then(() => project.refresh()));
 byId("undo").addEventListener("click", () => actions.undo(false));
 byId("redo").addEventListener("click", () => actions.undo(true));
 byId("keys-button").addEventListener("click", () => actions.help());
