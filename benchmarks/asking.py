@@ -78,7 +78,7 @@ def real_films(extractor: Extractor, seed: int) -> list[Film]:
     films = []
     for number in range(FILMS):
         mine = [clip for clip in clips if film_of[group_of(clip)] == number]
-        rows, spans = [], list[Span]()
+        rows, spans = list[np.ndarray](), list[Span]()
         for place in rng.permutation(len(mine)):
             features, at = found[mine[place].path], sum(map(len, rows)) / FPS
             rows.append(np.asarray(features.data[0 : len(features)]))
@@ -137,7 +137,7 @@ class Annotator:
             opened="",
             extractor=SimpleNamespace(spec=SimpleNamespace(fps=FPS)),
         )
-        self.learner = Learner(self.project, library, lambda _: None)  # type: ignore[arg-type]
+        self.learner = Learner(self.project, library, lambda _: None)
         self.decisions = 0
         self.seconds = 0.0
 

@@ -17,6 +17,7 @@ from gerund.core.types import Clip
 from gerund.data.manifest import group_of, labels_of, of_split
 from gerund.recognition.calibration import UNKNOWN_THRESHOLD, without_temperature
 from gerund.recognition.metrics import auroc, expected_calibration_error
+from gerund.recognition.recognizer import logits_of
 
 DRAWS = 2000
 """Of the bootstrap, and of the perfectly calibrated model."""
@@ -115,7 +116,8 @@ def known_of(recognizer: gerund.Recognizer, clips: Sequence[Clip]) -> tuple[np.n
     data, valid, errors = recognizer.tokens(recognizer.extractor.extract(clip.path for clip in clips), clips)
     assert not errors
     assert recognizer.familiarity is not None
-    return recognizer.familiarity.known(data, valid), recognizer.familiarity.score(data, valid)
+    known = recognizer.familiarity.known(data, valid, logits_of(recognizer.head, data, valid))
+    return known, recognizer.familiarity.score(data, valid)
 
 
 def show(row: Any) -> str:

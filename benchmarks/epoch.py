@@ -9,6 +9,7 @@ import numpy as np
 
 from gerund.core.recipes import RECIPES
 from gerund.heads import build_head
+from gerund.heads.learned.base import module_behind
 from gerund.learning.fit import fit
 from gerund.recognition.token_set import TokenSet
 
@@ -26,7 +27,7 @@ def main() -> list[float]:
     head = build_head(recipe.head, token_dim=WIDTH, num_classes=CLASSES, num_frames=STEPS)
     with tempfile.TemporaryDirectory() as folder:
         train, val = tokens(CLIPS, rng), tokens(100, rng)
-        history = fit(head.module, train, val, recipe, device="cpu", folder=Path(folder), on_epoch=lambda *_: None)
+        history = fit(module_behind(head), train, val, recipe, device="cpu", folder=Path(folder), on_epoch=lambda *_: None)
     return [round(later.time - earlier.time, 2) for earlier, later in pairwise(history)]
 
 

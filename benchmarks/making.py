@@ -60,7 +60,7 @@ def repeated(source: Path, path: Path, times: int) -> Path:
                     for packet in container.demux(given):
                         if packet.size == 0:
                             continue
-                        last = max(last, packet.pts)
+                        last = max(last, packet.pts or 0)
                         packet.pts += shift
                         packet.dts += shift
                         packet.stream = stream

@@ -16,7 +16,7 @@ from gerund.core import progress
 from gerund.backbones import load_backbone
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor
-progress.quiet = True
+progress.notes.setLevel(30)
 options = {"weights": Path(sys.argv[1])} if sys.argv[1] else {"pretrained": False}
 extractor = Extractor(load_backbone("mobilenetv2_100", image_size=224, **options), fps=4, cache=FeatureCache(Path(sys.argv[2])))
 extractor.engine

@@ -6,6 +6,7 @@ Official lists 1 to 3; `--more` joins the six further classes. Everything works 
 """
 
 import argparse
+import logging
 import os
 from collections import defaultdict
 from collections.abc import Sequence
@@ -176,7 +177,7 @@ def looked_at(model: Recognizer, extraction: Extraction, clips: Sequence[Clip]) 
 PARTS = {"few": few, "films": films, "unknown": unknown}
 
 if __name__ == "__main__":
-    progress.quiet = True
+    progress.notes.setLevel(logging.WARNING)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS))
     parser.add_argument("--backbone", default="mobilenetv2_100")

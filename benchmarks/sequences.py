@@ -32,7 +32,7 @@ def main() -> None:
         )
         for share in SHARES:
             for known in (False, True):
-                found = {}
+                found: dict[str, np.ndarray] = {}
                 for split in sorted({key.split("_")[0] for key in videos}):
                     rest = [each for key, each in videos.items() if not key.startswith(f"{split}_")]
                     own = {key: each for key, each in videos.items() if key.startswith(f"{split}_")}

@@ -16,7 +16,7 @@ from gerund.backbones import load_backbone
 from gerund.core import progress
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor
-from gerund.training import train as training
+from gerund.training import prepare
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "default: bf16, bicubic, squeeze": {},
@@ -48,7 +48,7 @@ def measure(name: str, options: dict[str, Any], seeds: int) -> None:
         made = original(*words, **more)
         return replace(made, resize=replace(made.resize, interpolation=interpolation)) if interpolation else made
 
-    training.load_backbone = load
+    prepare.load_backbone = load
     with tempfile.TemporaryDirectory() as folder:
         backbone = load("mobilenetv2_100", fit=options.get("fit"), **weights_of("mobilenetv2_100"))
         cache = Path(folder) / "cache"
@@ -79,7 +79,7 @@ def measure(name: str, options: dict[str, Any], seeds: int) -> None:
         f"{name:34s} {rate:5.1f} clips/s  splits {splits}  mean {statistics.mean(found):.3f}  load {os.getloadavg()[0]:.1f}",
         flush=True,
     )
-    training.load_backbone = original
+    prepare.load_backbone = original
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def measured(hours: int, labels: int, folder: Path) -> None:
     project = Project(folder)
     project.remember([added(Footage(name=name, digest=name, path=f"{name}.mp4", duration=3600.0)) for name in videos])
     library = SimpleNamespace(features=videos, opened="v0", extractor=SimpleNamespace(spec=SimpleNamespace(fps=float(ROWS))))
-    learner = Learner(project, library, lambda name: told.append((name, time.process_time())))  # type: ignore[arg-type]
+    learner = Learner(project, library, lambda name: told.append((name, time.process_time())))
     for label in range(labels):
         project.perform(add_label(f"label {label}", name=str(label)))
 

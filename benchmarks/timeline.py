@@ -226,7 +226,7 @@ def against_each_window_anew(repeats: int = 3) -> None:
                 features = recognizer.extractor.extract([film]).features[film]
                 step_scores(recognizer, film, features, settings)
                 seconds["gerund"].append(time.perf_counter() - started)
-                clips = windows_of(film, features, settings)
+                clips = windows_of(film, features, window, window / share)
                 once = recognizer.segment_scores(features, clips)
             spans = [clip_rows(features, clip) for clip in clips]
             for pictures in (pictures_from_file, pictures_in_memory):

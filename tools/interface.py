@@ -19,6 +19,8 @@ import gerund
 from gerund.cli import app as cli
 from gerund.cli.show import columns_of
 
+STARS: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+
 
 def lines() -> Iterator[str]:
     for name in gerund.__all__:
@@ -61,7 +63,7 @@ def arguments(function: Any) -> str:
         if parameter.kind is parameter.KEYWORD_ONLY and not keywords:
             keywords = True
             shown.append("*")
-        star = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+        star = STARS.get(parameter.kind, "")
         keywords = keywords or parameter.kind is parameter.VAR_POSITIONAL
         default = "" if parameter.default is parameter.empty else f"={value_of(parameter.default)}"
         shown.append(f"{star}{parameter.name}{default}")

@@ -83,7 +83,7 @@ def is_direct(arrow: tuple[str, str], arrows: set[tuple[str, str]]) -> bool:
 
 def boxes(rooms: dict[str, int]) -> dict[str, tuple[float, float, float]]:
     """Left, top and width of each room; those of a floor share its row evenly."""
-    highest, found = max(rooms.values()), {}
+    highest, found = max(rooms.values()), dict[str, tuple[float, float, float]]()
     for floor in range(highest + 1):
         members = [room for room in rooms if rooms[room] == floor]
         widths = [max(LEAST_WIDTH, lines_of(room) / LINES_PER_UNIT) for room in members]
