@@ -605,6 +605,26 @@ def test_a_job_whose_features_cannot_be_stored_says_so(server, clip, monkeypatch
     assert (server.leftovers, server.service.taken, server.service.analyst.tasks) == ([], 0, {})
 
 
+def test_nothing_stays_of_a_job_that_is_deleted_while_its_last_rows_are_made(server, clip, monkeypatch):
+    analyst, waiting, gate = server.service.analyst, threading.Event(), threading.Event()
+    submit = analyst.engine.submit
+
+    def at_the_gate(done, rows):
+        waiting.set()
+        gate.wait(60)
+        done(rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(analyst.engine, "submit", lambda batch, done: submit(batch, lambda rows: at_the_gate(done, rows)))
+        job = server.client.post("/v1/jobs", content=clip.read_bytes()).json()["id"]
+        until(lambda: waiting.is_set() and all(task.decoded for task in analyst.tasks.values()))
+    assert server.client.delete(f"/v1/jobs/{job}").status_code == 204
+    assert server.leftovers == []
+    gate.set()
+    until(lambda: not analyst.tasks)
+    assert server.leftovers == []
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_disk_that_fills_while_a_video_is_drawn_is_said(server, clip, monkeypatch):
     job = server.client.post("/v1/jobs", content=clip.read_bytes()).json()["id"]

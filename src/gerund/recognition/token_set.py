@@ -67,7 +67,7 @@ def token_set(
     rng: np.random.Generator | None = None,
     inside: bool | None = None,
 ) -> TokenSet:
-    """Tokens of clips, plain under each view, then jittered `draws` times; fewer times when they would not fit in memory.
+    """Tokens of clips, plain under each view that has their video, then jittered `draws` times; fewer times when they would not fit in memory.
 
     Plain ones that do not fit lie in a file, memory-mapped. `inside` says whether windows inside the clips are looked at too, None that the
     recogniser's head decides. Raises TrainingError for features that are not finite, with the clip.
@@ -80,8 +80,9 @@ def token_set(
     data = room((versions, len(clips), steps, width), recognizer.extractor.cache.folder)
     valid = np.empty(data.shape[:3], bool)
     for number, clip in enumerate(clips):
+        seen = [view.features[clip.path] for view in views if clip.path in view.features]
         for version in range(versions):
-            features = views[version % len(views)].features[clip.path]
+            features = seen[version % len(seen)]
             made = tokens(features, clip, recognizer.sampling, jitter=None if version < len(views) else rng)
             data[version, number], valid[version, number] = made
         if not np.isfinite(data[0, number]).all():

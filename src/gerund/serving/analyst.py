@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import threading
 import time
 from collections import deque
@@ -232,6 +233,8 @@ class Analyst:
         features = cache.get(self.recognizer.extractor.spec, VIDEO)
         self.tasks.pop(task.index, None)
         settle(task, features if features is not None else EndedError("its features were removed"))
+        if task.verdict is not None:  # whoever ended it has deleted its folder, perhaps before the last rows were written
+            shutil.rmtree(task.folder, ignore_errors=True)
 
     def report_failures(self) -> None:
         """Tell those whose features were not finite or could not be stored; what of theirs is still being decoded is ended."""
