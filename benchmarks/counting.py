@@ -27,12 +27,12 @@ from gerund.data.datasets import load_annotations, load_dataset
 from gerund.data.manifest import write_manifest
 from gerund.data.split import split
 from gerund.heads.durations import Durations
+from gerund.heads.semi_markov import likeliest_states, row_evidence
 from gerund.timelines.agree import agree
 from gerund.timelines.evaluate import evaluate_timeline
 from gerund.timelines.metrics import boundary_error, frame_accuracy, segmental_f1
 from gerund.timelines.observations import Observation, observe, of_annotations
 from gerund.timelines.segments import borders
-from gerund.timelines.semi_markov import likeliest_states, row_evidence
 from gerund.timelines.trust import count_errors, held_out_errors
 
 FOLDER = Path(tempfile.gettempdir()) / "gerund-bench-counting"

@@ -1,6 +1,6 @@
 """The default readout: from one clip a class to all, films of test clips in a row, and what it does not know. Needs GERUND_TEST_DATA.
 
-python benchmarks/readout.py [few] [films] [unknown] [--backbone lite] [--more]
+python benchmarks/readout.py [few] [films] [live] [unknown] [--backbone lite] [--more]
 
 Official lists 1 to 3; `--more` joins the six further classes. Everything works on cached features; nothing is chosen by what is measured here.
 """
@@ -26,6 +26,7 @@ from gerund.data.datasets.background import BACKGROUND
 from gerund.data.manifest import labels_of, of_split
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extraction
+from gerund.live.spotter import LAG_SHARE, LEAST_SEEN, NO_ACTION, Event, Look, Rolling, Spotter
 from gerund.recognition.metrics import auroc, expected_calibration_error
 from gerund.recognition.recognizer import Recognizer, logits_of
 from gerund.recognition.token_set import token_set
@@ -106,6 +107,44 @@ def films(settings: Recipe, more: bool) -> None:
         print(f"{name:24s}", {key: round(float(np.mean([one[key] for one in each])), 3) for key in each[0]}, f"{len(each)} films")
 
 
+def live(settings: Recipe, more: bool) -> None:
+    """The same films as a stream, in which nobody looks ahead: actions as they were told, and how long after they began."""
+    extraction = extracted(settings, more)
+    found, delays = list[dict[str, float]](), list[float]()
+    for split in SPLITS:
+        clips = clips_of(split, more)
+        test, model = of_split(clips, "test"), solved(of_split(clips, "train"), settings, extraction)
+        for order in range(ORDERS):
+            film, truth = in_a_row(
+                [test[n] for n in np.random.default_rng([split, order]).permutation(len(test))], extraction, 0.0
+            )
+            events = streamed(model, film)
+            told = [Segment(label=e.label, start=e.start, end=e.end, score=e.score) for e in events if e.end is not None]
+            found.append(agreement(told, truth, film))
+            delays += [event.seconds - event.start for event in events if event.end is None]
+    means = {key: round(float(np.mean([one[key] for one in found])), 3) for key in found[0]}
+    print(f"{'live':24s} {means} {len(found)} films; told {np.median(delays):.2f} s after the start (median)")
+
+
+def streamed(model: Recognizer, film: Features) -> list[Event]:
+    """What `gerund watch` would say of rows that come one at a time."""
+    window, step = model.usual_window, 1 / 8
+    spotter = Spotter(
+        model.labels,
+        model.segment_prior(NO_ACTION, step=step, threshold=0.5),
+        threshold=0.5,
+        min_duration=0.5,
+        step=step,
+        lag=window * LAG_SHARE,
+    )
+    rolling, events = Rolling(window), list[Event]()
+    for seconds, row in zip(film.pts, np.asarray(film.data[0 : len(film)]), strict=True):
+        rolling.add(float(seconds), row)
+        if seconds >= LEAST_SEEN:
+            events += spotter.add(Look(seconds=float(seconds), scores=model.judge(rolling.features()), latency=0.0))
+    return events + spotter.end()
+
+
 def named_background(clips: Sequence[Clip], label: str) -> list[Clip]:
     return [replace(clip, label=BACKGROUND) if clip.label == label else clip for clip in clips]
 
@@ -131,8 +170,11 @@ def in_a_row(clips: Sequence[Clip], extraction: Extraction, fade: float) -> tupl
 
 
 def measured(model: Recognizer, film: Features, truth: Sequence[Clip]) -> dict[str, float]:
-    segments: list[Segment] = segments_of(truth, film.end)
-    pairs = [(timeline_of(model, Path("film"), film, windows_for(model)).segments, segments)]
+    return agreement(timeline_of(model, Path("film"), film, windows_for(model)).segments, truth, film)
+
+
+def agreement(found: Sequence[Segment], truth: Sequence[Clip], film: Features) -> dict[str, float]:
+    pairs = [(list(found), segments_of(truth, film.end))]
     return {
         "frame accuracy": frame_accuracy(pairs, [film.pts]),
         "F1@50": segmental_f1(pairs, 0.5),
@@ -174,7 +216,7 @@ def looked_at(model: Recognizer, extraction: Extraction, clips: Sequence[Clip]) 
     return evidence, familiarity.known(data, valid, logits)
 
 
-PARTS = {"few": few, "films": films, "unknown": unknown}
+PARTS = {"few": few, "films": films, "live": live, "unknown": unknown}
 
 if __name__ == "__main__":
     progress.notes.setLevel(logging.WARNING)

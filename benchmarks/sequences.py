@@ -10,9 +10,9 @@ import numpy as np
 from clips import DATA
 
 from gerund.heads.durations import Durations
+from gerund.heads.semi_markov import likeliest_states
 from gerund.timelines.metrics import edit_distance
 from gerund.timelines.segments import runs_of
-from gerund.timelines.semi_markov import likeliest_states
 
 FILES = ("salads_eval_svm", "salads_eval_edtcn", "salads_mid_svm", "gtea_svm")
 SHARES = (0.5, 0.7, 1.0)

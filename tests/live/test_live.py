@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import socket
@@ -21,6 +22,8 @@ import gerund
 from gerund import video
 from gerund.core.errors import UsageError, VideoError
 from gerund.core.types import Clip
+from gerund.heads.durations import Durations
+from gerund.heads.semi_markov import SegmentPrior
 from gerund.live.record import Recorder
 from gerund.live.source import Newest, Reader, Seen, Source
 from gerund.live.spotter import Look, Rolling, Spotter
@@ -31,18 +34,7 @@ from support.clocks import grey, with_sound
 from support.command import run
 from support.sending import BAR, picture
 
-pytestmark = pytest.mark.torch
-
 QUICK = {"window": 1.0, "min_duration": 0.2, "timeout": 60.0}
-TRAIN = {
-    "backbone": "pixels:8",
-    "num_frames": 4,
-    "epochs": 40,
-    "label_smoothing": 0.0,
-    "val": 0.2,
-    "head": "transformer",
-    "head_options": {"width": 16, "dense_width": 16},
-}
 
 
 def pictures(*parts, size=(48, 64)):
@@ -63,8 +55,8 @@ def model(tmp_path_factory):
     for label in BAR:
         (folder / "clips" / label).mkdir(parents=True)
         for number in range(8):
-            film(folder / "clips" / label / f"{number}.mp4", (label, 20 + number))
-    gerund.train(folder / "clips", out=folder / "run", lr=3e-3, **TRAIN)
+            film(folder / "clips" / label / f"{number}.mp4", (label, 30 + 20 * number))
+    gerund.train(folder / "clips", out=folder / "run", backbone="pixels:8", num_frames=4, val=0.2)
     list(gerund.watch(folder / "run", folder / "clips" / "day" / "0.mp4"))  # compiles the network: no stream waits for that
     return folder / "run"
 
@@ -215,8 +207,8 @@ def test_a_file_is_looked_at_frame_by_frame_and_its_actions_end_with_it(recogniz
     watch = recognizer.watch(path, window=1.0)
     events = list(watch)
     assert story(events) == DAY_THEN_NIGHT[:2]
-    assert events[0].start == pytest.approx(2.0 + 0.5, abs=0.5)  # half a window after the change
-    assert events[1].end == pytest.approx(5.0 + 0.5, abs=0.5)
+    assert events[0].start == pytest.approx(2.0, abs=0.5)
+    assert events[1].end == pytest.approx(5.0, abs=0.5)
     assert watch.dropped == 0
     assert watch.playing is None
     assert not watch.reader.is_alive()
@@ -421,13 +413,17 @@ def test_the_window_keeps_the_last_seconds_only():
 
 
 def spotted(scores, **options):
-    spotter = Spotter(["night", "day", "background"], **{"threshold": 0.5, "min_duration": 0.5} | options)
+    options = {"threshold": 0.5, "min_duration": 0.5, "lag": 0.5} | options
+    durations, free = Durations((math.log(2.0),) * 3, (0.5,) * 3), np.array([False, False, True])
+    prior = SegmentPrior.of(durations, free, step=STEP, threshold=options["threshold"])
+    spotter = Spotter(["night", "day", "background"], prior, step=STEP, **options)
     events = []
     for step, row in enumerate(scores):
-        events += spotter.add(Look(seconds=step / 4, scores=np.array(row), latency=0.0))
+        events += spotter.add(Look(seconds=step * STEP, scores=np.array(row), latency=0.0))
     return events, spotter
 
 
+STEP = 0.25
 NIGHT, DAY, NOTHING, UNSURE = (0.9, 0.1, 0.0), (0.1, 0.9, 0.0), (0.0, 0.1, 0.9), (0.4, 0.4, 0.2)
 
 
@@ -442,16 +438,43 @@ def test_a_flicker_shorter_than_the_least_duration_changes_nothing():
 def test_a_new_action_starts_where_the_old_one_ended():
     events, _ = spotted([NIGHT] * 8 + [DAY] * 8)
     assert story(events) == [("started", "night"), ("ended", "night"), ("started", "day")]
-    # smoothed: day has 0.1 + 0.8 (1 - exp(-0.25 k / 0.5)) after k looks, above 0.5 at the second one
-    assert events[1].end == events[2].start == 2.25
-    assert events[2].seconds == 2.75
+    assert events[1].end == events[2].start == 8 * STEP - 0.5, "the first look at day, less the lag"
+    assert 8 * STEP + 0.5 <= events[2].seconds <= 8 * STEP + 1.0
 
 
-def test_an_action_stays_while_it_keeps_a_share_of_the_threshold():
-    events, _ = spotted([NIGHT] * 8 + [UNSURE] * 20)
+def test_an_action_goes_on_over_a_doubt_that_is_shorter_than_an_action_and_not_for_ever():
+    events, _ = spotted([NIGHT] * 8 + [UNSURE] * 8)
     assert story(events) == [("started", "night")]
+    events, _ = spotted([NIGHT] * 8 + [UNSURE] * 400)
+    assert story(events) == [("started", "night"), ("ended", "night")]
     events, _ = spotted([UNSURE] * 20)
     assert events == []
+
+
+def test_an_action_of_hours_is_one():
+    events, _ = spotted([NOTHING] * 8 + [NIGHT] * 15_000 + [NOTHING] * 15_000)
+    assert story(events) == [("started", "night"), ("ended", "night")]
+    assert (events[1].start, events[1].end) == pytest.approx((8 * STEP - 0.5, 15_008 * STEP - 0.5), abs=STEP)
+
+
+def test_looks_that_are_missing_are_time_that_passed():
+    every, _ = spotted([NIGHT] * 12 + [DAY] * 12)
+    durations, free = Durations((math.log(2.0),) * 3, (0.5,) * 3), np.array([False, False, True])
+    spotter = Spotter(
+        ["night", "day", "background"],
+        SegmentPrior.of(durations, free, step=STEP, threshold=0.5),
+        threshold=0.5,
+        min_duration=0.5,
+        step=STEP,
+        lag=0.5,
+    )
+    some = []
+    for step in range(0, 24, 3):
+        some += spotter.add(Look(seconds=step * STEP, scores=np.array(NIGHT if step < 12 else DAY), latency=0.0))
+    assert story(some) == story(every)
+    assert [event.start for event in some] == pytest.approx([event.start for event in every], abs=2 * STEP), (
+        "a look says what was before it"
+    )
 
 
 def test_background_is_no_action():

@@ -1,12 +1,12 @@
 """Tokens of many clips at once."""
 
 import numpy as np
-from support.servers import LABELS, untrained
 
 from gerund import video
 from gerund.core.types import Clip
 from gerund.features.extractor import Extraction
 from gerund.recognition.token_set import token_set
+from support.servers import LABELS, untrained
 
 
 def test_a_clip_without_a_mirrored_view_is_learned_from_plain_ones(tmp_path):

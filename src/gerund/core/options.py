@@ -256,7 +256,7 @@ AboveScore = Annotated[float, option(METHOD, "Only bouts of this score or more, 
 OnlyLabels = Annotated[list[str], option(METHOD, "Only bouts of this label; may be given several times.")]
 LiveWindow = Annotated[
     float,
-    option(METHOD, "Seconds that a label is based on.", "the usual length of the training clips if the model knows it, else 4"),
+    option(METHOD, "Seconds that a label is based on.", "half the usual length of the training clips, as of a timeline"),
 ]
 LiveThreshold = Annotated[float, option(METHOD, "Probability that an action must reach to start.")]
 LiveMinDuration = Annotated[float, option(METHOD, "Seconds that a change must last before it counts.")]

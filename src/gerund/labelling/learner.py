@@ -13,6 +13,7 @@ import numpy as np
 
 from gerund.core.errors import first_line
 from gerund.core.types import Features, Segment
+from gerund.heads.semi_markov import BORDER_SIDE, border_scores, likeliest_states, row_evidence
 from gerund.labelling.clips import is_of_clips, whole_segment
 from gerund.labelling.edits import NOTHING_HERE
 from gerund.labelling.footage import Library
@@ -21,7 +22,6 @@ from gerund.labelling.project import Project
 from gerund.labelling.windows import MOST_PARTS, WindowStatistics, over_rows, snapped, span_statistics, windows_over
 from gerund.recognition.recognizer import softmax
 from gerund.timelines.segments import NOTHING, segments_of_states
-from gerund.timelines.semi_markov import BORDER_SIDE, border_scores, likeliest_states, row_evidence
 from gerund.timelines.timeline import row_borders
 
 STEPS_AT_MOST = 3600

@@ -17,12 +17,11 @@ from gerund.core.types import Clip, Features, Timeline
 from gerund.data.datasets.background import BACKGROUND
 from gerund.data.inputs import expand
 from gerund.features.tokens import clip_rows
-from gerund.heads.durations import Durations
+from gerund.heads.semi_markov import BORDER_SIDE, border_scores, likeliest_states
 from gerund.recognition.recognizer import Recognizer
 from gerund.timelines.formats import TIMELINE_FORMATS, files_for
 from gerund.timelines.picture import PLOT_SUFFIXES, timeline_plot
 from gerund.timelines.segments import NOTHING, segments_of_states, without_short_runs
-from gerund.timelines.semi_markov import BORDER_SIDE, border_scores, likeliest_states, row_evidence
 from gerund.video.rate import USUAL_FPS
 
 VIDEOS_AT_ONCE = 16
@@ -30,9 +29,6 @@ VIDEOS_AT_ONCE = 16
 WINDOWS_AT_ONCE = 256
 """Windows whose rows are in memory together."""
 HOPS_PER_WINDOW = 8
-LEAST_ROWS, LARGEST_SHARE = 8, 0.75
-"""Of a window that nobody asked for: spread and trend of fewer rows are mostly noise. Measured: it helps short clips (toy film, F1@50 from 0.89 to
-0.93) and hurts spans that people have ended to the moment (falls, from 0.91 to 0.85), which are left alone."""
 EDGE_WEIGHT = 0.02
 """Of a window's outermost rows, against 1 in its middle: a window is surest of what it has in its middle."""
 
@@ -142,13 +138,9 @@ def write_timeline(timeline: Timeline, name: str, path: Path) -> None:
 
 
 def windows_for(recognizer: Recognizer, window: float | Literal["auto"] = "auto", **settings: float | None) -> TimelineSettings:
-    """Settings that fit a model; `auto` is half the length of its training clips; where they are no spans of annotated videos, LEAST_ROWS steps of
-    the features at least, up to LARGEST_SHARE of a clip. Raises UsageError for what cannot be."""
+    """Settings that fit a model; `auto` is its `usual_window`. Raises UsageError for what cannot be."""
     if window == "auto":
-        fps = recognizer.extractor.spec.fps
-        step, clip = 1 / (fps or USUAL_FPS), usual_seconds(recognizer)
-        annotated = recognizer.durations is not None and bool(recognizer.durations.follow)
-        window = max(clip / 2, 0.0 if annotated else min(LARGEST_SHARE * clip, LEAST_ROWS * step), step)
+        window = recognizer.usual_window
         if recognizer.clip_seconds is None:
             note(f"The model does not say how long its training clips were: windows of {window:g} s; choose with --window")
     windows = TimelineSettings(window=window, **settings)  # type: ignore[arg-type]
@@ -191,27 +183,15 @@ def timeline_of(recognizer: Recognizer, path: Path, features: Features, settings
     )
 
 
-def usual_seconds(recognizer: Recognizer) -> float:
-    """How long a model's training clips were, half of them longer; where it does not say so, as long as it has time steps."""
-    return recognizer.clip_seconds or recognizer.sampling.num_frames / (recognizer.extractor.spec.fps or USUAL_FPS)
-
-
 def step_labels(
     recognizer: Recognizer, features: Features, scores: np.ndarray, edges: np.ndarray, settings: TimelineSettings
 ) -> np.ndarray:
     """The label at each row (N,), NOTHING for background and gaps: the likeliest segments for scores (N, K) and borders (N + 1,)."""
-    names, step = recognizer.labels, float(edges[-1] - edges[0]) / len(scores)
-    durations = recognizer.durations or Durations.around(usual_seconds(recognizer), len(names))
-    evidence, prior = row_evidence(scores), durations.log_prior(step)
-    free = np.array([name == BACKGROUND for name in names])
-    follow = np.array(durations.follow) if durations.follow else np.zeros((len(names), len(names)))
-    if settings.threshold > 0:
-        price = row_evidence(np.full((len(scores), 1), settings.threshold))
-        evidence, prior, free = np.append(evidence, price, 1), np.vstack([prior, prior[:1]]), np.append(free, True)
-        follow = np.pad(follow, (0, 1))
-    side = round(usual_seconds(recognizer) / step / BORDER_SIDE)
-    states = likeliest_states(evidence, prior, free, border_scores(features, side), follow)
-    states = np.where(free[states], NOTHING, states)
+    step = float(edges[-1] - edges[0]) / len(scores)
+    prior = recognizer.segment_prior([BACKGROUND], step=step, threshold=settings.threshold)
+    border = border_scores(features, round(recognizer.usual_seconds / step / BORDER_SIDE))
+    states = likeliest_states(prior.evidence(scores), prior.log_prior, prior.free, border, prior.log_follow)
+    states = np.where(prior.free[states], NOTHING, states)
     return (
         states
         if settings.min_duration is None

@@ -11,8 +11,16 @@ from hypothesis import strategies as st
 
 from gerund.core.types import Features
 from gerund.heads.durations import Durations
+from gerund.heads.semi_markov import (
+    FREE_PRICE,
+    HIGHEST_BORDER,
+    Following,
+    SegmentPrior,
+    border_scores,
+    likeliest_states,
+    row_evidence,
+)
 from gerund.timelines.segments import runs_of
-from gerund.timelines.semi_markov import FREE_PRICE, HIGHEST_BORDER, border_scores, likeliest_states, row_evidence
 
 STEP = 0.125
 MEDIAN = 40
@@ -49,6 +57,41 @@ def test_it_is_the_likeliest_of_all_labellings(seed: int) -> None:
     assert found.tolist() == likeliest(evidence, log_prior, free, border, follow)
     plain = likeliest_states(evidence, log_prior, free)
     assert plain.tolist() == likeliest(evidence, log_prior, free, np.zeros(count), np.zeros((labels, labels)))
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_without_looking_ahead_it_is_the_likeliest_story_so_far_whose_last_segment_may_go_on(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    count, labels, longest = int(rng.integers(1, 7)), int(rng.integers(2, 4)), int(rng.integers(1, 4))
+    evidence, free = rng.normal(0, 1, (count, labels)), rng.random(labels) < 0.3
+    log_prior, follow = np.log(rng.dirichlet(np.ones(longest), labels)), np.log(rng.dirichlet(np.ones(labels), labels))
+    falling = longest / (longest + 1)
+
+    def at_least(label: int, length: int) -> float:
+        """ln of the probability of lasting so long or longer; some thousand rows of a tail are all of it."""
+        if free[label]:
+            return FREE_PRICE
+        chances = np.append(np.exp(log_prior[label]), np.exp(log_prior[label, -1]) * falling ** np.arange(1, 2000))
+        return float(np.log(chances[length - 1 :].sum()))
+
+    def value(states: tuple[int, ...]) -> float:
+        total = 0.0
+        for first, end in runs_of(np.array(states)):
+            label, length = states[first], end - first
+            total += evidence[first:end, label].sum() + (follow[states[first - 1], label] if first else 0)
+            if end == len(states):
+                total += at_least(label, length)
+            elif free[label]:
+                total += FREE_PRICE
+            else:
+                total += log_prior[label, min(length, longest) - 1] + max(0, length - longest) * np.log(falling)
+        return total
+
+    story = Following(SegmentPrior(log_prior, free, follow))
+    for row in range(count):
+        best = max(itertools.product(range(labels), repeat=row + 1), key=value)
+        began = max([0, *(place for place in range(1, row + 1) if best[place] != best[place - 1])])
+        assert story.add(evidence[row]) == (best[-1], began)
 
 
 def probabilities(states: np.ndarray, labels: int, rng: np.random.Generator) -> np.ndarray:
@@ -104,7 +147,7 @@ def test_borders_are_those_of_a_loop_over_the_rows_and_do_not_depend_on_portions
     expected = np.minimum((distance - np.median(distance)) / distance.std(), HIGHEST_BORDER)
     whole = border_scores(features, 4)
     np.testing.assert_allclose(whole[4:47], expected, rtol=1e-4, atol=1e-4)
-    monkeypatch.setattr("gerund.timelines.semi_markov.BORDER_ROWS", 7)
+    monkeypatch.setattr("gerund.heads.semi_markov.BORDER_ROWS", 7)
     np.testing.assert_allclose(border_scores(features, 4), whole, atol=1e-6)
 
 

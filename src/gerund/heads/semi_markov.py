@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gerund.core.types import Features
+from gerund.heads.durations import Durations
 
 EVIDENCE_SHARE = 0.5
 """Of a row's log probability: neighbouring rows see nearly the same, so a row is no witness of its own."""
@@ -21,6 +22,36 @@ HIGHEST_BORDER = 3.0
 FREE_PRICE = -6.0
 """ln of the probability of a segment that has no prior: without a price, every dip between two labels would be one."""
 BORDER_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class SegmentPrior:
+    """What is known of segments before anything is seen: `log_prior` (K, L), `free` (K,) and `log_follow` (K, K) as `likeliest_states` takes them.
+
+    With a threshold, there is a last state more, in which no label is there: at a `price`, ln of a row's evidence. A segment of a free state
+    costs `free_price`, ln of its probability.
+    """
+
+    log_prior: np.ndarray
+    free: np.ndarray
+    log_follow: np.ndarray
+    price: float | None = None
+    free_price: float = FREE_PRICE
+
+    @classmethod
+    def of(cls, durations: Durations, free: np.ndarray, *, step: float, threshold: float) -> SegmentPrior:
+        """Of labels (K,) of which some are `free`, at a row each `step` seconds; `threshold` is the probability that a label has to reach, 0 none."""
+        prior = durations.log_prior(step)
+        follow = np.array(durations.follow) if durations.follow else np.zeros((len(free), len(free)))
+        if threshold == 0:
+            return cls(prior, free, follow)
+        price = float(row_evidence(np.array(threshold)))
+        return cls(np.vstack([prior, prior[:1]]), np.append(free, True), np.pad(follow, (0, 1)), price)
+
+    def evidence(self, scores: np.ndarray) -> np.ndarray:
+        """What probabilities (N, K) say for each state at each row (N, K) or (N, K + 1)."""
+        said = row_evidence(scores)
+        return said if self.price is None else np.append(said, np.full((len(said), 1), self.price), axis=1)
 
 
 @dataclass(frozen=True)
@@ -121,6 +152,46 @@ class Recent:
         room = self.room[:, :width]
         np.add(self.values[:, self.at - width : self.at], self.backwards[:, self.longest - width :], out=room)
         return room.max(axis=1) + self.base
+
+
+class Following:
+    """The same search a row at a time, without looking ahead: which state goes on now, and since when.
+
+    What goes on is not over: its length counts with the probability of lasting at least as long.
+    """
+
+    def __init__(self, prior: SegmentPrior) -> None:
+        (states, self.longest), free = prior.log_prior.shape, prior.free
+        self.free, self.follow = free, prior.log_follow.T.astype(np.float64)
+        np.fill_diagonal(self.follow, -np.inf)
+        backwards = np.where(free[:, None], -np.inf, prior.log_prior)[:, ::-1]
+        lasting = np.log1p(self.longest) + backwards[:, :1]  # the sum of all that falls by 1 / (L + 1) with each row
+        self.ended, self.going = backwards, np.logaddexp.accumulate(np.hstack([lasting, backwards[:, 1:]]), axis=1)
+        self.last = np.where(free, prior.free_price, prior.log_prior[:, -1])
+        self.falling, self.lasting = (
+            np.where(free, 0.0, np.log1p(-1 / (self.longest + 1))),
+            np.where(free, 0.0, np.log1p(self.longest)),
+        )
+        self.begun, self.beyond = np.full((states, self.longest + 1), -np.inf), np.full(states, -np.inf)
+        self.origin, self.entry, self.total, self.rows = np.zeros(states, np.int64), np.zeros(states), np.zeros(states), 0
+
+    def add(self, evidence: np.ndarray) -> tuple[int, int]:
+        """The state that goes on after a row of evidence (K,), and the row where it began."""
+        self.begun[:, :-1] = self.begun[:, 1:]
+        self.begun[:, -1] = self.entry - self.total
+        self.total = self.total + evidence
+        fresh = np.where(self.free, self.begun[:, -1], self.begun[:, 0]) + self.last
+        older = self.beyond >= fresh
+        self.beyond = np.where(older, self.beyond, fresh) + self.falling
+        self.origin = np.where(older, self.origin, self.rows - np.where(self.free, 0, self.longest))
+        self.rows += 1
+        ended = np.maximum((self.begun[:, 1:] + self.ended).max(axis=1), self.beyond) + self.total
+        self.entry = (self.follow + ended).max(axis=1)
+        going, lasting = self.begun[:, 1:] + self.going, self.beyond + self.lasting
+        now = int((np.maximum(going.max(axis=1), lasting) + self.total).argmax())
+        if lasting[now] >= going[now].max():
+            return now, int(self.origin[now])
+        return now, self.rows - self.longest + int(going[now].argmax())
 
 
 def traced(found: Search, log_prior: np.ndarray, follow: np.ndarray, count: int) -> np.ndarray:
