@@ -30,7 +30,7 @@ LEAST_SEEN = 0.5
 LAG_SHARE = 1 / 3
 """Of a window: so much of it must be filled by an action before it speaks for that, so an action began as much earlier. Measured on rows of real
 clips: borders are off by 0.5 s instead of 1.0 s."""
-FREE_PRICE = -2.0
+NO_ACTION_PRICE = -2.0
 """ln of the probability of a time without an action: higher than in a timeline, which sees where pictures change and can wait."""
 NO_ACTION = ("background", "unknown")
 RANKED = 3
@@ -116,7 +116,7 @@ class Spotter:
     def __init__(
         self, labels: Sequence[str], prior: SegmentPrior, *, threshold: float, min_duration: float, step: float, lag: float
     ) -> None:
-        self.labels, self.prior = labels, replace(prior, free_price=FREE_PRICE)
+        self.labels, self.prior = labels, replace(prior, free_price=NO_ACTION_PRICE)
         self.threshold, self.min_duration, self.step, self.lag = threshold, min_duration, step, lag
         self.current: int | None = None
         self.total, self.count = 0.0, 0
