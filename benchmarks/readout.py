@@ -137,11 +137,13 @@ def streamed(model: Recognizer, film: Features) -> list[Event]:
         step=step,
         lag=window * LAG_SHARE,
     )
-    rolling, events = Rolling(window), list[Event]()
+    rolling, events, whole = Rolling(window), list[Event](), Clip(path=Path("film"))
     for seconds, row in zip(film.pts, np.asarray(film.data[0 : len(film)]), strict=True):
         rolling.add(float(seconds), row)
         if seconds >= LEAST_SEEN:
-            events += spotter.add(Look(seconds=float(seconds), scores=model.judge(rolling.features()), latency=0.0))
+            events += spotter.add(
+                Look(seconds=float(seconds), scores=model.window_scores(rolling.features(), [whole])[0], latency=0.0)
+            )
     return events + spotter.end()
 
 

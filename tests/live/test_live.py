@@ -199,7 +199,7 @@ def test_looks_are_what_offline_prediction_gives_for_the_same_span(recognizer, t
     assert [look.seconds for look in looks] == pytest.approx([pts for pts in features.pts if pts >= 0.5])
     for look in looks:
         last = Clip(path=path, start=max(0.0, look.seconds - 1.0 + 1e-2), end=look.seconds + 1e-2)
-        assert look.scores == pytest.approx(recognizer.segment_scores(features, [last])[0], abs=2e-3)
+        assert look.scores == pytest.approx(recognizer.window_scores(features, [last])[0], abs=2e-3)
 
 
 def test_a_file_is_looked_at_frame_by_frame_and_its_actions_end_with_it(recognizer, tmp_path):

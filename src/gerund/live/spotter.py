@@ -45,6 +45,7 @@ class WatchSettings:
     window: float | None = None
     threshold: float = 0.5
     min_duration: float = 0.5
+    unknown_threshold: float = 0.0
     realtime: bool = False
     timeout: float = 10.0
     reconnect: float = 60.0
@@ -55,6 +56,8 @@ class WatchSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.threshold <= 1:
             raise UsageError(f"--threshold {self.threshold:g}: a probability is between 0 and 1")
+        if not 0 <= self.unknown_threshold <= 1:
+            raise UsageError(f"--unknown-threshold {self.unknown_threshold:g}: a share of known clips lies between 0 and 1")
         for flag, value, least in (("min-duration", self.min_duration, 0), ("reconnect", self.reconnect, 0)):
             if not value >= least:
                 raise UsageError(f"--{flag} {value:g}: at least {least} seconds are needed")

@@ -294,15 +294,8 @@ class Recognizer:
             window=chosen.window or self.usual_window,
             prior=self.segment_prior(NO_ACTION, step=step, threshold=chosen.threshold),
             open_eye=lambda: Eye(self.backbone, device=self.device, precision=spec.precision.partition("-")[0]),
-            judge=self.judge,
+            judge=lambda features: self.window_scores(features, [Clip(path=Path(source))], chosen.unknown_threshold)[0],
         )
-
-    def judge(self, features: Features) -> np.ndarray:
-        """Probabilities (K,) of what the last seconds of a stream show; 0 for all labels where that looks unknown."""
-        data, valid = (part[None] for part in tokens(features, Clip(path=Path("the stream")), self.sampling))
-        logits = logits_of(self.head, data, valid, batch=1)
-        scores = softmax(logits / self.temperature)[0]
-        return np.zeros_like(scores) if self.is_unknown(self.known(data, valid, logits)[0]) else scores
 
     def step_weights(self, features: Features, clip: Clip) -> tuple[np.ndarray, np.ndarray]:
         """How much each of a clip's S time steps counted: their middles in seconds (S,), and weights (S,) that add up to 1."""
