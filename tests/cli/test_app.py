@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Annotated, get_origin
 
 import numpy as np
+import openpyxl
 import pytest
 from cyclopts import Group
 
@@ -488,3 +489,34 @@ def test_a_command_of_the_workshop_says_what_it_needs(words, why, extra, tmp_pat
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert one_line(done.stderr) == f"gerund: {why}, which needs torch; pip install 'gerund[{extra}]'"
+
+
+def test_rows_go_into_a_workbook_beside_what_is_printed(clips, model, tmp_path):
+    code, out, _ = run("index", clips, "--xlsx", tmp_path / "list.xlsx")
+    assert code == 0
+    assert "class" in out
+    rows = list(openpyxl.load_workbook(tmp_path / "list.xlsx")["gerund"].values)
+    assert rows[0] == ("path", "label", "start", "end", "split", "group")
+    assert len(rows) == 1 + len(gerund.index(clips))
+    video = next((clips / "falling asleep").iterdir())
+    code, out, _ = run("predict", model, video, "--json", "--xlsx", tmp_path / "p.xlsx")
+    header, row = openpyxl.load_workbook(tmp_path / "p.xlsx")["gerund"].values
+    assert row[header.index("label")] == json.loads(out)["label"]
+    code, out, _ = run("predict", model, video, "--excel")
+    assert len(out.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("info", "--excel"), "--excel: info has no rows to print"),
+        (("info", "--xlsx", "a.xlsx"), "--xlsx a.xlsx: info has no rows to print"),
+        (("index", "x", "--xlsx", "a.xls"), "--xlsx a.xls: a file ending in .xlsx is needed"),
+        (("index", "x", "--xlsx", "nowhere/a.xlsx"), "--xlsx nowhere/a.xlsx: there is no folder nowhere"),
+        (("index", "x", "--csv", "--excel"), "--csv and --excel: a CSV is for programs or for a spreadsheet"),
+        (("watch", "m", "0", "--xlsx", "a.xlsx"), "--xlsx a.xlsx: not with watch, which may never end"),
+    ],
+)
+def test_a_workbook_that_cannot_be_is_refused_before_any_work(words, message):
+    code, _, err = run(*words)
+    assert (code, message in one_line(err)) == (2, True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Group, Parameter
@@ -86,22 +87,21 @@ def launch(
     *words: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
     json: Annotated[bool, terminal("--json")] = False,
     csv: Annotated[bool, terminal("--csv")] = False,
+    excel: Annotated[bool, terminal("--excel")] = False,
+    xlsx: Annotated[Path | None, terminal("--xlsx")] = None,
     quiet: Annotated[bool, terminal("--quiet")] = False,
     debug: Annotated[bool, terminal("--debug")] = False,
 ) -> int:
     """Name the action in a video."""
     prepare()
     progress.speak(quiet=quiet)
-    style: Style = "json" if json else "csv" if csv else "text"
+    style: Style = "json" if json else "excel" if excel else "csv" if csv else "text"
     try:
         command, *options = modern(words) or [""]
         if not command:
             say(*overview())
             return 0
-        function = function_of(command) if command in COMMANDS else None
-        columns = columns_of(function) if csv and function else ()
-        if csv and function and not columns and "--help" not in options:
-            raise UsageError(f"--csv: {command} has no rows to print; it prints text, or JSON with --json")
+        columns = rows_asked(command, csv=csv, excel=excel, xlsx=xlsx) if "--help" not in options else ()
         result = app([command, *options])
         if result is None or progress.is_mute():
             return 0
@@ -109,7 +109,7 @@ def launch(
             from gerund.cli.live import show_watch
 
             return show_watch(result, style)
-        return show(result, style, columns)
+        return show(result, style, columns, xlsx)
     except (GerundError, CycloptsError) as error:
         return failed(str(error).strip(), error.exit_code if isinstance(error, GerundError) else 2, debug)
     except KeyboardInterrupt:
@@ -118,6 +118,25 @@ def launch(
         return 0
     except Exception as error:  # a bug of ours, or a full disk: the reader of a terminal is not helped by a traceback
         return failed(f"{type(error).__name__}: {error} (run again with --debug for details)", 1, debug)
+
+
+def rows_asked(command: str, *, csv: bool, excel: bool, xlsx: Path | None) -> Sequence[str]:
+    """The columns of what a command prints as rows, none if it is not asked to. Raises UsageError where it has no rows, or no end."""
+    if command not in COMMANDS or not (csv or excel or xlsx):
+        return ()
+    flag = "--csv" if csv else "--excel" if excel else f"--xlsx {xlsx}"
+    columns = columns_of(function_of(command), sheet=excel or xlsx is not None)
+    if not columns:
+        raise UsageError(f"{flag}: {command} has no rows to print; it prints text, or JSON with --json")
+    if excel and csv:
+        raise UsageError("--csv and --excel: a CSV is for programs or for a spreadsheet; choose one")
+    if xlsx is not None and xlsx.suffix.lower() != ".xlsx":
+        raise UsageError(f"{flag}: a file ending in .xlsx is needed")
+    if xlsx is not None and not xlsx.parent.is_dir():
+        raise UsageError(f"{flag}: there is no folder {xlsx.parent}")
+    if xlsx is not None and (csv or command == "watch"):
+        raise UsageError(f"{flag}: not with {'--csv, which has rows of its own' if csv else 'watch, which may never end'}")
+    return columns
 
 
 def failed(message: str, code: int, debug: bool) -> int:

@@ -57,6 +57,8 @@ WORK = {
 TERMINAL_OPTIONS = {
     "--json": "Print results as JSON; predict and timeline print one line per clip or video.",
     "--csv": "Print results as CSV, where they have rows.",
+    "--excel": "The same for a double click: one row per video or segment, and the signs that a spreadsheet of this place expects.",
+    "--xlsx": "Write the rows into a workbook (.xlsx) too, one per video or segment.",
     "--quiet": "Show no progress and no notes.",
     "--debug": "Show a traceback when something fails.",
 }

@@ -20,8 +20,8 @@ def show_watch(watch: Watch, style: Style) -> int:
     """Print events as they come; Ctrl-C ends what is going on, prints that too, and ends the command."""
     if style != "text":
         prepare_data(style)
-    if style == "csv":
-        print_rows([Event.columns])
+    if style in ("csv", "excel"):
+        print_rows([Event.columns], style)
     line = live_line(watch) if style == "text" and sys.stdout.isatty() and not progress.is_quiet() else contextlib.nullcontext()
     try:
         with line:

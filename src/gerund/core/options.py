@@ -50,7 +50,8 @@ MoreRuns = Annotated[
     ),
 ]
 Data = Annotated[
-    AnyPath | Sequence[Clip], option(INPUT, "A folder with one sub-folder per class, a CSV, or name:path (ucf101:DIR, toy).")
+    Sequence[AnyPath | Clip] | AnyPath,
+    option(INPUT, "Folders with a sub-folder per class, tables (CSV, .xlsx, BORIS), .eaf, or name:path (ucf101:DIR, toy)."),
 ]
 SpansData = Annotated[AnyPath, option(INPUT, "A CSV with start and end, or name:path; of data with splits, the test part.")]
 OfficialData = Annotated[str, option(INPUT, "Data with official splits: ucf101:DIR, ucf101-top5:DIR or hmdb51:DIR.")]

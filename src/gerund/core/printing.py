@@ -79,11 +79,16 @@ def prepare() -> None:
         set_stream(stream, errors=PRINTABLE)
 
 
-def prepare_data(style: Literal["json", "csv"]) -> None:
-    """Let standard output take data: to a file or a pipe it is UTF-8 everywhere, and in a CSV a name keeps its bytes."""
+def prepare_data(style: Literal["json", "csv", "excel"]) -> None:
+    """Let standard output take data: to a file or a pipe it is UTF-8 everywhere, and in a CSV a name keeps its bytes.
+
+    A CSV for a spreadsheet begins with a byte order mark, without which Excel takes it for another encoding.
+    """
     if not sys.stdout.isatty():
-        set_stream(sys.stdout, encoding="utf-8", errors="surrogateescape" if style == "csv" else "strict")
-        set_stream(sys.stdout, newline="" if style == "csv" else None)
+        set_stream(sys.stdout, encoding="utf-8", errors="strict" if style == "json" else "surrogateescape")
+        set_stream(sys.stdout, newline=None if style == "json" else "")
+        if style == "excel":
+            sys.stdout.write("\ufeff")
 
 
 def set_stream(stream: TextIO, **settings: str | None) -> None:

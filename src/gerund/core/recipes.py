@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +24,7 @@ class Recipe:
     `patience` stops training after that many epochs without a better validation loss; 0 never does. `time` is a budget in seconds.
     """
 
-    data: str | None = None
+    data: str | Sequence[str] | None = None
     split: int | None = None
     val: float = 0.15
     group_pattern: str | None = None
@@ -155,7 +155,7 @@ def resolve(recipe: str | None, config: str | Path | None, overrides: Mapping[st
         given["fps"] = None
     if "time" in given:
         given["time"] = seconds(given["time"])
-    for name in ("data", "weights", "init"):
+    for name in ("weights", "init"):
         if name in given:
             given[name] = str(given[name])
     if given.get("head", base.head) == base.head:
@@ -211,7 +211,12 @@ def as_command(recipe: Recipe) -> str:
         for name, base in RECIPES.items()
         if (words := flags(recipe, base)) is not None
     ]
-    return shlex.join(["gerund", "train", recipe.data or "DATA", *min(ways, key=len)])
+    return shlex.join(["gerund", "train", *sources_of(recipe), *min(ways, key=len)])
+
+
+def sources_of(recipe: Recipe) -> list[str]:
+    """What a run learned from, as words of the command line."""
+    return [recipe.data] if isinstance(recipe.data, str) else list(recipe.data or ["DATA"])
 
 
 def flags(recipe: Recipe, base: Recipe) -> list[str] | None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from gerund.core.printing import table
 
 
 class Printable:
-    """A result of a command: plain values for JSON, text for people and, where it has `columns`, rows for a CSV."""
+    """A result of a command: plain values for JSON, text for people and, where it has `columns`, rows for a CSV and for a spreadsheet."""
+
+    sheet_columns: ClassVar[Sequence[str]] = ()
+    """The columns of a spreadsheet, where they are others than those of a CSV."""
 
     def as_json(self) -> Any:
         """Everything as plain values."""
@@ -27,6 +30,10 @@ class Printable:
     def as_rows(self) -> Iterable[Iterable[Any]]:
         """Cells as they are, None for an empty one."""
         return ()
+
+    def as_sheet(self) -> Iterable[Sequence[Any]]:
+        """Rows for people who open them in a spreadsheet: numbers as numbers, one row for a video, a clip or a segment."""
+        return ([*row] for row in self.as_rows())
 
     @property
     def is_complete(self) -> bool:

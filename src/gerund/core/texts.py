@@ -9,21 +9,25 @@ import math
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 from gerund.core.errors import DataError
+from gerund.core.sheets import SHEET_SUFFIXES, is_sheet, sheet_text
 from gerund.core.storage import read_bytes
 
 LONGEST_SECONDS = 1e7
 """Seconds, 115 days: a time beyond it is a date, or counts something else than seconds."""
 SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
+TABLE_SUFFIXES = (".csv", ".tsv", *SHEET_SUFFIXES)
 JUDGED_LETTERS = 1000
 """Letters that tell whether a text is one."""
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
+CLOCK_TIME = re.compile(r"([+-]?)(?:(\d{1,4}):)?(\d{1,4}):([0-5]?\d(?:\.\d+)?)")
+"""A time as mm:ss or hh:mm:ss, with parts of a second."""
 ELSEWHERE = re.compile(r"/?[A-Za-z]:/|//")
 """How a path of another machine begins: a drive, or a server's name."""
 
@@ -78,6 +82,11 @@ def number(value: Any, where: object, *, least: float = 0.0, most: float = LONGE
     return found
 
 
+def is_table(path: Path) -> bool:
+    """Whether a file is a table by its suffix."""
+    return path.suffix.lower() in TABLE_SUFFIXES
+
+
 @dataclass(frozen=True, kw_only=True)
 class Table:
     """A table with a header: `columns` under the names that were expected, where they fit, and `rows`, each with its line."""
@@ -86,14 +95,22 @@ class Table:
     rows: Sequence[tuple[int, dict[str, str]]]
 
 
-def read_table(path: Path, expected: Sequence[str], *, text: str | None = None, above: int = 0) -> Table:
+def table_text(path: Path) -> str:
+    """The text of a table: a file as `read_text` reads it, or the first sheet of a workbook with tabs between its cells."""
+    return sheet_text(path) if is_sheet(path) else read_text(path)
+
+
+def read_table(
+    path: Path, expected: Sequence[str], *, numbers: Collection[str] = (), text: str | None = None, above: int = 0
+) -> Table:
     """The table in a file, or in its `text` below `above` lines that are none of it, as spreadsheets and their kin write it.
 
     The first line tells the separator: comma, semicolon or tab, or a line `sep=;` before it does. Names of columns are those of
     `expected` without regard to case and spaces. Lines and last columns without a value are left out, and so is a first column
-    without a name that counts the rows. Raises DataError with the line of a quote that is not closed and the like.
+    without a name that counts the rows. In the columns called `numbers`, 1:23.5 and 0:01:23.5 become seconds, and where commas do not
+    part columns, 83,5 is a number. Raises DataError with the line of a quote that is not closed and the like.
     """
-    whole = read_text(path) if text is None else text
+    whole = table_text(path) if text is None else text
     body = whole[re.match(r"(?:[ \t]*(?:\r\n?|\n))*", whole).end() :]  # type: ignore[union-attr]
     told = re.match(r'"?sep=(.)[^\r\n]*(?:\r\n?|\n|$)', body, re.IGNORECASE)
     body = body[told.end() :] if told else body
@@ -103,7 +120,22 @@ def read_table(path: Path, expected: Sequence[str], *, text: str | None = None, 
     line, header = next(lines, (above + 1, []))
     columns = named_columns(header, expected, f"{path}:{line}")
     rows = [(number, table_row(columns, values, separator, f"{path}:{number}")) for number, values in lines if any(values)]
+    for name in set(numbers).intersection(columns):
+        for _, row in rows:
+            row[name] = plain_number(row.get(name, ""), comma=separator != ",")
     return Table(columns=[column for column in columns if column], rows=rows)
+
+
+def plain_number(text: str, *, comma: bool) -> str:
+    """A number or a time as people write it, as a plain number; seconds of mm:ss and hh:mm:ss. What is neither stays as it is."""
+    if comma and re.fullmatch(r"[+-]?[\d:]*\d,\d+", text):
+        text = text.replace(",", ".")
+    if (found := CLOCK_TIME.fullmatch(text)) is None:
+        return text
+    sign, hours, minutes, seconds = found.groups()
+    if hours is not None and int(minutes) > 59:
+        return text
+    return f"{sign}{3600 * int(hours or 0) + 60 * int(minutes) + float(seconds):.12g}"
 
 
 def separator_of(header: str, expected: Sequence[str]) -> str:

@@ -197,6 +197,10 @@ class Timeline(Answer):
             [self.path, f"{each.start:.3f}", f"{each.end:.3f}", each.label, f"{each.score:.6f}", None] for each in self.segments
         ]
 
+    def as_sheet(self) -> list[list[Any]]:
+        spans = [[round(each.start, 3), round(each.end, 3), each.label, round(each.score, 6)] for each in self.segments]
+        return [[self.path, *span, None] for span in spans] if self.error is None else self.as_rows()
+
 
 def clock_time(seconds: float) -> str:
     """0:01:02.3"""
@@ -221,6 +225,10 @@ class Prediction(Answer):
     unknown: bool = False
     unwritten: Sequence[str] = ()
     columns: ClassVar = ("path", "start", "end", "rank", "label", "score", "error", "known", "unknown")
+    sheet_columns: ClassVar = (
+        *("path", "start", "end", "label", "score", "second", "second score", "third", "third score"),
+        *("known", "unknown", "error"),
+    )
 
     @property
     def label(self) -> str | None:
@@ -264,6 +272,13 @@ class Prediction(Answer):
         ranked = enumerate(self.scores, start=1)
         rows = [[*span, rank, label, f"{score:.6f}", None, *trust] for rank, (label, score) in ranked]
         return rows or [[*span, None, None, None, self.error, *trust]]
+
+    def as_sheet(self) -> list[list[Any]]:
+        """One row: the likeliest labels side by side; of an unknown clip no score."""
+        ranked = [(self.label, None)] if self.unknown else [(label, round(score, 6)) for label, score in self.scores]
+        best = [cell for pair in [*ranked, *[(None, None)] * 3][:3] for cell in pair]
+        known = None if self.known is None else round(self.known, 6)
+        return [[self.path, self.start, self.end, *best, known, self.unknown, self.error]]
 
 
 @dataclass(frozen=True, kw_only=True)

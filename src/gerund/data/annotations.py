@@ -96,12 +96,12 @@ def confirmed(found: Sequence[AnyClip], where: object) -> list[AnyClip]:
 
 
 def read_annotations(path: Path) -> list[Annotation]:
-    """All rows of a CSV with ANNOTATION_COLUMNS, of which only `path` must be there; times are in seconds.
+    """All rows of a table with ANNOTATION_COLUMNS, of which only `path` must be there; times are in seconds, or mm:ss and hh:mm:ss.
 
-    The file and the videos may be at URLs. The separator may be a comma, a semicolon or a tab. Relative paths count from the CSV's
-    own folder. Raises DataError with file, line and column for what cannot be read.
+    The file and the videos may be at URLs. It may be a workbook (.xlsx), or a CSV with commas, semicolons or tabs. Relative paths count
+    from its own folder. Raises DataError with file, line and column for what cannot be read.
     """
-    table = read_table(path, ANNOTATION_COLUMNS)
+    table = read_table(path, ANNOTATION_COLUMNS, numbers=("start", "end"))
     if "path" not in table.columns:
         raise DataError(f"{path}:1: no column 'path' (found: {', '.join(table.columns) or 'nothing'}); {expected()}")
     unknown = [column for column in table.columns if column not in ANNOTATION_COLUMNS]

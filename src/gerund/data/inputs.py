@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gerund.core.errors import DataError
-from gerund.core.texts import exists, named_file, read_lines
+from gerund.core.texts import exists, is_table, named_file, read_lines
 from gerund.core.types import Clip
 from gerund.data.listing import list_videos
 from gerund.data.manifest import read_manifest
@@ -22,7 +22,7 @@ def expand(inputs: Sequence[str | Path]) -> list[Clip]:
 
 
 def expand_one(path: Path) -> list[Clip]:
-    if path.suffix.lower() in (".csv", ".tsv"):
+    if is_table(path):
         return read_manifest(path)
     if path.is_file() and path.suffix.lower() in (".txt", ".list"):
         files = [(line, named_file(path.parent, line)) for _, line in read_lines(path)]

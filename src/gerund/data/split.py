@@ -18,7 +18,7 @@ from gerund.core.progress import note
 from gerund.core.results import Printable
 from gerund.core.types import Clip
 from gerund.data.annotations import SPLITS
-from gerund.data.datasets import load_dataset
+from gerund.data.datasets import Sources, load_dataset, named_sources
 from gerund.data.manifest import TEST_SHARE, VAL_SHARE, group_hash, group_of, of_split, relative_name, write_manifest
 
 ALL = "\0all"
@@ -214,12 +214,11 @@ def shares_got(manifests: Sequence[Sequence[Clip]], asked: Mapping[str, float], 
     return shares
 
 
-def write_manifests(
-    manifests: Sequence[Sequence[Clip]], data: str | Path | Sequence[Clip], folds: int | None, out: Path | None
-) -> list[Path]:
+def write_manifests(manifests: Sequence[Sequence[Clip]], data: Sources, folds: int | None, out: Path | None) -> list[Path]:
     """Write the manifests where `out` says, or beside the one they were read from; nowhere if neither is there."""
     if out is None:
-        source = Path(str(data).removeprefix("csv:")) if isinstance(data, str | Path) else None
+        sources = named_sources(data)
+        source = Path(sources[0].removeprefix("csv:")) if len(sources) == 1 else None
         if source is None or not source.is_file():
             note("Nothing is written; name a file with --out.")
             return []

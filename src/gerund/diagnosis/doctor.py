@@ -20,7 +20,7 @@ from gerund.core.progress import note, progress
 from gerund.core.results import Printable
 from gerund.core.types import Clip
 from gerund.data.checks import Finding, check_clips, class_table, siblings_in_train
-from gerund.data.datasets import is_published, load_dataset
+from gerund.data.datasets import is_published, load_dataset, named_sources
 from gerund.data.manifest import group_of, write_manifest
 from gerund.diagnosis.copies import Copy, Fingerprints
 from gerund.diagnosis.inspection import GREY_SIDE, NUM_PARTS, inspect_all
@@ -138,7 +138,7 @@ def doctor(
     if fix_manifest is not None:
         diagnosis.notes.append(write_clean(diagnosis.healthy, len(clips), Path(fix_manifest)))
     if html is not None:
-        write_page(Path(html), str(data) if isinstance(data, str | Path) else f"{len(clips)} clips", diagnosis)
+        write_page(Path(html), ", ".join(named_sources(data)) or f"{len(clips)} clips", diagnosis)
     return diagnosis
 
 

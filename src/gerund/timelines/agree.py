@@ -174,6 +174,10 @@ class Agreement(Printable):
         for each in self.disagreements:
             yield [each.path, each.subject, f"{each.start:.3f}", f"{each.end:.3f}", each.first, each.second]
 
+    def as_sheet(self) -> Iterator[list[Any]]:
+        for each in self.disagreements:
+            yield [each.path, each.subject, round(each.start, 3), round(each.end, 3), each.first, each.second]
+
     def as_text(self) -> Iterator[str]:
         seconds = sum(each.duration for each in self.compared)
         videos = len({each.path for each in self.compared})

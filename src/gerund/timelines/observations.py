@@ -13,11 +13,12 @@ from typing import Any
 
 from gerund.core.errors import DataError, UsageError, VideoError
 from gerund.core.progress import note
-from gerund.core.texts import key, named_file, number, read_lines, read_table
+from gerund.core.texts import TABLE_SUFFIXES, named_file, number, read_lines, read_table
 from gerund.core.types import Segment, Timeline
 from gerund.data.annotations import Annotation, confirmed
 from gerund.data.datasets import load_annotations
 from gerund.data.datasets.background import BACKGROUND
+from gerund.data.datasets.files import head_columns, is_of_boris
 from gerund.recognition.evaluate import is_model
 from gerund.timelines.timeline import timeline
 from gerund.video import probe
@@ -104,17 +105,17 @@ def read_observations(data: str | Path) -> list[Observation]:
 def kind_of(path: Path) -> str | None:
     """What a file is: json or csv, as `timeline` prints them; the name of a data set; or None for whatever `load_dataset` makes of it."""
     suffix = path.suffix.lower()
-    if not path.is_file() or suffix not in (".json", ".jsonl", ".csv", ".tsv", ".eaf"):
+    if not path.is_file() or suffix not in (".json", ".jsonl", ".eaf", *TABLE_SUFFIXES):
         return None
     if suffix == ".eaf":
         return "elan"
-    head = next((line for _, line in read_lines(path)), "")
     if suffix in (".json", ".jsonl"):
+        head = next((line for _, line in read_lines(path)), "")
         return "json" if re.search(r'"segments"\s*:', head) or '"database"' not in path.read_text("utf-8-sig") else "activitynet"
-    columns = {key(cell.strip(' "')) for cell in re.split(r"[\t,;]", head)}
+    columns = head_columns(path)
     if "path" in columns or {"label", "start"} <= columns:  # a manifest whose videos stand under another name is told so
         return "csv" if "score" in columns else None
-    return "boris" if columns & {"behaviortype", "observationid"} or {"behavior", "time"} <= columns else "per-frame"
+    return "boris" if is_of_boris(columns) else "per-frame"
 
 
 def printed_json(path: Path) -> Iterator[Observation]:
@@ -142,7 +143,7 @@ def bout_in(start: Any, end: Any, label: Any, score: Any, *, where: str) -> Bout
 
 def printed_csv(path: Path) -> list[Observation]:
     """The table that `timeline --csv` prints. It does not tell how long the videos are: they are asked, or end with their last bout."""
-    table = read_table(path, Timeline.columns)
+    table = read_table(path, Timeline.columns, numbers=("start", "end", "score"))
     if missing := next((name for name in ("start", "end", "label") if name not in table.columns), None):
         raise DataError(f"{path}:1: no column {missing!r} (found: {', '.join(table.columns)}), as timeline --csv prints it")
     bouts: dict[Path, list[Bout]] = defaultdict(list)

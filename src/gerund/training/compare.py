@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import Any, ClassVar, Unpack
 
 import numpy as np
@@ -19,6 +18,7 @@ from gerund.core.recipes import Recipe, resolve, split_words
 from gerund.core.results import Printable
 from gerund.core.settings import CompareSettings, checked
 from gerund.core.types import Clip
+from gerund.data.datasets import Sources, recorded_source
 from gerund.data.manifest import assign_splits, of_split
 from gerund.features.cache import FeatureCache
 from gerund.heads import in_closed_form
@@ -116,7 +116,7 @@ def compare(
     Each argument and setting is explained in `gerund.core.options`, and by `gerund compare --help`.
     """
     given = checked(settings, CompareSettings, "compare")
-    chosen = resolve(recipe, config, given | {"workers": workers, "data": data if isinstance(data, str | Path) else None})
+    chosen = resolve(recipe, config, given | {"workers": workers, "data": recorded_source(data)})
     names = available_heads() if heads == COMPARED else split_words("heads", heads)
     bases = with_backbones(chosen, backbones)
     for name in names:
@@ -165,7 +165,7 @@ def with_backbones(settings: Recipe, backbones: str | None) -> list[Recipe]:
     return [replace(settings, backbone=name, weights=file or settings.weights) for name, _, file in pairs]
 
 
-def clips_to_compare(data: str | Path | Sequence[Clip], settings: Recipe) -> tuple[list[Clip], list[Clip]]:
+def clips_to_compare(data: Sources, settings: Recipe) -> tuple[list[Clip], list[Clip]]:
     """The clips that take part, and those left out since the data set gives them as test. Raises DataError for fewer than two classes."""
     given = labelled_clips(data, settings)
     test = of_split(given, "test")

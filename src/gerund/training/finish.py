@@ -12,7 +12,7 @@ import numpy as np
 from gerund.core.errors import ModelError
 from gerund.core.files import find, readable, write_json
 from gerund.core.progress import note
-from gerund.core.recipes import Recipe
+from gerund.core.recipes import Recipe, sources_of
 from gerund.core.types import Clip
 from gerund.data.annotations import SPLITS
 from gerund.data.datasets import is_published
@@ -92,9 +92,9 @@ def solved_with_all(best: Recognizer, extraction: Extraction, known: Sequence[Cl
 def described(clips: Sequence[Clip], settings: Recipe) -> str:
     """What a model was trained on, for its card: the name of the data set or folder (not where it lies), and how many clips."""
     counts = ", ".join(f"{len(chosen)} {side}" for side in SPLITS if (chosen := of_split(clips, side)))
-    source = str(settings.data or "")
-    name = source.partition(":")[0] if is_published(source) else readable(Path(source).name)
-    return f"{name or 'clips given in Python'} ({counts} clips)"
+    sources = sources_of(settings) if settings.data else []
+    names = (each.partition(":")[0] if is_published(each) else readable(Path(each).name) for each in sources)
+    return f"{' and '.join(names) or 'clips given in Python'} ({counts} clips)"
 
 
 def kept_epoch(history: Sequence[Epoch], val_clips: Sequence[Clip]) -> int:

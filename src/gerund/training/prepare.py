@@ -14,7 +14,7 @@ from gerund.core.progress import note
 from gerund.core.recipes import Recipe
 from gerund.core.team import ALONE, Team
 from gerund.core.types import Clip
-from gerund.data.datasets import load_dataset
+from gerund.data.datasets import Sources, load_dataset
 from gerund.data.manifest import labels_of, of_split
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extraction, Extractor, calibrated, with_spans
@@ -40,7 +40,7 @@ def with_tuned_backbone(recognizer: Recognizer, run: Run) -> Recognizer:
     return untrained(run.clips, run.settings, run.cache, backbone)
 
 
-def labelled_clips(data: str | Path | Sequence[Clip], settings: Recipe) -> list[Clip]:
+def labelled_clips(data: Sources, settings: Recipe) -> list[Clip]:
     """The clips to learn from, as the settings say, one label at a time. Raises DataError as `load_dataset`."""
     return load_dataset(
         data,

@@ -15,7 +15,7 @@ import numpy as np
 from gerund.core.errors import GerundError
 from gerund.core.files import write_rows, write_text
 from gerund.core.progress import note
-from gerund.core.recipes import Recipe, as_command
+from gerund.core.recipes import Recipe, as_command, sources_of
 from gerund.core.types import Clip
 from gerund.data.checks import Finding, check_clips
 from gerund.data.datasets import is_published
@@ -118,7 +118,7 @@ def facts(recognizer: Recognizer, settings: Recipe, clips: Sequence[Clip], epoch
     sides = ", ".join(f"{len(of_split(clips, side))} {side}" for side in ("train", "val", "test"))
     split = f", official split {settings.split}" if settings.split is not None else ""
     return {
-        "data": f"{settings.data}{split}",
+        "data": f"{', '.join(sources_of(settings))}{split}",
         "clips": f"{len(clips)} of {len(labels_of(clips))} classes: {sides}",
         "backbone": f"{backbone.name}; weights: {backbone.origin}; {backbone.resize.width} x {backbone.resize.height} pixels, "
         f"{backbone.resize.fit}; {recognizer.extractor.spec.precision}",

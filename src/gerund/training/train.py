@@ -22,7 +22,7 @@ from gerund.core.settings import TrainSettings, checked
 from gerund.core.team import ALONE, Team, team_shape
 from gerund.core.types import Clip
 from gerund.data.checks import check_clips
-from gerund.data.datasets import is_published
+from gerund.data.datasets import is_published, recorded_source
 from gerund.data.manifest import assign_splits, of_split, read_manifest
 from gerund.features.cache import FeatureCache
 from gerund.features.packed import PackedCache
@@ -71,7 +71,7 @@ def train(
     store = FeatureCache(cache) if packed is None else PackedCache(packed, cache)
     if resume is not None:
         return resume_training(find_checkpoint(resume), recipe, config, given, store, out, devices, nodes)
-    chosen = resolve(recipe, config, given | {"data": data if isinstance(data, str | Path) else None})
+    chosen = resolve(recipe, config, given | {"data": None if data is None else recorded_source(data)})
     chosen = with_tuning_checked(chosen, auto, given)
     heads.head_options(chosen.head, chosen.head_options)  # what cannot be is told before any work is done
     check_free(out)

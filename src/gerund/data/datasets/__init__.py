@@ -9,10 +9,10 @@ from pathlib import Path
 
 from gerund.core.errors import DataError, UsageError, unknown_name
 from gerund.core.files import readable
-from gerund.core.places import default_cache
+from gerund.core.places import AnyPath, default_cache
 from gerund.core.printing import label_problem
 from gerund.core.progress import note
-from gerund.core.texts import exists
+from gerund.core.texts import exists, is_table
 from gerund.core.types import Clip
 from gerund.data.annotations import Annotation, annotation_of, as_clips, confirmed
 from gerund.data.checks import leak_sentence, some
@@ -35,6 +35,7 @@ from gerund.data.datasets import (
     via,
 )
 from gerund.data.datasets.background import with_background
+from gerund.data.datasets.files import head_columns, is_of_boris
 from gerund.data.manifest import leaking_groups
 from gerund.data.overlaps import Overlap, apart, of_subject
 
@@ -73,12 +74,15 @@ COMPLETE = ("ucf101", "ucf101-top5")
 PUBLISHED = frozenset({"ucf101", "ucf101-top5", "hmdb51", "kinetics", "ssv2", "activitynet", *MADE})
 """Data sets whose labels are a publisher's own list."""
 
+Sources = Sequence[AnyPath | Clip] | AnyPath
+"""What data sets are loaded from: a place or a name, several, or clips themselves."""
+
 GROUP_PATTERNS = (r"^(v_.+_g\d+)_c\d+",)
 """File names that tell their group without being asked: UCF-101's v_Class_gNN_cNN."""
 
 
 def load_dataset(
-    data: str | Path | Sequence[Clip],
+    data: Sources,
     *,
     split: int | None = None,
     group_pattern: str | None = None,
@@ -90,7 +94,7 @@ def load_dataset(
     one_at_a_time: bool = False,
     history: bool = False,
 ) -> list[Clip]:
-    """Clips of a folder, a CSV, or `name:path` (one of DATASETS); a list of clips is taken as it is.
+    """Clips of a folder, a table, or `name:path` (one of DATASETS), or of several together; clips in a list are taken as they are.
 
     Of annotations the confirmed ones are taken, with `subject` those of one subject; `one_at_a_time` refuses spans of different labels
     that overlap, or resolves them with `overlap` (`data.overlaps`). With `history`, annotations keep subject and history, to be written
@@ -99,10 +103,9 @@ def load_dataset(
     `background`. Raises DataError for what cannot be used, for a given split that parts a group unless `allow_leak`, and for files that
     an official list names but that are not there; `allow_missing` puts up with some, not with all.
     """
-    where = data if isinstance(data, str | Path) else "the clips given"
-    found = confirmed(
-        load_by_name(str(data), split, allow_missing=allow_missing) if isinstance(data, str | Path) else data, where
-    )
+    sources = named_sources(data)
+    where = ", ".join(sources) or "the clips given"
+    found = confirmed(loaded(data, split, allow_missing=allow_missing), where)
     if subject is not None:
         found = of_subject(found, subject, where)
     if overlap is not None or (one_at_a_time and any(isinstance(each, Annotation) for each in found) and not is_published(data)):
@@ -128,12 +131,32 @@ def check_labels(clips: Sequence[Clip]) -> None:
             raise DataError(f"{clip.path}: {problem}; rename it")
 
 
-def is_published(data: str | Path | Sequence[Clip]) -> bool:
+def named_sources(data: Sources) -> list[str]:
+    """The places and names that `load_dataset` is given, without the clips."""
+    return [str(each) for each in ([data] if isinstance(data, str | Path) else data) if not isinstance(each, Clip)]
+
+
+def recorded_source(data: Sources) -> str | list[str] | None:
+    """What a run's config.json holds of what it was given: a lone source as a text, None for clips."""
+    sources = named_sources(data)
+    return sources[0] if len(sources) == 1 else sources or None
+
+
+def loaded(data: Sources, split: int | None, *, allow_missing: bool) -> list[Clip]:
+    """The clips of every source, one after the other."""
+    found: list[Clip] = []
+    for each in [data] if isinstance(data, str | Path) else data:
+        found += [each] if isinstance(each, Clip) else load_by_name(str(each), split, allow_missing=allow_missing)
+    return found
+
+
+def is_published(data: Sources) -> bool:
     """Whether the labels of what `load_dataset` is given come from a publisher's own list."""
-    return isinstance(data, str) and data.partition(":")[0] in PUBLISHED and (":" in data or data in MADE)
+    sources = named_sources(data)
+    return bool(sources) and all(each.partition(":")[0] in PUBLISHED and (":" in each or each in MADE) for each in sources)
 
 
-def load_annotations(data: str | Path) -> list[Annotation]:
+def load_annotations(data: AnyPath) -> list[Annotation]:
     """All annotations of a folder, a CSV, or `name:path`, with subjects, points, and what is not confirmed. Raises as `load_dataset`."""
     found = [annotation_of(clip) for clip in load_by_name(str(data), None, allow_missing=False)]
     check_labels(found)
@@ -147,7 +170,7 @@ def load_by_name(data: str, split: int | None, *, allow_missing: bool) -> Sequen
     elif data in MADE:
         name, rest = data, str(default_cache() / data)
     elif not colon or (name not in DATASETS and (len(name) == 1 or Path(data).exists())):  # C:\clips is a path, not a data set
-        name, rest = ("csv" if data.lower().endswith((".csv", ".tsv")) else "folder"), data
+        name, rest = kind_of_place(Path(data).expanduser()), data
     if name not in DATASETS:
         raise unknown_name("data set", name, DATASETS, f"; or is {data!r} a folder or a CSV that is not there?")
     rest, _, classes = rest.partition("::") if name in CLASS_MAPS else (rest, "", "")
@@ -162,6 +185,15 @@ def load_by_name(data: str, split: int | None, *, allow_missing: bool) -> Sequen
     if name in COMPLETE:
         check_complete(clips, allow_missing=allow_missing)
     return clips
+
+
+def kind_of_place(path: Path) -> str:
+    """Which data set a path without a name is: a manifest, a file of BORIS or ELAN, or a folder of classes."""
+    if path.suffix.lower() == ".eaf":
+        return "elan"
+    if not is_table(path):
+        return "folder"
+    return "boris" if path.is_file() and is_of_boris(head_columns(path)) else "csv"
 
 
 def check_complete(clips: Sequence[Clip], *, allow_missing: bool) -> None:

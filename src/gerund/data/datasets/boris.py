@@ -1,4 +1,4 @@
-"""`boris`: event tables (.csv, .tsv) exported by BORIS, tabular or aggregated."""
+"""`boris`: event tables (.csv, .tsv, .xlsx) exported by BORIS, tabular or aggregated."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gerund.core.errors import DataError
-from gerund.core.texts import LONGEST_SECONDS, key, number, read_table, read_text
+from gerund.core.texts import LONGEST_SECONDS, TABLE_SUFFIXES, key, number, read_table, table_text
 from gerund.data.annotations import Annotation
 from gerund.data.datasets.files import annotation_files, find_video, labelled
 
@@ -19,6 +19,7 @@ LENGTHS = ("Media duration (s)", "Media duration")
 NO_MEDIA = ("", "na", "not found", "none")
 """What BORIS writes in the column of the media file where it found none, as for events at 0 s before version 8.9.17."""
 BORIS_COLUMNS = (*MEDIA, *KIND, *OFFSET, *LENGTHS, *"Source;Observation id;Subject;Behavior;Time;Start (s);Stop (s)".split(";"))
+BORIS_NUMBERS = (*OFFSET, *LENGTHS, "Time", "Start (s)", "Stop (s)")
 NOBODY = "no focal subject"
 """What BORIS writes where an event has no subject."""
 SLACK = 0.01
@@ -50,7 +51,7 @@ def load(path: Path, *, split: int | None = None) -> list[Annotation]:
     BORIS adds the observation's time offset to its times; here it is taken off. The times of an observation over several files run
     on from one to the next; the lengths of the files in the table tell where each begins.
     """
-    return [clip for file in annotation_files(path, ".csv", ".tsv") for clip in boris_clips(file)]
+    return [clip for file in annotation_files(path, *TABLE_SUFFIXES) for clip in boris_clips(file)]
 
 
 def boris_clips(file: Path) -> list[Annotation]:
@@ -71,14 +72,14 @@ def named_subject(row: BorisRow) -> str | None:
 
 def event_rows(file: Path) -> tuple[list[BorisRow], bool]:
     """Every event, and whether the table is aggregated; older versions write lines about the observation above the header."""
-    text = read_text(file)
+    text = table_text(file)
     lines = re.split(r"\r\n?|\n", text)
     wanted = (key("Time"), key("Start (s)"))
     cells = [[key(cell.strip(' "')) for cell in re.split(r"[\t,;]", line)] for line in lines]
     head = next((i for i, row in enumerate(cells) if key("Behavior") in row and any(name in row for name in wanted)), None)
     if head is None:
         raise DataError(f"{file}: no header with the columns Behavior and Time; export events as tabular CSV or TSV")
-    table = read_table(file, BORIS_COLUMNS, text="\n".join(lines[head:]), above=head)
+    table = read_table(file, BORIS_COLUMNS, numbers=BORIS_NUMBERS, text="\n".join(lines[head:]), above=head)
     if not table.rows:
         raise DataError(f"{file}:{head + 1}: no events below the header")
     above = told_above(lines[:head])

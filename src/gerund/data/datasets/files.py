@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from gerund.core.errors import DataError
 from gerund.core.progress import note
-from gerund.core.texts import exists, named_file, number, read_text
+from gerund.core.texts import exists, key, named_file, number, read_text, table_text
 from gerund.core.types import Clip
 from gerund.data.annotations import Annotation
 from gerund.data.listing import Listing, Reason
@@ -96,6 +96,17 @@ def labelled(path: Path, label: Any, start: float, end: float | None, where: obj
     if end is not None and end < start:
         raise DataError(f"{where}: the end, {end:g} s, is not after the start, {start:g} s")
     return Annotation(path=path, label=label.strip(), start=start, end=end, subject=subject or None)
+
+
+def head_columns(table: Path) -> set[str]:
+    """The columns in the first line of a table, as `key` has them."""
+    head = next((line for line in re.split(r"\r\n?|\n", table_text(table)) if line.strip()), "")
+    return {key(cell.strip(' "')) for cell in re.split(r"[\t,;]", head)}
+
+
+def is_of_boris(columns: Collection[str]) -> bool:
+    """Whether a table is one of the events that BORIS exports."""
+    return bool({"behaviortype", "observationid"}.intersection(columns)) or {"behavior", "time"}.issubset(columns)
 
 
 def annotation_files(path: Path, *suffixes: str) -> list[Path]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from gerund.core.errors import DataError, VideoError
-from gerund.core.texts import Table, key, number, read_table
+from gerund.core.texts import TABLE_SUFFIXES, Table, key, number, read_table
 from gerund.data.annotations import Annotation
 from gerund.data.datasets.files import ACTION_NAMES, annotation_files, labelled
 from gerund.video.formats import is_video
@@ -35,7 +35,7 @@ def load(path: Path, *, split: int | None = None) -> list[Annotation]:
     (without `_labels` and the like). Columns of 0 and 1 are labels; where there is none, columns of probabilities are, from 0.5 on; or one column
     (`behavior`, `label` ...) holds a name in each row. Tracked points and rows of -1 (DeepEthogram: not labelled) are left out.
     """
-    return [each for file in annotation_files(path, ".csv", ".tsv") for each in per_frame_annotations(file)]
+    return [each for file in annotation_files(path, *TABLE_SUFFIXES) for each in per_frame_annotations(file)]
 
 
 def per_frame_annotations(file: Path) -> list[Annotation]:
