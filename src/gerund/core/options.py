@@ -182,6 +182,7 @@ WeightDecay = Annotated[float, option(EPOCHS, "Weight decay.", USUAL.weight_deca
 Schedule = Annotated[Literal["cosine", "constant"], option(EPOCHS, "Of the learning rate: cosine or constant.", USUAL.schedule)]
 Warmup = Annotated[float, option(EPOCHS, "Share of all steps until the peak learning rate is reached.", USUAL.warmup)]
 LabelSmoothing = Annotated[float, option(EPOCHS, "Share of the target spread over all classes.", USUAL.label_smoothing)]
+Calibration = Annotated[bool, option(METHOD, "Fit percentages and unknown on clips left out; without, none is unknown.", "yes")]
 ClassWeights = Annotated[bool, option(EPOCHS, "Weigh rare classes more.", USUAL.class_weights)]
 Patience = Annotated[
     int, option(EPOCHS, "Epochs without a better validation loss before training stops; 0 never stops.", USUAL.patience)

@@ -58,6 +58,7 @@ class Recipe:
     warmup: float = 0.1
     label_smoothing: float = 0.1
     class_weights: bool = False
+    calibration: bool = True
     draws: int = 4
     patience: int = 20
     save_every: int = 0

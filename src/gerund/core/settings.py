@@ -66,6 +66,7 @@ class TrainSettings(BackboneChoice, CompareSettings, total=False):
     warmup: options.Warmup | None
     label_smoothing: options.LabelSmoothing | None
     class_weights: options.ClassWeights | None
+    calibration: options.Calibration | None
     draws: options.Draws | None
     patience: options.Patience | None
     save_every: options.SaveEvery | None

@@ -7,14 +7,14 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from gerund.core.progress import progress
+from gerund.core.progress import note, progress
 from gerund.core.recipes import Recipe
 from gerund.core.types import Clip
 from gerund.data.manifest import group_of, of_split
 from gerund.data.split import dealt_folds
 from gerund.features.extractor import Extraction
 from gerund.heads import Head, build_head
-from gerund.heads.ridge import told_apart
+from gerund.heads.ridge import smoothed_losses, told_apart
 from gerund.recognition.calibration import Familiarity, fit_temperature
 from gerund.recognition.recognizer import Recognizer, logits_of
 from gerund.recognition.token_set import TokenSet, token_set
@@ -43,8 +43,10 @@ def calibrate(
     These are the validation clips where there are ENOUGH, where time is rationed, or where the backbone has learnt from the training
     clips; else the training and validation clips, each judged by a head that was trained without its fold, as the recogniser's own
     was, for the same number of `epochs`. A head in closed form that tells what it would say of clips left out is solved but once, and its
-    scale is its temperature. Test clips are not used.
+    scale is its temperature. A temperature that makes the validation clips less likely is not taken. Test clips are not used.
     """
+    if not settings.calibration:
+        return recognizer, 0
     known = extraction.usable(of_split(clips, "train", "val"))
     is_val = np.array([clip.split == "val" for clip in known])
     by_folds = is_val.sum() < ENOUGH and settings.time is None and settings.finetune is None
@@ -66,7 +68,32 @@ def calibrate(
         familiarity = replace(familiarity_of(tokens, seen).compared(held.familiarity, held.said), unit=recognizer.head.scale)
     if temperature is None:
         temperature = fit_temperature(held.logits, held.targets)
+        if by_folds and is_val.any():
+            temperature = helpful(temperature, *judged(recognizer.head, tokens, is_val))
     return replace(recognizer, temperature=temperature, familiarity=familiarity), len(held.targets)
+
+
+def helpful(temperature: float, logits: np.ndarray, targets: np.ndarray) -> float:
+    """A temperature, or 1 where it makes the truth (N,) less likely by logits (N, K) of clips that it was not fitted on."""
+    plain, cooled = (log_loss(logits / each, targets) for each in (1.0, temperature))
+    if cooled <= plain:
+        return temperature
+    note(
+        f"A temperature of {temperature:.2f} makes the validation clips less likely (log loss {plain:.3f} -> {cooled:.3f}): it is left at 1."
+    )
+    return 1.0
+
+
+def log_loss(logits: np.ndarray, targets: np.ndarray) -> float:
+    """Mean of -ln of the probability of the truth (N,); rows of logits (N, K) that are not finite are left out."""
+    good = np.isfinite(logits).all(axis=1)
+    each = smoothed_losses(logits[good], targets[good], 0.0)
+    return float(each.mean()) if good.any() else 0.0
+
+
+def judged(head: Head, tokens: TokenSet, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Logits (M, K) and truth (M,) of the chosen clips."""
+    return logits_of(head, tokens.data[0][chosen].astype(np.float32), tokens.valid[0][chosen]), tokens.targets[chosen]
 
 
 def left_out_scores(recognizer: Recognizer, tokens: TokenSet) -> tuple[np.ndarray, float] | None:
@@ -139,6 +166,6 @@ def familiarity_of(tokens: TokenSet, chosen: np.ndarray) -> Familiarity:
 
 
 def judged_unseen(head: Head, familiarity: Familiarity, tokens: TokenSet, chosen: np.ndarray) -> HeldOut:
-    data, valid, targets = (part[chosen] for part in (tokens.data[0], tokens.valid[0], tokens.targets))
-    logits = logits_of(head, data.astype(np.float32), valid)
-    return HeldOut(logits, targets, familiarity.score(data, valid), logits.max(axis=1) / head.scale)
+    logits, targets = judged(head, tokens, chosen)
+    score = familiarity.score(tokens.data[0][chosen], tokens.valid[0][chosen])
+    return HeldOut(logits, targets, score, logits.max(axis=1) / head.scale)

@@ -63,7 +63,7 @@ def completed(run: Run, extraction: Extraction, history: list[Epoch]) -> Trainin
         metrics["timeline"] = films.as_json() | {OFF_BY: [asdict(each) for each in errors_beside_truth(films)]}
     best.save(run.model, bundle=settings.bundle, card=model_card(best, metrics.get("test"), described(clips, settings)))
     metrics["calibration"] = calibration_of(best, evaluations, num_held_out)
-    tell_calibration(metrics["calibration"])
+    tell_calibration(metrics["calibration"], asked=settings.calibration)
     if settings.precision == "int8":
         tell_cost_of_int8(best, evaluations)
     try:
@@ -117,7 +117,10 @@ def calibration_of(recognizer: Recognizer, evaluations: dict[str, Evaluation], n
     return found
 
 
-def tell_calibration(found: dict[str, Any]) -> None:
+def tell_calibration(found: dict[str, Any], *, asked: bool) -> None:
+    if not asked:
+        note("No calibration, as was asked: probabilities are the head's own, and no clip is called unknown.")
+        return
     if not found["num_held_out"]:
         note("No calibration: there are no held-out clips to fit it on; probabilities are the head's own.")
         return
