@@ -69,7 +69,7 @@ def calibrate(
     if temperature is None:
         temperature = fit_temperature(held.logits, held.targets)
         if by_folds and is_val.any():
-            temperature = helpful(temperature, *judged(recognizer.head, tokens, is_val))
+            temperature = helpful(temperature, *answered(recognizer.head, tokens, is_val))
     return replace(recognizer, temperature=temperature, familiarity=familiarity), len(held.targets)
 
 
@@ -91,7 +91,7 @@ def log_loss(logits: np.ndarray, targets: np.ndarray) -> float:
     return float(each.mean()) if good.any() else 0.0
 
 
-def judged(head: Head, tokens: TokenSet, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def answered(head: Head, tokens: TokenSet, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Logits (M, K) and truth (M,) of the chosen clips."""
     return logits_of(head, tokens.data[0][chosen].astype(np.float32), tokens.valid[0][chosen]), tokens.targets[chosen]
 
@@ -166,6 +166,6 @@ def familiarity_of(tokens: TokenSet, chosen: np.ndarray) -> Familiarity:
 
 
 def judged_unseen(head: Head, familiarity: Familiarity, tokens: TokenSet, chosen: np.ndarray) -> HeldOut:
-    logits, targets = judged(head, tokens, chosen)
+    logits, targets = answered(head, tokens, chosen)
     score = familiarity.score(tokens.data[0][chosen], tokens.valid[0][chosen])
     return HeldOut(logits, targets, score, logits.max(axis=1) / head.scale)
