@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium: apt-get install chromium"),
 ]
 expect = playwright.expect
+expect.set_options(timeout=20_000)
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 SIZES = {"phone": (390, 844), "tablet": (820, 1180), "desktop": (1440, 900)}
 SHOTS = Path(os.environ.get("GERUND_SCREENSHOTS") or "test-artefacts") / "studio"
@@ -206,6 +208,79 @@ def test_a_border_is_dragged(window, running):
     window.page.mouse.up()
     window.until("document.querySelector('#undo').title.includes('to 6')")
     assert bouts(running)[0]["end"] == pytest.approx(6, abs=0.05)
+
+
+def test_subjects_have_lanes_and_are_told_and_changed(window, running):
+    page = window.page
+    window.label("left", 0, 3, is_new=True)
+    window.press("w")
+    page.keyboard.type("mouse 2")
+    window.press("Enter")
+    window.label("left", 1, 4)
+    wait_until(lambda: len(bouts(running)) == 2)  # another one's bout leaves the first as it is
+    assert sorted((each["subject"], each["start"], each["end"]) for each in bouts(running)) == [("", 0, 3), ("mouse 2", 1, 4)]
+    page.locator("#tab-bouts").click()
+    page.locator(".bout > button").first.click()
+    expect(page.locator("#subject-note")).to_have_text("of the chosen bout")
+    expect(page.locator("#subject")).to_have_value("")
+    page.locator("#subject").fill("mouse 1")
+    window.press("Enter")
+    wait_until(lambda: {each["subject"] for each in bouts(running)} == {"mouse 1", "mouse 2"})
+    board = page.locator("#board").bounding_box()
+    page.mouse.click(board["x"] + 2 * board["width"] / 24, board["y"] + 88)  # the second lane
+    expect(page.locator("#subject")).to_have_value("mouse 2")
+
+
+def test_labels_of_others_are_taken_in_and_yours_are_given_to_other_tools(window, running, tmp_path):
+    page = window.page
+    window.label("left", 0, 3, is_new=True)
+    theirs = tmp_path / "theirs.csv"
+    theirs.write_text("path,label,start,end\none.mp4,right,2,5\none.mp4,right,6,9\n")
+    page.locator("#tab-results").click()
+    page.get_by_text("Take in labels of others").click()
+    page.locator("#import-file").set_input_files(theirs)
+    page.locator("#import-by").fill("ana")
+    page.locator("#import-form [type=submit]").click()
+    expect(page.locator("#toast")).to_contain_text("Taken in: 2 labels of theirs.csv")
+    assert sorted((each["start"], each["by"], each["status"]) for each in bouts(running))[1:] == [
+        (2, "ana", "suggested"),
+        (6, "ana", "confirmed"),
+    ]
+    page.locator("#tab-bouts").click()
+    expect(page.locator("#panel-bouts")).to_contain_text("by ana, not confirmed")
+    page.locator("#board").focus()
+    window.press("Escape", "Home", ".", "Enter")  # the suggested one is right after all, and cuts the other short
+    wait_until(lambda: {each["status"] for each in bouts(running)} == {"confirmed"})
+    page.locator("#tab-results").click()
+    page.locator("#export-form").select_option("boris")
+    with page.expect_download() as download:
+        page.locator("#export-get").click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert archive.namelist() == ["one.tsv"]
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Ethogram").click()
+    assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
+
+
+def test_many_are_accepted_after_a_look_and_mistakes_are_looked_at(window, running):
+    page = window.page
+    seen: set[str] = set()
+    for label, start, end in truth("one"):
+        window.label(label, start, end, is_new=label not in seen)
+        seen.add(label)
+    window.up_to_date()
+    page.locator("#many-open").click()
+    page.locator("#many[open] figure video").first.wait_for()
+    page.locator("#many-score").fill("0.3")
+    wanted = int((page.locator("#many-ok").text_content() or "").removeprefix("Accept all "))
+    before = len(bouts(running))
+    page.locator("#many-ok").click()
+    wait_until(lambda: len(bouts(running)) == before + wanted)
+    page.locator("#tab-figures").click()
+    page.locator(".matrix .hit").first.click()
+    page.locator("#together[open] figure .open").first.click()
+    expect(page.locator("#together")).to_be_hidden()
+    expect(page.locator("#play")).to_have_attribute("aria-label", "Pause")
 
 
 def test_two_windows_see_each_others_labels(window, running, browser):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from gerund.core.files import readable
+from gerund.labelling.bouts import LabelledBout
 from gerund.labelling.clips import is_of_clips, labels_of_clips
 from gerund.labelling.desk import Studio
 from gerund.labelling.edits import NOTHING_HERE
@@ -18,11 +20,22 @@ NOTHING_COLOUR = "#8a8d94"
 MOST_COLOURS = 64
 
 
+def bouts_values(state: Snapshot, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Bouts by their names; those that are gone are left out."""
+    found = [state.bouts[name] for name in names if name in state.bouts]
+    return [{**bout_values(bout), "video": bout.video} for bout in found]
+
+
+def bout_values(bout: LabelledBout) -> dict[str, Any]:
+    return {name: getattr(bout, name) for name in ("name", "label", "start", "end", "status", "subject", "by")}
+
+
 def project_values(desk: Studio) -> dict[str, Any]:
     state, library, journal = desk.project.state, desk.library, desk.project.journal
     return {
         "number": state.number,
         "folder": readable(str(desk.project.folder)),
+        "by": desk.project.by,
         "title": readable(desk.folder.resolve().name) or "videos",
         "labels": label_values(state),
         "videos": videos_values(desk, state),
@@ -32,6 +45,8 @@ def project_values(desk: Studio) -> dict[str, Any]:
         "undo": journal.done[-1].said if journal.done else None,
         "redo": journal.undone[-1].said if journal.undone else None,
         "clips": is_of_clips(desk.project),
+        "subjects": sorted({bout.subject for bout in state.bouts.values() if bout.subject}),
+        "serving": desk.served.address,
         "learned": desk.learner.readout is not None,
         "complaint": desk.project.complaint or desk.learner.error or library.error or desk.model_error,
     }
@@ -94,18 +109,7 @@ def video_values(desk: Studio, name: str) -> dict[str, Any]:
         "name": name,
         "duration": video.duration,
         "fps": desk.library.frame_rate(name),
-        "bouts": [
-            {
-                "name": bout.name,
-                "label": bout.label,
-                "start": bout.start,
-                "end": bout.end,
-                "status": bout.status,
-                "subject": bout.subject,
-                "by": bout.by,
-            }
-            for bout in bouts
-        ],
+        "bouts": [bout_values(bout) for bout in bouts],
         "segments": []
         if suggestion is None
         else [

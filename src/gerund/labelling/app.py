@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import csv
-import io
 import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
-from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
+from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 
 from gerund.core.errors import DataError
+from gerund.core.types import Segment
 from gerund.labelling import answers, edits
 from gerund.labelling.clips import say_of_clips, sort_clips
 from gerund.labelling.desk import Studio
@@ -23,8 +22,9 @@ from gerund.labelling.figures import figures
 from gerund.labelling.footage import path_of_video
 from gerund.labelling.journal import Edit
 from gerund.labelling.practice import write_practice
-from gerund.labelling.project import LABELS_FILE, ConflictError, Operation
-from gerund.labelling.review import questions
+from gerund.labelling.project import ConflictError, Operation
+from gerund.labelling.results import add_imports, add_results
+from gerund.labelling.review import candidates_of, questions
 from gerund.labelling.schemas import (
     Acceptance,
     Asked,
@@ -33,7 +33,6 @@ from gerund.labelling.schemas import (
     EditAnswer,
     JoinWith,
     KindOfVideos,
-    ModelSaved,
     NewBout,
     NewLabel,
     OneVideoAnswer,
@@ -41,6 +40,7 @@ from gerund.labelling.schemas import (
     ProjectAnswer,
     QuestionAnswer,
     Rejection,
+    SomeBout,
     SortedClips,
     SplitAt,
 )
@@ -57,6 +57,8 @@ REFUSED: dict[int | str, dict[str, Any]] = {
     404: {"model": Error, "description": "Not there (any more)."},
     409: {"model": Error, "description": "Changed by somebody else since it was seen."},
 }
+BODIES = {"/v1/project/imports": 64 * 10**6, "/v1/project/clips": 8 * 10**6}
+"""Bytes of a body, where more is sent than a few names."""
 KEEP_ALIVE, LOOK_UP = 15.0, 0.5
 """Seconds after which an idle stream of events says that it is alive, and after which it looks whether the studio is ended."""
 
@@ -68,17 +70,19 @@ def build_studio(desk: Studio, *, token: str | None = None, hosts: frozenset[str
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         desk.start()
         yield
+        await desk.served.end()
         await asyncio.to_thread(desk.end)
 
     handlers = {**HANDLERS, DataError: unusable, edits.NotThereError: not_there, ConflictError: conflict}
     app = application("gerund studio", "Labels of a project, and the model that learns from them.", lifespan, handlers)
-    guard = Guard(app, Metrics(), token=token, hosts=hosts)
+    guard = Guard(app, Metrics(), token=token, hosts=hosts, bodies=BODIES)
     add_project(app, desk)
     add_videos(app, desk)
     add_bouts(app, desk)
     add_labels(app, desk)
     add_review(app, desk)
     add_results(app, desk)
+    add_imports(app, desk)
     add_session(app, guard)
 
     @app.get("/", include_in_schema=False)
@@ -211,13 +215,17 @@ def add_videos(app: FastAPI, desk: Studio) -> None:
 
     @app.post("/v1/project/features", status_code=204, summary="Stop making features, or go on")
     async def features(asked: Paused) -> None:
-        desk.library.pause(paused=asked.paused)
+        desk.pause(paused=asked.paused)
         desk.bell.ring({"kind": "video", "video": ""})
 
 
 def add_bouts(app: FastAPI, desk: Studio) -> None:
     by = desk.project.by
     route: dict[str, Any] = {"response_model": EditAnswer, "responses": REFUSED}
+
+    @app.get("/v1/project/bouts", response_model=list[SomeBout], summary="Bouts by their names, wherever they are")
+    async def some(name: Annotated[list[str], Query(max_length=200)]) -> Any:
+        return answers.bouts_values(desk.project.state, name)
 
     @app.post("/v1/project/bouts", **route, summary="Label a span; what was there gives way")
     async def add(asked: NewBout) -> Any:
@@ -273,6 +281,17 @@ def add_review(app: FastAPI, desk: Studio) -> None:
         found = await asyncio.to_thread(questions, desk.learner, desk.project.state, count)
         return [each.values() for each in found]
 
+    @app.get(
+        "/v1/project/candidates",
+        response_model=list[QuestionAnswer],
+        responses=REFUSED,
+        summary="All segments of a label that nobody has judged, the surest last",
+    )
+    async def candidates(label: Annotated[str, Query(max_length=40)]) -> Any:
+        edits.label_named(desk.project.state, label)
+        found = await asyncio.to_thread(candidates_of, desk.learner, desk.project.state, label)
+        return [each.values() for each in found]
+
     @app.post("/v1/project/rejections", **route, summary="Say that a suggested label is wrong there")
     async def reject(asked: Rejection) -> Any:
         operation = edits.reject(asked.video, asked.label, asked.start, asked.end, by=desk.project.by)
@@ -282,9 +301,9 @@ def add_review(app: FastAPI, desk: Studio) -> None:
     async def accept(asked: Acceptance) -> Any:
         text = edits.label_named(desk.project.state, asked.label).text
         wanted = [
-            (video, segment)
-            for video, segment in desk.found_segments()
-            if segment.label == text and segment.score >= asked.score and asked.video in (None, video)
+            (each.video, Segment(start=each.start, end=each.end, label=text, score=each.score))
+            for each in await asyncio.to_thread(candidates_of, desk.learner, desk.project.state, asked.label)
+            if each.score >= asked.score and asked.video in (None, each.video)
         ]
         return await edited(desk, edits.accept_all(wanted, by=desk.project.by), asked)
 
@@ -293,27 +312,3 @@ def add_review(app: FastAPI, desk: Studio) -> None:
     )
     async def told() -> Any:
         return await asyncio.to_thread(figures, desk.learner.readout, desk.project.state)
-
-
-def add_results(app: FastAPI, desk: Studio) -> None:
-    @app.post("/v1/project/model", response_model=ModelSaved, summary="Save the model now")
-    async def model() -> Any:
-        folder = await asyncio.to_thread(desk.keep_model)
-        return {"folder": None if folder is None else str(folder), "error": desk.model_error}
-
-    @app.get("/v1/project/labels.csv", response_class=FileResponse, summary="All labels, as every command reads them")
-    async def labels() -> FileResponse:
-        await asyncio.to_thread(desk.project.write_csv)
-        return FileResponse(desk.project.folder / LABELS_FILE, media_type="text/csv", filename=LABELS_FILE)
-
-    @app.get("/v1/project/timelines.csv", response_class=PlainTextResponse, summary="The model's segments in all videos")
-    async def timelines() -> PlainTextResponse:
-        out = io.StringIO()
-        table = csv.writer(out)
-        table.writerow(("path", "start", "end", "label", "score", "error"))
-        videos = desk.project.state.videos
-        for video, segment in desk.found_segments():
-            where = desk.project.path_of(videos[video])
-            table.writerow((where, f"{segment.start:.3f}", f"{segment.end:.3f}", segment.label, f"{segment.score:.6f}", ""))
-        headers = {"content-disposition": 'attachment; filename="timelines.csv"'}
-        return PlainTextResponse(out.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)

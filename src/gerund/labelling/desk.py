@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from gerund.core.errors import GerundError
+from gerund.core.errors import GerundError, VideoError
 from gerund.core.types import Segment, Timeline
 from gerund.features.extractor import Extractor
 from gerund.labelling.footage import Library, path_of_video
@@ -18,6 +18,7 @@ from gerund.labelling.keeping import save_model
 from gerund.labelling.learner import Learner
 from gerund.labelling.pictures import Looker
 from gerund.labelling.project import Operation, Project
+from gerund.labelling.served import ServedModel
 from gerund.serving.drawing import draw_film
 from gerund.serving.limits import Limits
 
@@ -72,6 +73,7 @@ class Studio:
         self.saving = threading.Lock()
         self.model_error = ""
         self.timer: threading.Timer | None = None
+        self.served = ServedModel()
         self.drawing: dict[str, asyncio.Task[None]] = {}
 
     def start(self) -> None:
@@ -153,17 +155,30 @@ class Studio:
     def copy_of(self, name: str) -> Path:
         return self.copies / f"{self.project.state.videos[name].digest}.mp4"
 
+    def pause(self, *, paused: bool) -> None:
+        """Make no features and no copies until this is taken back."""
+        self.library.pause(paused=paused)
+        for task in list(self.drawing.values()) if paused else ():
+            task.cancel()
+
     async def make_copy(self, name: str) -> Path:
         """A small copy of a video that every browser plays, its times exact. Raises VideoError or NoRoomError."""
         out = self.copy_of(name)
         if not out.exists():
+            if self.library.paused:
+                raise VideoError("no small copy is made while looking is stopped")
             if name not in self.drawing:
                 out.parent.mkdir(parents=True, exist_ok=True)
                 source = path_of_video(self.project, name)
                 task = asyncio.create_task(draw_film("preview", source, out, Timeline(path=source, labels=[]), Limits()))
                 self.drawing[name] = task
                 task.add_done_callback(lambda _: self.drawing.pop(name, None))
-            await asyncio.shield(self.drawing[name])
+            try:
+                await asyncio.shield(self.drawing[name])
+            except asyncio.CancelledError:
+                if not self.library.paused:
+                    raise
+                raise VideoError("making a small copy was stopped") from None
         return out
 
     def found_segments(self) -> list[tuple[str, Segment]]:

@@ -54,6 +54,15 @@ def questions(learner: Learner, state: Snapshot, count: int) -> list[Question]:
     return spread_out([*found, *doubts(readout, state)], count)
 
 
+def candidates_of(learner: Learner, state: Snapshot, label: str) -> list[Question]:
+    """What the model says is `label` and nobody has judged, in all videos, the surest last: what may be accepted at once."""
+    readout = learner.readout
+    if readout is None:
+        return []
+    found = (open_questions(each, state, readout.lesson.length) for each in list(learner.suggestions.values()))
+    return sorted((each for several in found for each in several if each.label == label), key=lambda each: each.score)
+
+
 def open_questions(suggestion: Suggestion, state: Snapshot, window: float) -> Iterator[Question]:
     """One for each of the model's segments, as far as nobody has said what is there.
 

@@ -122,6 +122,7 @@ class ProjectAnswer(BaseModel):
     number: int
     folder: str
     title: str
+    by: str
     labels: list[LabelAnswer]
     videos: list[VideoAnswer]
     unreadable: dict[str, str]
@@ -130,6 +131,8 @@ class ProjectAnswer(BaseModel):
     undo: str | None
     redo: str | None
     clips: bool
+    subjects: list[str]
+    serving: str
     learned: bool
     complaint: str
 
@@ -142,6 +145,10 @@ class BoutAnswer(BaseModel):
     status: Literal["confirmed", "suggested", "rejected"]
     subject: str
     by: str
+
+
+class SomeBout(BoutAnswer):
+    video: str
 
 
 class SegmentOfModel(BaseModel):
@@ -172,6 +179,16 @@ class QuestionAnswer(BaseModel):
     worth: float
     why: Literal["unsure", "doubt"]
     bout: str
+
+
+class Serving(BaseModel):
+    on: bool
+
+
+class ModelServed(BaseModel):
+    """Where the model answers, on this machine; empty when it does not."""
+
+    address: str
 
 
 class ModelSaved(BaseModel):

@@ -84,9 +84,17 @@ class Guard:
     """
 
     def __init__(
-        self, app: Application, metrics: Metrics, *, token: str | None = None, hosts: frozenset[str] | None = None
+        self,
+        app: Application,
+        metrics: Metrics,
+        *,
+        token: str | None = None,
+        hosts: frozenset[str] | None = None,
+        bodies: Mapping[str, int] | None = None,
     ) -> None:
+        """`bodies` are paths whose bodies may have more than SMALL_BODY bytes, and how many."""
         self.app = app
+        self.bodies = bodies or {}
         self.metrics = metrics
         self.token = token
         self.hosts = hosts
@@ -117,7 +125,7 @@ class Guard:
         given = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         refusal = unusual(scope) or self.foreign(scope, given) or await self.unknown(scope, given)
         if refusal is None and scope["path"] not in UPLOADS:
-            receive, refusal = await with_small_body(receive)
+            receive, refusal = await with_small_body(receive, self.bodies.get(scope["path"], SMALL_BODY))
         if refusal is None:
             await self.app(scope, receive, send)
         else:
@@ -172,19 +180,20 @@ def unusual(scope: Message) -> Refusal | None:
     return None
 
 
-async def with_small_body(receive: Receive) -> tuple[Receive, Refusal | None]:
+async def with_small_body(receive: Receive, most: int) -> tuple[Receive, Refusal | None]:
     """Read a body to its end, and give what gives it again; or what is said to one that is too large or too slow."""
-    body, more = b"", True
+    body, more = bytearray(), True
     try:
         async with asyncio.timeout(SMALL_BODY_SECONDS):
             while more:
                 message = await receive()
-                body, more = body + message.get("body", b""), message.get("more_body", False)
-                if len(body) > SMALL_BODY:
-                    return receive, (413, f"more than {SMALL_BODY:,} bytes; only videos may be larger")
+                body += message.get("body", b"")
+                more = message.get("more_body", False)
+                if len(body) > most:
+                    return receive, (413, f"more than {most:,} bytes; only videos may be larger")
     except TimeoutError:
         return receive, (408, f"the body did not come within {SMALL_BODY_SECONDS:g} s")
-    parts = [{**message, "body": body}]
+    parts = [{**message, "body": bytes(body)}]
 
     async def again() -> Message:
         return parts.pop() if parts else await receive()

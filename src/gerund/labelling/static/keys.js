@@ -15,13 +15,14 @@ export const listenToKeys = (actions, review, grid) => {
   };
   const labelling = {
     Enter: () => actions.accept(), Delete: () => actions.remove(), Backspace: () => actions.remove(), Escape: () => actions.cancel(),
-    ",": () => actions.bout(-1), ".": () => actions.bout(1), x: () => actions.split(), m: () => actions.merge(),
+    ",": () => actions.bout(-1), ".": () => actions.bout(1), x: () => actions.split(), w: () => actions.who(), m: () => actions.merge(),
   };
   const reviewing = { Enter: () => review.answer("right"), n: () => review.answer("not"), s: () => review.answer("skip"), Escape: () => review.end() };
   const forFilms = new Set(["j", "l", "[", "]", "+", "=", "-"]);
   document.addEventListener("keydown", (event) => {
     const target = event.target;
-    if (target.closest("input, textarea, dialog")) return;
+    if (target.closest("#subject") && ["Enter", "Escape"].includes(event.key)) { event.preventDefault(); target.blur(); return; }
+    if (target.closest("input, textarea, select, dialog")) return;
     if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") {
       event.preventDefault();
       actions.undo(event.shiftKey);

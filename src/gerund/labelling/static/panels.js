@@ -31,7 +31,7 @@ export const showVideos = (project, open) => {
   byId("library-title").textContent = project.clips ? "Clips" : "Videos";
   byId("kind").textContent = project.clips ? "Label parts of them" : "Sort as clips";
   byId("kind").title = project.clips ? "Show each on a timeline, to label parts of it" : "One label for each video, in a grid";
-  byId("kind").hidden = !project.videos.length || (!project.clips && project.videos.some((video) => video.duration > 60));
+  byId("kind").hidden = !project.videos.length || (!project.clips && project.videos.some((video) => video.duration > 30));
   if (!project.clips) showFilms(project, open);
 };
 
@@ -72,7 +72,7 @@ export const showBouts = (project, selected, { go, remove }) => {
     const text = spoken(label.text);
     return make("li.bout", { "data-status": bout.status, "aria-current": bout.name === selected ? "true" : null, "data-bout": bout.name },
       make("button", { type: "button", onclick: () => go(bout) },
-        swatch(label), make("span.what", {}, bout.status === "rejected" ? make("span.sr", {}, "not ") : null, text, bout.subject ? ` (${bout.subject})` : ""), make("span.when", {}, `${clock(bout.start)} – ${clock(bout.end)}`)),
+        swatch(label), make("span.what", {}, bout.status === "rejected" ? make("span.sr", {}, "not ") : null, text, bout.subject ? make("span.by", {}, ` ${bout.subject}`) : null, bout.by && bout.by !== project.by ? make("span.by", {}, ` · by ${bout.by}${bout.status === "suggested" ? ", not confirmed" : ""}`) : null), make("span.when", {}, `${clock(bout.start)} – ${clock(bout.end)}`)),
       make("button.remove", { type: "button", "aria-label": `Remove ${text} at ${clock(bout.start)}`, onclick: () => remove(bout.name) }, icon("close")));
   }).filter(Boolean));
   panel.replaceChildren(make("h2", {}, "Your bouts in this video"), bouts.length ? list : make("p.none", {}, "None yet. Play, and press a label’s key where it begins and where it ends."));
@@ -134,25 +134,50 @@ const matrix = (project, found, openBouts) => {
     const names = found.confusions.find((each) => each.true === row.name && each.said === column.name)?.bouts ?? [];
     if (!names.length) return make("td", {}, make("span.zero", {}, "·"));
     const text = `${names.length} of ${spoken(row.text)} taken for ${spoken(column.text)}`;
-    return make("td", {}, make(`button.${row === column ? "hit" : "miss"}`, { type: "button", "aria-label": text, title: text, onclick: () => openBouts(names) }, String(names.length)));
+    return make("td", {}, make(`button.${row === column ? "hit" : "miss"}`, { type: "button", "aria-label": text, title: text, onclick: () => openBouts(text, names) }, String(names.length)));
   };
   const head = make("tr", {}, make("td"), ...labels.map((label) => make("th", { scope: "col", title: label.text }, label.key || spoken(label.text).slice(0, 4))));
   const rows = labels.map((row) => make("tr", {}, make("th", { scope: "row", title: row.text }, `${spoken(row.text)}${row.key ? ` ${row.key}` : ""}`), ...labels.map((column) => cell(row, column))));
   return make("div.wide-box", {}, make("table.matrix", {}, make("thead", {}, head), make("tbody", {}, ...rows)));
 };
 
-export const showResults = (project, { save }) => {
+const TOOLS = [["boris", "BORIS"], ["elan", "ELAN"], ["activitynet", "ActivityNet"], ["per_frame", "a row per picture"], ["srt", "subtitles, SRT"], ["vtt", "subtitles, WebVTT"], ["losslesscut", "LosslessCut"], ["edl", "EDL, for video editors"], ["cut_list", "list of cuts"]];
+
+/** Files in other formats: of your labels or of the model's bouts. */
+const exportsOf = (project, link) => {
+  const whose = make("select", { id: "export-whose", "aria-label": "Whose bouts" }, make("option", { value: "yours" }, "your labels"), project.learned ? make("option", { value: "model" }, "the model’s bouts") : null);
+  const form = make("select", { id: "export-form", "aria-label": "Format" }, ...TOOLS.map(([value, text]) => make("option", { value }, text)));
+  const get = make("a.button", { id: "export-get", download: "" }, icon("download"), "Get");
+  const counts = make("div.downloads");
+  const point = () => {
+    get.href = `/v1/project/export.zip?form=${form.value}&whose=${whose.value}`;
+    counts.replaceChildren(...[["html", "Statistics"], ["csv", "as a table"], ["png", "Ethogram"]].map(([kind, text]) => link(`/v1/project/stats.${kind}?whose=${whose.value}`, text)));
+  };
+  whose.addEventListener("change", point);
+  form.addEventListener("change", point);
+  point();
+  return make("div", {}, make("p.export", {}, whose, " as ", form, get), counts);
+};
+
+const served = (project, serve) => project.serving
+  ? make("p", {}, "It answers at ", make("a", { href: project.serving, target: "_blank", rel: "noopener" }, project.serving), " ", make("button.plain.small-button", { type: "button", onclick: () => serve(false) }, "Stop serving"))
+  : make("button.plain.small-button", { type: "button", disabled: !project.learned, onclick: (event) => { event.currentTarget.disabled = true; event.currentTarget.textContent = "Starting, a moment …"; serve(true); } }, "Serve this model");
+
+export const showResults = (project, { save, serve, take }) => {
   const link = (href, text) => make("a", { href, download: "" }, icon("download"), text);
   const folder = project.folder;
   const quoted = /^[\w./-]+$/.test(folder) ? folder : `"${folder}"`;
-  const commands = [`gerund predict ${quoted}/model VIDEO`, `gerund timeline ${quoted}/model VIDEO`, `gerund serve ${quoted}/model`, `gerund stats ${quoted}/labels.csv`, `gerund train ${quoted}/labels.csv`];
+  const commands = [`gerund predict ${quoted}/model VIDEO`, `gerund timeline ${quoted}/model VIDEO`, `gerund serve ${quoted}/model`, `gerund stats ${quoted}/labels.csv`, `gerund cut ${quoted}/labels.csv --out cuts`, `gerund train ${quoted}/labels.csv`];
   byId("panel-results").replaceChildren(
     make("h2", {}, "Results"),
     make("div.raster", { id: "raster" }),
     make("h3", {}, "Files"),
     make("div.downloads", {}, link("/v1/project/labels.csv", "Labels"), link("/v1/project/timelines.csv", "The model’s bouts")),
+    exportsOf(project, link),
+    make("div.row-actions", {}, make("button.plain.small-button", { type: "button", onclick: take }, icon("plus"), "Take in labels of others")),
+    make("h3", {}, "The model"),
     make("p.small", { id: "saved" }, ""),
-    make("div.row-actions", {}, make("button.plain.small-button", { type: "button", disabled: !project.learned, onclick: save }, "Save the model now")),
+    make("div.row-actions", {}, make("button.plain.small-button", { type: "button", disabled: !project.learned, onclick: save }, "Save the model now"), served(project, serve)),
     make("h3", {}, "On the command line"),
     make("div.commands", {}, ...commands.map((each) => make("code", {}, each))),
     make("p.small", {}, "All of it is in ", make("span.path", {}, folder), ": labels.csv is written after every change, the model a few seconds after the last one."),

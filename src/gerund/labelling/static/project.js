@@ -23,9 +23,20 @@ export class Project {
 
   withKey(key) { return this.labels.find((each) => each.key === key); }
 
+  /** The bouts of the open video by their starts. */
   get inOrder() {
     this.sorted ??= [...this.bouts.values()].sort((one, other) => one.start - other.start);
     return this.sorted;
+  }
+
+  /** Those of them that are drawn, and how long the longest is. */
+  get drawn() {
+    if (this.drawnOf !== this.inOrder) {
+      this.drawnOf = this.inOrder;
+      const bouts = this.inOrder.filter((bout) => bout.status !== "rejected");
+      this.drawnBouts = { bouts, longest: bouts.reduce((most, bout) => Math.max(most, bout.end - bout.start), 0), subjects: [...new Set(bouts.map((bout) => bout.subject))].sort() };
+    }
+    return this.drawnBouts;
   }
 
   /** Read the whole project anew. */

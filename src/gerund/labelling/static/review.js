@@ -107,6 +107,37 @@ export class Review {
   }
 }
 
+const PLAYING = 12;
+
+/** Spans that play side by side, each again and again; a small copy where the browser cannot play the file. `pick` is what a press does. */
+const playing = (spans, { name, caption, pick }) => spans.slice(0, PLAYING).map((each) => {
+  const film = make("video", { playsinline: true, preload: "metadata", src: `/v1/project/videos/${each.video}/media`, "aria-label": name(each) });
+  film.muted = true;
+  film.addEventListener("loadedmetadata", () => { film.currentTime = each.start; film.play().catch(() => undefined); });
+  film.addEventListener("timeupdate", () => { if (film.currentTime >= each.end || film.currentTime < each.start - 0.3) film.currentTime = each.start; });
+  film.addEventListener("error", () => { film.src = `/v1/project/videos/${each.video}/copy.mp4`; }, { once: true });
+  return make("figure", {}, film, make("figcaption", {}, caption(each)), pick ? make("button.open", { type: "button", "aria-label": `Go to ${name(each)}`, onclick: () => pick(each) }) : null);
+});
+
+/** Bouts that somebody wants to look at together, such as those of a cell of the table of mistakes. */
+export class Together {
+  constructor({ project, go }) {
+    this.project = project;
+    byId("together-close").addEventListener("click", () => byId("together").close());
+    byId("together").addEventListener("close", () => byId("together-grid").replaceChildren());
+    this.go = (bout) => { byId("together").close(); go(bout); };
+  }
+
+  async open(title, names) {
+    const bouts = await this.project.json(`bouts?${new URLSearchParams(names.slice(0, PLAYING).map((name) => ["name", name]))}`);
+    byId("together-title").textContent = title;
+    byId("together-note").textContent = names.length > PLAYING ? `${PLAYING} of ${names.length}. Press one to go there.` : "Press one to go there.";
+    const titleOf = (bout) => this.project.videos.find((video) => video.name === bout.video)?.title ?? "";
+    byId("together-grid").replaceChildren(...playing(bouts, { name: (bout) => `${titleOf(bout)}, ${clock(bout.start)}`, caption: (bout) => `${titleOf(bout)} ${clock(bout.start)}`, pick: this.go }));
+    byId("together").showModal();
+  }
+}
+
 /** Accept all of one label that the model is sure enough of, after a look at them playing. */
 export class Many {
   constructor({ project }) {
@@ -121,30 +152,26 @@ export class Many {
   }
 
   async open() {
-    const found = await this.project.json("review?count=200");
-    this.found = found.filter((each) => each.why === "unsure");
-    const counts = new Map();
-    for (const each of this.found) counts.set(each.label, (counts.get(each.label) ?? 0) + 1);
-    const most = [...counts].sort((one, other) => other[1] - one[1])[0]?.[0];
-    this.label = this.project.label(most) ?? this.project.labels[0];
-    byId("many-note").replaceChildren(make("span.others", {}, ...this.project.labels.filter((label) => counts.has(label.name)).map((label) => make("button", { type: "button", onclick: () => { this.label = label; this.show(); } }, swatch(label), spoken(label.text), ` ${counts.get(label.name)}`))));
+    const labels = this.project.labels;
+    const found = await Promise.all(labels.map((label) => this.project.json(`candidates?label=${label.name}`)));
+    this.found = new Map(labels.map((label, place) => [label.name, found[place]]));
+    const most = [...labels].sort((one, other) => this.found.get(other.name).length - this.found.get(one.name).length)[0];
+    if (!most || !this.found.get(most.name).length) throw new Error("Nothing to accept: all that the model has found is judged already.");
+    this.label = most;
     byId("many").showModal();
     this.show();
   }
 
   show() {
     const score = Number(byId("many-score").value);
-    const chosen = this.found.filter((each) => each.label === this.label.name && each.score >= score).sort((one, other) => one.score - other.score);
+    const chosen = this.found.get(this.label.name).filter((each) => each.score >= score);
+    const some = this.project.labels.filter((label) => this.found.get(label.name).length);
+    byId("many-note").replaceChildren(make("span.others", {}, ...some.map((label) => make("button", { type: "button", "aria-pressed": String(label === this.label), onclick: () => { this.label = label; this.show(); } }, swatch(label), spoken(label.text), ` ${this.found.get(label.name).length}`))));
     byId("many-shown").textContent = percent(score);
     byId("many-title").textContent = `Accept many: ${spoken(this.label.text)}`;
     byId("many-ok").textContent = `Accept all ${chosen.length}`;
     byId("many-ok").disabled = !chosen.length;
-    byId("many-grid").replaceChildren(...chosen.slice(0, 12).map((each) => {
-      const film = make("video", { muted: true, playsinline: true, preload: "metadata", src: `/v1/project/videos/${each.video}/media`, "aria-label": `${spoken(this.label.text)}, ${clock(each.start)}` });
-      film.muted = true;
-      film.addEventListener("loadedmetadata", () => { film.currentTime = each.start; film.play().catch(() => undefined); });
-      film.addEventListener("timeupdate", () => { if (film.currentTime >= each.end) film.currentTime = each.start; });
-      return make("figure", {}, film, make("figcaption", {}, percent(each.score)));
-    }));
+    byId("many-few").textContent = chosen.length > PLAYING ? `The ${PLAYING} least sure of ${chosen.length} are playing: if these are right, the others are too.` : chosen.length ? "" : "The model is this sure of none; move the slider to the left.";
+    byId("many-grid").replaceChildren(...playing(chosen, { name: (each) => `${spoken(this.label.text)}, ${clock(each.start)}`, caption: (each) => percent(each.score) }));
   }
 }

@@ -8,7 +8,7 @@ import { listenToKeys } from "./keys.js";
 import { showBouts, showFigures, showLabels, showRaster, showResults, showVideos } from "./panels.js";
 import { Player } from "./player.js";
 import { Project } from "./project.js";
-import { Many, Review } from "./review.js";
+import { Many, Review, Together } from "./review.js";
 import { Timeline } from "./timeline.js";
 
 const NOTHING = "nothing";
@@ -60,6 +60,7 @@ const review = new Review({
 });
 
 const many = new Many({ project });
+const together = new Together({ project, go: async (bout) => { await open(bout.video); goTo(bout); player.repeat(bout.start, bout.end); } });
 const grid = new Grid({ project, open: (name) => openClip(name) });
 const isOfClips = () => document.body.dataset.kind === "clips";
 const round = (seconds) => Math.round(seconds * 1000) / 1000;
@@ -139,6 +140,8 @@ const draw = () => {
     byId(id).setAttribute("aria-label", text);
   }
   if (document.body.dataset.panel === "bouts") showBouts(project, selected, { go: goTo, remove: (name) => project.edit(`bouts/${name}/removal`) });
+  timeline.subject = who();
+  showWho();
   state();
   live();
 };
@@ -149,7 +152,7 @@ const panel = async () => {
   if (shown === "review" && !review.busy) review.draw();
   if (shown === "figures") showFigures(project, await project.json("figures"), { openBouts });
   if (shown === "results") {
-    showResults(project, { save });
+    showResults(project, { save, serve, take: () => { byId("import-wrong").textContent = ""; byId("import").showModal(); } });
     const found = await Promise.all(project.videos.slice(0, 60).map(async (video) => ({ title: video.title, ...(await project.json(`videos/${video.name}`)) })));
     showRaster(project, found.filter((each) => each.duration));
   }
@@ -180,6 +183,26 @@ const open = async (name) => {
   draw();
 };
 
+/** Whom new bouts show. */
+const who = () => byId("subject").value.trim();
+
+/** A chosen bout tells whom it shows, and is told. */
+const showWho = () => {
+  const bout = project.bouts.get(selected);
+  byId("subject-note").textContent = bout ? "of the chosen bout" : who() ? "in new bouts" : "";
+  if (document.activeElement === byId("subject")) return;
+  if (bout && byId("subject").dataset.bout !== bout.name + bout.subject) {
+    byId("subject").dataset.bout = bout.name + bout.subject;
+    byId("subject").value = bout.subject;
+  }
+  if (!bout) byId("subject").dataset.bout = "";
+  const known = (project.subjects ?? []).join("|");
+  if (byId("subjects").dataset.known !== known) {
+    byId("subjects").dataset.known = known;
+    byId("subjects").replaceChildren(...(project.subjects ?? []).map((subject) => make("option", { value: subject })));
+  }
+};
+
 /** A clip plays by itself, again and again. */
 const openClip = async (name) => {
   await open(name);
@@ -196,7 +219,7 @@ const press = (label) => {
     const { label: before, start } = begun;
     begun = null;
     const [from, to] = [Math.min(start, now), Math.max(start, now)];
-    if (to - from >= LEAST) project.edit("bouts", { video: project.video, label: before, start: from, end: to });
+    if (to - from >= LEAST) project.edit("bouts", { video: project.video, label: before, start: from, end: to, subject: who() });
     if (before !== label.name) begun = { label: label.name, start: now };
     else if (to - from < LEAST) say("Forgotten: it would have had no length");
   }
@@ -252,7 +275,7 @@ const digit = async (key, isWhole) => {
     }
   }
   if (!label) return;
-  if (isWhole && !review.active && !isOfClips()) await project.edit("bouts", { video: project.video, label: label.name, start: 0, end: project.duration });
+  if (isWhole && !review.active && !isOfClips()) await project.edit("bouts", { video: project.video, label: label.name, start: 0, end: project.duration, subject: who() });
   else press(label);
 };
 
@@ -265,14 +288,7 @@ const goTo = (bout) => {
   draw();
 };
 
-const openBouts = async (names) => {
-  for (const video of [project.video, ...project.videos.map((each) => each.name)]) {
-    if (!video) continue;
-    await open(video);
-    const bout = project.bouts.get(names[0]);
-    if (bout) { goTo(bout); player.repeat(bout.start, bout.end); return; }
-  }
-};
+const openBouts = (title, names) => together.open(title, names).catch((error) => toast(error.message));
 
 const actions = {
   toggle: () => player.toggle(),
@@ -287,8 +303,10 @@ const actions = {
   cancel: () => { begun = null; selected = null; draw(); },
   remove: () => { const bout = current(); if (bout) project.edit(`bouts/${bout.name}/removal`); },
   accept: () => {
+    const theirs = current();
     const found = timeline.segmentAt(player.now);
-    if (found) project.edit("bouts", { video: project.video, label: found.label, start: found.start, end: found.end });
+    if (theirs?.status === "suggested") project.edit(`bouts/${theirs.name}`, { label: theirs.label }, "PATCH");
+    else if (found) project.edit("bouts", { video: project.video, label: found.label, start: found.start, end: found.end, subject: who() });
     else say("The model says nothing here");
   },
   border: (side) => {
@@ -309,6 +327,7 @@ const actions = {
     const found = by > 0 ? starts.find((each) => each.start > player.now + 0.02) : starts.filter((each) => each.start < player.now - 0.02).at(-1);
     if (found) { selected = found.name ?? null; player.seek(found.start + 0.001); draw(); }
   },
+  who: () => { byId("subject").focus(); byId("subject").select(); },
   video: (by) => {
     const place = project.videos.findIndex((video) => video.name === project.video);
     open(project.videos[place + by]?.name);
@@ -318,6 +337,30 @@ const actions = {
 const save = async () => {
   const found = await (await ask("/v1/project/model", { method: "POST" })).json();
   byId("saved").textContent = found.error || (found.folder ? `Saved in ${found.folder}` : "There is nothing to save yet.");
+};
+
+const serve = async (isOn) => {
+  try {
+    await project.post("serving", { on: isOn });
+  } catch (error) { toast(error.message); }
+  await project.refresh();
+  await panel();
+};
+
+const takeIn = async () => {
+  const file = byId("import-file").files[0];
+  if (!file) return;
+  byId("import-wrong").textContent = "";
+  try {
+    const asked = new URLSearchParams({ name: file.name, by: byId("import-by").value.trim() });
+    const made = await (await ask(`/v1/project/imports?${asked}`, { method: "POST", headers: { "Content-Type": "application/octet-stream" }, body: file })).json();
+    byId("import").close();
+    byId("import-form").reset();
+    project.take(made);
+    await project.refresh();
+    await project.reload();
+    toast(`Taken in: ${made.said}. Undo takes them out again.`);
+  } catch (error) { byId("import-wrong").textContent = error.message; }
 };
 
 // ---- begin
@@ -330,7 +373,19 @@ byId("keys-button").addEventListener("click", () => actions.help());
 byId("keys-close").addEventListener("click", () => byId("keys").close());
 byId("zoom-in").addEventListener("click", () => actions.zoom(0.6));
 byId("zoom-out").addEventListener("click", () => actions.zoom(1 / 0.6));
-byId("pause").addEventListener("click", () => project.post("features", { paused: !project.paused }).then(() => project.refresh()));
+byId("pause").addEventListener("click", async () => {
+  const isGoingOn = project.paused;
+  await project.post("features", { paused: !isGoingOn });
+  await project.refresh();
+  if (isGoingOn && !byId("cover").hidden) player.show(project.video, project.duration);
+});
+byId("subject").addEventListener("change", () => {
+  const bout = project.bouts.get(selected);
+  if (bout && bout.subject !== who()) project.edit(`bouts/${bout.name}`, { subject: who() }, "PATCH");
+  draw();
+});
+byId("import-form").addEventListener("submit", (event) => { event.preventDefault(); takeIn(); });
+byId("import-cancel").addEventListener("click", () => byId("import").close());
 byId("new-label").addEventListener("submit", async (event) => {
   event.preventDefault();
   const text = byId("new-label-text").value.trim();

@@ -8,16 +8,18 @@ const GRIP = 6;
 const LEAST_SPAN = 1;
 const PICTURE = 82;
 
-/** The first of things in order of time that ends after a time. */
-const firstAfter = (things, seconds) => {
+/** The first of things in order of time that starts at a time or after it. */
+const firstFrom = (things, seconds) => {
   let [low, high] = [0, things.length];
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (things[middle].end <= seconds) low = middle + 1;
+    if (things[middle].start < seconds) low = middle + 1;
     else high = middle;
   }
   return low;
 };
+
+const PATIENCE = 600;
 
 export class Timeline {
   constructor({ project, seek, select, moved }) {
@@ -93,9 +95,38 @@ export class Timeline {
     this.draw();
   }
 
-  boutAt(seconds) { return this.project.inOrder.find((bout) => bout.status !== "rejected" && bout.start <= seconds + 1e-3 && seconds < bout.end - 1e-3); }
+  /** The bout at a time: of several, the one of a subject (at first, of whom new bouts show). */
+  boutAt(seconds, subject = this.subject) {
+    const { bouts, longest } = this.project.drawn;
+    let found;
+    for (let place = firstFrom(bouts, seconds - longest - 1e-3); place < bouts.length && bouts[place].start <= seconds + 1e-3; place += 1) {
+      const bout = bouts[place];
+      if (seconds < bout.end - 1e-3 && (!found || bout.subject === subject)) found = bout;
+    }
+    return found;
+  }
 
-  segmentAt(seconds) { return this.project.segments.find((each) => each.start <= seconds + 1e-3 && seconds < each.end - 1e-3); }
+  segmentAt(seconds) {
+    const { segments } = this.project;
+    const place = firstFrom(segments, seconds + 1e-3) - 1;
+    return place >= 0 && seconds < segments[place].end - 1e-3 ? segments[place] : undefined;
+  }
+
+  /** Where the bouts of a subject are drawn: [top, height]; each has a lane of its own where there are several. */
+  lane(subject) {
+    const [top, high] = ROWS.yours;
+    const { subjects } = this.project.drawn;
+    if (subjects.length < 2) return [top, high];
+    const each = high / subjects.length;
+    return [top + each * subjects.indexOf(subject), each - 1];
+  }
+
+  subjectAt(event) {
+    const { subjects } = this.project.drawn;
+    const [top, high] = ROWS.yours;
+    const y = event.clientY - this.board.getBoundingClientRect().top;
+    return subjects[Math.min(Math.max(Math.floor(((y - top) / high) * subjects.length), 0), subjects.length - 1)];
+  }
 
   /** The border of one of your bouts under a pointer. */
   borderAt(event) {
@@ -103,8 +134,11 @@ export class Timeline {
     if (y < ROWS.yours[0] || y > ROWS.yours[0] + ROWS.yours[1]) return null;
     const x = event.clientX - this.board.getBoundingClientRect().left;
     let best = null;
-    for (const bout of this.project.inOrder) {
-      if (bout.status === "rejected") continue;
+    const { bouts, longest } = this.project.drawn;
+    const subject = this.subjectAt(event);
+    for (let place = firstFrom(bouts, this.left - longest); place < bouts.length && bouts[place].start <= this.left + this.span; place += 1) {
+      const bout = bouts[place];
+      if (bout.subject !== subject) continue;
       for (const side of ["start", "end"]) {
         const far = Math.abs(this.x(bout[side]) - x);
         if (far <= GRIP && (!best || far < best.far || (far === best.far && bout.name === this.selected))) best = { bout, side, far };
@@ -125,7 +159,7 @@ export class Timeline {
     this.grip = { seeking: true };
     this.seek(this.at(event));
     const y = event.clientY - this.board.getBoundingClientRect().top;
-    const hit = y >= ROWS.yours[0] && y < ROWS.yours[0] + ROWS.yours[1] ? this.boutAt(this.at(event)) : null;
+    const hit = y >= ROWS.yours[0] && y < ROWS.yours[0] + ROWS.yours[1] ? this.boutAt(this.at(event), this.subjectAt(event)) : null;
     this.select(hit?.name ?? null);
   }
 
@@ -170,8 +204,10 @@ export class Timeline {
     pen.font = `600 12.5px ${getComputedStyle(document.body).fontFamily}`;
     pen.textBaseline = "middle";
     this.paintPictures(pen, width);
-    this.paintRow(pen, this.project.segments, ROWS.model, true);
-    this.paintRow(pen, this.project.inOrder.filter((bout) => bout.status !== "rejected"), ROWS.yours, false);
+    this.paintModel(pen, width);
+    const { bouts, longest } = this.project.drawn;
+    this.paintRow(pen, bouts, longest, (bout) => this.lane(bout.subject), false);
+    this.paintLanes(pen);
     this.paintBegun(pen);
     this.paintAxis(pen, width);
     this.paintNames(pen);
@@ -181,17 +217,90 @@ export class Timeline {
     bar.style.width = `${(100 * this.span) / this.duration}%`;
   }
 
-  paintRow(pen, things, [top, high], isModel) {
+  /** The model's row; while a new one is made, the old one stands there faint and hatched, and says so. */
+  paintModel(pen, width) {
+    const { segments } = this.project;
+    const isOld = this.isOld();
+    pen.save();
+    if (isOld) pen.globalAlpha = 0.5;
+    this.faint = isOld ? 0.45 : 1;
+    this.paintRow(pen, segments, segments.reduce((most, each) => Math.max(most, each.end - each.start), 0), () => ROWS.model, true);
+    pen.restore();
+    if (!isOld) return;
+    const [top, high] = ROWS.model;
+    pen.save();
+    pen.beginPath();
+    pen.rect(0, top, width, high);
+    pen.clip();
+    pen.strokeStyle = this.colours.dim;
+    pen.globalAlpha = 0.35;
+    pen.lineWidth = 1;
+    pen.beginPath();
+    for (let x = -high; x < width; x += 9) { pen.moveTo(x, top + high); pen.lineTo(x + high, top); }
+    pen.stroke();
+    pen.globalAlpha = 1;
+    const text = "being made anew";
+    const wide = pen.measureText(text).width + 16;
+    pen.fillStyle = this.colours.card;
+    pen.beginPath();
+    pen.roundRect(width - wide - 8, top + high / 2 - 11, wide, 22, 11);
+    pen.fill();
+    pen.fillStyle = this.colours.ink;
+    pen.fillText(text, width - wide, top + high / 2 + 0.5);
+    pen.restore();
+  }
+
+  /** Whether the model's row is from before the last edit, for longer than it takes as a rule. */
+  isOld() {
+    const { project } = this;
+    const isBehind = project.learned && project.suggested !== null && project.suggested < project.number;
+    if (!isBehind) { this.behind = null; return false; }
+    if (!this.behind) {
+      this.behind = performance.now();
+      setTimeout(() => this.draw(), PATIENCE + 20);
+    }
+    return performance.now() - this.behind > PATIENCE;
+  }
+
+  /** Whose lane is whose. */
+  paintLanes(pen) {
+    const { subjects } = this.project.drawn;
+    if (subjects.length < 2) return;
+    pen.font = `600 10px ${getComputedStyle(document.body).fontFamily}`;
+    for (const subject of subjects) {
+      const [top, high] = this.lane(subject);
+      const text = subject || "–";
+      const wide = pen.measureText(text).width + 10;
+      pen.fillStyle = this.colours.card;
+      pen.globalAlpha = 0.85;
+      const left = this.board.clientWidth - wide;
+      pen.fillRect(left, top + high / 2 - 7, wide, 14);
+      pen.globalAlpha = 1;
+      pen.fillStyle = this.colours.ink;
+      pen.fillText(text, left + 5, top + high / 2 + 0.5);
+    }
+    pen.font = `600 12.5px ${getComputedStyle(document.body).fontFamily}`;
+  }
+
+  /** Bouts or segments in order of their starts, none longer than `longest`; those of several on one point of the screen once. */
+  paintRow(pen, things, longest, placeOf, isModel) {
     const end = this.left + this.span;
-    for (let place = firstAfter(things, this.left); place < things.length && things[place].start < end; place += 1) {
+    let [drawnTo, lastTop] = [-Infinity, null];
+    for (let place = firstFrom(things, this.left - longest); place < things.length && things[place].start < end; place += 1) {
       const each = things[place];
+      if (each.end < this.left) continue;
+      const [top, high] = placeOf(each);
+      if (top !== lastTop) drawnTo = -Infinity;
+      lastTop = top;
+      if (this.x(each.end) < drawnTo && each.name !== this.selected) continue;
       let [from, to] = [each.start, each.end];
       if (this.grip?.bout?.name === each.name && !isModel) [from, to] = this.grip.side === "start" ? [this.grip.to, to] : [from, this.grip.to];
       const label = this.project.label(each.label);
       if (!label) continue;
       const [x, right] = [this.x(from), this.x(to)];
       const wide = Math.max(right - x, 1.5);
-      pen.globalAlpha = isModel ? 0.18 + 0.62 * Math.max(0, (each.score - 0.3) / 0.7) : 1;
+      drawnTo = Math.max(drawnTo, Math.floor(x) + 1);
+      pen.globalAlpha = isModel ? (0.18 + 0.62 * Math.max(0, (each.score - 0.3) / 0.7)) * this.faint : each.status === "suggested" ? 0.4 : 1;
       pen.fillStyle = label.colour;
       pen.beginPath();
       pen.roundRect(x + 0.5, top, wide > 4 ? wide - 1 : wide, high, wide > 8 ? 5 : 0);
@@ -202,7 +311,7 @@ export class Timeline {
         pen.lineWidth = 2.5;
         pen.stroke();
       }
-      if (wide > 34) this.paintText(pen, label, each, Math.max(x, 0) + 8, Math.min(right, this.board.clientWidth) - 6, top + high / 2, isModel);
+      if (wide > 34 && high > 13) this.paintText(pen, label, each, Math.max(x, 0) + 8, Math.min(right, this.board.clientWidth) - 6, top + high / 2, isModel);
     }
   }
 
