@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from gerund.timelines.agree import Agreement, agree
     from gerund.timelines.cut import Cuts, cut
     from gerund.timelines.evaluate import TimelineEvaluation, evaluate_timeline
-    from gerund.timelines.render import render
+    from gerund.timelines.render import Films, render
     from gerund.timelines.statistics import Statistics
     from gerund.timelines.stats import stats
     from gerund.timelines.timeline import timeline
@@ -53,7 +53,7 @@ HOMES = {
     "gerund.recognition.explain": ("explain",),
     "gerund.recognition.export": ("Export", "export"),
     "gerund.data.frames": ("frames",),
-    "gerund.timelines.render": ("render",),
+    "gerund.timelines.render": ("Films", "render"),
     "gerund.features.packed": ("Packed", "pack"),
     "gerund.recognition.predict": ("predict",),
     "gerund.learning.pretrain": ("Pretraining", "pretrain"),
@@ -94,6 +94,7 @@ __all__ = [
     "Export",
     "FeatureSpec",
     "Features",
+    "Films",
     "Frames",
     "GerundError",
     "Packed",

@@ -381,6 +381,32 @@ def test_a_video_of_an_unknown_clip_says_so(training, noise, tmp_path, monkeypat
     assert np.isnan(drawn[0][0][1]), "no percentage beside it"
 
 
+def test_a_folder_of_clips_becomes_a_folder_of_videos(training, tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr("gerund.video.annotate.annotate", lambda clip, scores, out: drawn.update({out: (clip, scores)}))
+    source = training.test.clips[0].path
+    (tmp_path / "clips.csv").write_text(f"path,start,end\n{source},,\n{source},0,0.5\n", encoding="utf-8")
+    found = list(gerund.predict(training.run, [source, tmp_path / "clips.csv"], save_video=str(tmp_path / "drawn"), top_k=2))
+    name = source.stem
+    assert [out.name for out in drawn] == [f"{name}.mp4", f"{name}-2.mp4", f"{name}_0-0.5.mp4"]
+    assert [clip.end for clip, _ in drawn.values()] == [None, None, 0.5]
+    assert all(
+        len(scores) == 1 if each.unknown else len(scores) == 2 for each, (_, scores) in zip(found, drawn.values(), strict=True)
+    )
+
+
+@pytest.mark.parametrize("flag", ["--save-video", "--explain"])
+def test_nothing_is_drawn_over_what_is_looked_at(training, tmp_path, flag):
+    suffix = ".mp4" if flag == "--save-video" else ".png"
+    source = tmp_path / f"a{suffix}"
+    shutil.copy(training.test.clips[0].path, source)
+    for target in (source, tmp_path):
+        code, _, err = run("predict", training.run, source, flag, target)
+        assert code == 2, err
+        assert f"{flag} {source}: is the video itself" in one_line(err)
+    assert source.read_bytes() == training.test.clips[0].path.read_bytes()
+
+
 def changed_config(model, target, change):
     """A copy of a model folder with another config.json."""
     shutil.copytree(model, target)

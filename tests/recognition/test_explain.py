@@ -241,7 +241,7 @@ def test_predict_draws_what_its_answer_rests_on(lit, tmp_path, capsys):
     assert cli.app.meta(["predict", str(model), str(lit), "--explain", str(out)]) == 0
     assert read_picture(out).width == heatmaps.SHEET_WIDTH
     assert cli.app.meta(["predict", str(model), str(lit), str(lit), "--explain", str(out)]) == 2
-    assert "one clip is drawn at a time, but 2 were given" in capsys.readouterr().err
+    assert "one file for 2 videos; give a folder, and each gets a file of its own" in capsys.readouterr().err
     assert cli.app.meta(["predict", str(model), str(lit), "--explain", str(tmp_path / "why.mp4")]) == 2
 
 

@@ -202,16 +202,18 @@ def test_progress_within_one_long_video_tells_the_time_left(capsys, monkeypatch)
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (("film.mp4", "out.txt"), 2, "out.txt: unknown format '.txt' for a video; choose one of .mp4"),
+        (("film.mp4", "out.txt"), 2, "out.txt: a file ending in .mp4 or .mov or .mkv or .gif or .webp, or a folder, is needed"),
         (("film.mp4", "film.mp4"), 2, "film.mp4: is the video itself"),
-        (("film.mp4", "missing/out.mp4"), 1, "out.mp4: cannot be written as video"),
+        (("film.mp4", "text.mp4/out.mp4"), 1, "out.mp4: the folder cannot be made"),
+        (("clips/dark", "out.mp4"), 2, "out.mp4: one file for 6 videos; give a folder"),
+        (("clips/dark", "clips/dark/"), 2, "clips/dark/0.mp4: is the video itself; choose another name or folder"),
         (("film.mp4", "out.mp4", "--hop", "100"), 2, "--hop 100: longer than the window"),
         (("text.mp4", "out.mp4"), 1, "text.mp4: not readable as video"),
-        (("none.mp4", "out.mp4"), 1, "none.mp4: No such file"),
+        (("none.mp4", "out.mp4"), 1, "none.mp4: no such file"),
     ],
 )
 def test_a_mistake_is_one_line(model_folder, words, code, message):
-    places = [model_folder / word if "." in word else word for word in words]
+    places = [model_folder / word if "." in word or "/" in word else word for word in words]
     found, _, err = run("render", model_folder / "run", *places, "--quiet")
     assert found == code, err
     assert message in one_line(err)
@@ -239,3 +241,15 @@ def test_the_command_draws_what_it_found(model_folder, tmp_path):
     assert code == 0, err
     assert "film.mp4  (8.0 s, 1 segments)" in out
     assert sum(1 for _ in video.decode(tmp_path / "out é.mp4")) == 80
+
+
+def test_a_folder_of_videos_becomes_a_folder_of_films(model_folder, tmp_path):
+    (tmp_path / "in" / "more").mkdir(parents=True)
+    for name in ("a.mp4", "more/a.mp4", "b.mp4"):
+        (tmp_path / "in" / name).symlink_to(model_folder / ("text.mp4" if name == "b.mp4" else "film.mp4"))
+    code, out, err = run("render", model_folder / "run", tmp_path / "in", tmp_path / "films")
+    assert code == 3, err
+    assert sorted(path.name for path in (tmp_path / "films").iterdir()) == ["a-2.mp4", "a.mp4"]
+    assert out.count("Written: ") == 2
+    assert "not drawn: " in out
+    assert "b.mp4: not readable as video" in out

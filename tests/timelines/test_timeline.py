@@ -14,6 +14,7 @@ from gerund import video
 from gerund.backbones import load_backbone
 from gerund.core import files
 from gerund.core.errors import ClipError, DataError, UsageError
+from gerund.core.places import files_for
 from gerund.core.types import Clip, Features, Segment, Timeline
 from gerund.data.datasets import activitynet, boris, elan, toy
 from gerund.features.cache import FeatureCache
@@ -331,16 +332,16 @@ def test_a_label_that_xml_cannot_hold_is_refused(shown):
 
 
 def test_several_videos_need_a_folder_and_get_names_of_their_own(tmp_path):
-    videos = [Path("x/a.mp4"), Path("y/a.avi"), Path("y/b.mp4")]
+    videos = ["a", "A", "b"]
     with pytest.raises(UsageError, match=r"--srt .*a.srt: one file for 3 videos; give a folder"):
-        timeline_files.files_for("--srt", tmp_path / "a.srt", (".srt",), videos)
+        files_for("--srt", tmp_path / "a.srt", (".srt",), videos)
     with pytest.raises(UsageError, match=r"--srt .*a.txt: a file ending in .srt, or a folder"):
-        timeline_files.files_for("--srt", tmp_path / "a.txt", (".srt",), videos[:1])
-    found = timeline_files.files_for("--srt", tmp_path / "subs", (".srt",), videos)
-    assert [path.name for path in found.values()] == ["a.srt", "a-2.srt", "b.srt"]
+        files_for("--srt", tmp_path / "a.txt", (".srt",), videos[:1])
+    found = files_for("--srt", tmp_path / "subs", (".srt",), videos)
+    assert [path.name for path in found] == ["a.srt", "A-2.srt", "b.srt"]
     (tmp_path / "file").write_text("x")
     with pytest.raises(DataError, match="the folder cannot be made"):
-        timeline_files.files_for("--srt", tmp_path / "file" / "subs", (".srt",), videos)
+        files_for("--srt", tmp_path / "file" / "subs", (".srt",), videos)
 
 
 @pytest.fixture(scope="module")

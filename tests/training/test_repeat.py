@@ -14,6 +14,7 @@ from gerund import video
 from gerund.cli import app as cli
 from gerund.core.errors import UsageError
 from gerund.core.recipes import read_config
+from gerund.recognition.evaluate import evaluate, in_numbers, runs_in
 from gerund.training.repeat import Trainings, split_numbers, wanted_runs
 
 OPTIONS = {"backbone": "pixels:8", "num_frames": 4}
@@ -85,6 +86,19 @@ def test_the_command_line_prints_splits_and_spread(ucf: Path, tmp_path: Path, ca
     ]
     assert any(line.startswith("split 2: top-1") and line.endswith("mean of 2 seeds") for line in lines)
     assert any(line.startswith("all: top-1") and "mean of 4 runs; standard deviation" in line for line in lines)
+
+
+def test_the_folder_of_all_runs_is_evaluated_as_its_runs(trainings: Trainings) -> None:
+    together, one_by_one = evaluate(trainings.run), evaluate(*(each.run for each in trainings.runs.values()))
+    assert list(together.runs) == [str(each.run) for each in trainings.runs.values()] == list(one_by_one.runs)
+    assert together.spread == one_by_one.spread
+    assert together.spread["top1"]["mean"] == pytest.approx(trainings.metrics["spread"]["top1"]["mean"])
+
+
+def test_runs_stand_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    names = ["seed2", "seed10", "seed1"]
+    assert sorted((Path(name) for name in names), key=in_numbers) == [Path("seed1"), Path("seed2"), Path("seed10")]
+    assert runs_in(tmp_path) == []
 
 
 def test_without_splits_and_seeds_it_is_one_run_of_train(ucf: Path, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ MoreRuns = Annotated[
     AnyPath,
     option(
         INPUT,
-        "More runs; and what is no run is the data: a folder, a CSV or name:path (of data with splits, the test part). "
+        "More runs, or a folder of them; and what is no run is the data: a folder, a CSV or name:path (of data with splits, the test part). "
         "Without data: the test clips recorded in each run.",
     ),
 ]
@@ -69,7 +69,7 @@ ToCount = Annotated[AnyPath, option(INPUT, "A model and videos; or what timeline
 FirstLabels = Annotated[AnyPath, option(INPUT, "One side: a file with labels as stats takes them, or a model.")]
 SecondLabels = Annotated[AnyPath, option(INPUT, "The other side: a file with labels of the same videos.")]
 VideoTable = Annotated[AnyPath, option(INPUT, "A table for --by: a column path, and columns of your own such as treatment.")]
-VideoPath = Annotated[AnyPath, option(INPUT, "The video.")]
+VideoPath = Annotated[AnyPath, option(INPUT, "The video; or a folder, a pattern or a list of several.")]
 VideoFolder = Annotated[AnyPath, option(INPUT, "Folder with the videos, in it or below it.")]
 OfClips = Annotated[bool, option(INPUT, "A grid of short clips with one label each.", "a grid where all videos are short")]
 StreamSource = Annotated[
@@ -340,14 +340,16 @@ ExportFormat = Annotated[
 ]
 Repository = Annotated[str, option(OUTPUT, "USER/MODEL; made if it is not there.")]
 Private = Annotated[bool, option(OUTPUT, "Make it visible to you only.")]
-SaveVideo = Annotated[AnyPath, option(OUTPUT, "Write the video (one clip) with its answer drawn in, as .mp4, .gif or .webp.")]
+SaveVideo = Annotated[
+    AnyPath, option(OUTPUT, "Write the video with its answer drawn in, as .mp4, .gif or .webp; of several clips, a folder.")
+]
 ExplainPicture = Annotated[
     AnyPath,
     option(
-        OUTPUT, "Write a picture (one clip) of what the answer rests on: the weight of each time step, and where in the frame."
+        OUTPUT, "Write a picture of what the answer rests on, when and where in the frame; of several clips, a folder of them."
     ),
 ]
-RenderedFile = Annotated[AnyPath, option(OUTPUT, "File to write: .mp4, .mov, .mkv, .gif or .webp.")]
+RenderedFile = Annotated[AnyPath, option(OUTPUT, "File to write: .mp4, .mov, .mkv, .gif or .webp; of several videos, a folder.")]
 Srt = Annotated[AnyPath, option(OUTPUT, "Write SubRip subtitles (.srt).")]
 Vtt = Annotated[AnyPath, option(OUTPUT, "Write WebVTT subtitles (.vtt).")]
 ActivityNet = Annotated[AnyPath, option(OUTPUT, "Write an ActivityNet database (.json).")]

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Literal
 
 from gerund.core.errors import DataError, GerundError
+from gerund.core.places import free_names
 from gerund.core.workers import environment
 from gerund.labelling.desk import Studio
 from gerund.timelines.cut import as_timeline
-from gerund.timelines.formats import TIMELINE_FORMATS, free_names
+from gerund.timelines.formats import TIMELINE_FORMATS
 from gerund.timelines.observations import read_observations
 from gerund.timelines.projects import PROJECT_FORMATS
 
@@ -104,7 +105,7 @@ def write_archive(table: Path, kind: str, out: Path) -> None:
     """A zip archive with a file of a format for each video of a table."""
     made = FILE_FORMATS[kind]
     found = read_observations(table)
-    names = free_names(out.parent / kind, made.suffixes[0], [each.path for each in found])
+    names = free_names(out.parent / kind, made.suffixes[0], [each.path.stem for each in found])
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for each, name in zip(found, names, strict=True):
             archive.writestr(name.name, made.text(as_timeline(each), name))

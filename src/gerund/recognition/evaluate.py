@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -318,14 +319,15 @@ def evaluate(
     device: options.Device = options.USUAL.device,
     cache: options.CacheFolder | None = None,
 ) -> Evaluation:
-    """Evaluate a model, or several runs together, on labelled clips.
+    """Evaluate a model, or several runs together (or the folder that holds those of train --seeds), on labelled clips.
 
     Raises DataError for runs of different labels, and for clips whose label is none of theirs.
 
     Each argument is explained in `gerund.core.options`, and by `gerund evaluate --help`.
     """
-    runs = list(dict.fromkeys([str(model), *(str(each) for each in more if is_model(each))]))
-    data = [each for each in more if not is_model(each)]
+    named = {each: runs_in(each) for each in (model, *more)}
+    runs = list(dict.fromkeys([*(named[model] or [str(model)]), *(run for each in more for run in named[each])]))
+    data = [each for each in more if not named[each]]
     if len(data) > 1:
         raise UsageError(f"{' and '.join(str(each) for each in data)} are no runs, and one data set is evaluated at a time")
     given = load_dataset(data[0], split=split, group_pattern=group_pattern, allow_leak=True) if data else None
@@ -335,6 +337,21 @@ def evaluate(
         clips = given or recorded_clips(run)
         evaluations[run] = evaluate_clips(recognizer, of_split(clips, "test") or clips)
     return pooled(evaluations) if len(runs) > 1 else evaluations[runs[0]]
+
+
+def runs_in(place: str | Path) -> list[str]:
+    """The run or model that a place is, or all runs in a folder of them, in order of their names."""
+    if is_model(place):
+        return [str(place)]
+    folder = Path(place)
+    inside = sorted(folder.iterdir(), key=in_numbers) if folder.is_dir() else []
+    return [str(each) for each in inside if each.is_dir() and is_model(each)]
+
+
+def in_numbers(path: Path) -> list[tuple[bool, int, str]]:
+    """A key that sorts seed2 before seed10."""
+    parts = re.split(r"(\d+)", path.name)
+    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
 
 def is_model(path: str | Path) -> bool:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gerund.core import options
 from gerund.core.errors import UsageError, VideoError, at_least
-from gerund.core.places import as_path
+from gerund.core.places import as_path, files_for, refuse_inputs
 from gerund.core.types import Clip, Prediction
 from gerund.data.inputs import expand
 from gerund.recognition.recognizer import Recognizer
@@ -31,22 +31,13 @@ def predict(
 ) -> Iterator[Prediction]:
     """Name the action in files: one prediction per clip, with its `top_k` likeliest labels.
 
+    A video or picture to draw is named for one clip; for several, a folder is, in which each gets a file.
+
     Each argument is explained in `gerund.core.options`, and by `gerund predict --help`.
     """
     at_least(1, top_k=top_k)
-    save_video, explain = as_path(save_video), as_path(explain)
     clips = expand([inputs] if isinstance(inputs, str | Path) else inputs)
-    if save_video is not None:
-        from gerund.video.annotate import check_format  # draws, which an answer alone does not need
-
-        check_format(save_video)
-    if explain is not None:
-        from gerund.recognition.explain_picture import check_picture  # as above
-
-        check_picture(explain)
-    for flag, out in (("--save-video", save_video), ("--explain", explain)):
-        if out is not None and len(clips) != 1:
-            raise UsageError(f"{flag} {out}: one clip is drawn at a time, but {len(clips)} were given")
+    drawings = Drawings.planned(clips, as_path(save_video), as_path(explain), top_k)
     if unknown_threshold is not None and not 0 <= unknown_threshold <= 1:
         raise UsageError(f"--unknown-threshold {unknown_threshold:g}: a share of known clips lies between 0 and 1")
     recognizer = Recognizer.load(model, device=device, cache=cache)
@@ -54,35 +45,65 @@ def predict(
         if unknown_threshold and recognizer.familiarity is None:
             raise UsageError(f"--unknown-threshold {unknown_threshold:g}: {model} cannot tell what is unknown; train it again")
         recognizer = replace(recognizer, unknown_threshold=unknown_threshold)
-    return predictions(recognizer, clips, top_k, save_video, explain)
+    return predictions(recognizer, clips, top_k, drawings)
 
 
-def predictions(
-    recognizer: Recognizer, clips: Sequence[Clip], top_k: int, save_video: Path | None, explain: Path | None
-) -> Iterator[Prediction]:
+@dataclass(frozen=True, kw_only=True)
+class Drawings:
+    """What is drawn of each clip, by its place among them: videos with their answers, of up to `top_k` labels, and pictures of why."""
+
+    videos: Sequence[Path] = ()
+    pictures: Sequence[Path] = ()
+    top_k: int = 1
+
+    @classmethod
+    def planned(cls, clips: Sequence[Clip], save_video: Path | None, explain: Path | None, top_k: int) -> Drawings:
+        """Where each clip is drawn to. Raises UsageError for what cannot be, and where a video would be written over itself."""
+        videos: Sequence[Path] = ()
+        pictures: Sequence[Path] = ()
+        if save_video is not None:
+            from gerund.video.annotate import FORMATS  # draws, which an answer alone does not need
+
+            videos = files_for("--save-video", save_video, FORMATS, [drawing_name(clip) for clip in clips])
+            refuse_inputs("--save-video", videos, (clip.path for clip in clips))
+        if explain is not None:
+            from gerund.recognition.explain_picture import PICTURE_FORMATS  # as above
+
+            pictures = files_for("--explain", explain, PICTURE_FORMATS, [drawing_name(clip) for clip in clips])
+            refuse_inputs("--explain", pictures, (clip.path for clip in clips))
+        return cls(videos=videos, pictures=pictures, top_k=top_k)
+
+
+def drawing_name(clip: Clip) -> str:
+    """What the file of a clip is called: as its video, and its span where it is a part of it."""
+    whole = clip.start == 0 and clip.end is None
+    return clip.path.stem if whole else f"{clip.path.stem}_{clip.start:g}-{'end' if clip.end is None else f'{clip.end:g}'}"
+
+
+def predictions(recognizer: Recognizer, clips: Sequence[Clip], top_k: int, drawings: Drawings) -> Iterator[Prediction]:
     for first in range(0, len(clips), ANSWERS_AT_ONCE):
         portion = clips[first : first + ANSWERS_AT_ONCE]
-        for clip, prediction in zip(portion, recognizer.predict_clips(portion), strict=True):
-            failed = [] if prediction.error else drawn(recognizer, clip, prediction, save_video, explain)
+        for place, prediction in enumerate(recognizer.predict_clips(portion), start=first):
+            failed = [] if prediction.error else drawn(recognizer, clips[place], prediction, drawings, place)
             yield replace(prediction, scores=prediction.scores[:top_k], unwritten=failed)
 
 
-def drawn(recognizer: Recognizer, clip: Clip, prediction: Prediction, save_video: Path | None, explain: Path | None) -> list[str]:
+def drawn(recognizer: Recognizer, clip: Clip, prediction: Prediction, drawings: Drawings, place: int) -> list[str]:
     """Write what is asked for of one clip; returns what could not be written, and why: the answer itself is not lost by it."""
     failed = []
     try:
-        if save_video is not None:
+        if drawings.videos:
             from gerund.video.annotate import annotate
 
-            annotate(clip, drawn_scores(prediction), save_video)
+            annotate(clip, drawn_scores(prediction)[: drawings.top_k], drawings.videos[place])
     except VideoError as error:
         failed.append(str(error))
     try:
-        if explain is not None:
+        if drawings.pictures:
             from gerund.recognition.explain import explanation
             from gerund.recognition.explain_picture import draw_explanation
 
-            draw_explanation(explanation(recognizer, clip), explain)
+            draw_explanation(explanation(recognizer, clip), drawings.pictures[place])
     except VideoError as error:
         failed.append(str(error))
     return failed

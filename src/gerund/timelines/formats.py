@@ -7,14 +7,14 @@ import io
 import os
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from gerund.core.errors import DataError, UsageError
+from gerund.core.errors import DataError
 from gerund.core.printing import json_text
 from gerund.core.progress import note
 from gerund.core.types import Segment, Timeline
@@ -35,40 +35,6 @@ class FileFormat(NamedTuple):
 
     suffixes: tuple[str, ...]
     text: Callable[[Timeline, Path], str]
-
-
-def files_for(option: str, target: Path, suffixes: Sequence[str], videos: Sequence[Path]) -> dict[Path, Path]:
-    """Which file each video is written to: `target` itself for one video; `target` as a folder, with one file for each, else.
-
-    Folders are made. Raises UsageError for another suffix, or one file for several videos; DataError for a folder that cannot be made.
-    """
-    suffix = target.suffix.lower()
-    if suffix in suffixes:
-        if len(videos) > 1:
-            raise UsageError(
-                f"{option} {target}: one file for {len(videos)} videos; give a folder, and each gets a file of its own"
-            )
-        folder, found = target.parent, dict.fromkeys(videos, target)
-    elif suffix and not target.is_dir():
-        raise UsageError(f"{option} {target}: a file ending in {' or '.join(suffixes)}, or a folder, is needed")
-    else:
-        folder, found = target, dict(zip(videos, free_names(target, suffixes[0], videos), strict=True))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{option} {target}: the folder cannot be made ({error.strerror})") from None
-    if not os.access(folder, os.W_OK):
-        raise DataError(f"{option} {target}: nothing can be written to {folder}")
-    return found
-
-
-def free_names(folder: Path, suffix: str, videos: Sequence[Path]) -> list[Path]:
-    """A file for each video, by its stem; -2, -3 ... follow where two videos have the same."""
-    names: list[str] = []
-    for video in videos:
-        candidates = (video.stem, *(f"{video.stem}-{number}" for number in range(2, len(videos) + 1)))
-        names.append(next(name for name in candidates if name not in names))
-    return [folder / f"{name}{suffix}" for name in names]
 
 
 def clock(seconds: float, point: str) -> str:

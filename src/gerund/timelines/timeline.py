@@ -12,6 +12,7 @@ import numpy as np
 from gerund.core import options
 from gerund.core.errors import DataError, GerundError, UsageError, VideoError
 from gerund.core.files import write_text
+from gerund.core.places import files_for
 from gerund.core.progress import note
 from gerund.core.types import Clip, Features, Timeline
 from gerund.data.datasets.background import BACKGROUND
@@ -19,7 +20,7 @@ from gerund.data.inputs import expand
 from gerund.features.tokens import clip_rows
 from gerund.heads.semi_markov import BORDER_SIDE, border_scores, likeliest_states
 from gerund.recognition.recognizer import Recognizer
-from gerund.timelines.formats import TIMELINE_FORMATS, files_for
+from gerund.timelines.formats import TIMELINE_FORMATS
 from gerund.timelines.picture import PLOT_SUFFIXES, timeline_plot
 from gerund.timelines.segments import NOTHING, segments_of_states, without_short_runs
 from gerund.video.rate import USUAL_FPS
@@ -103,11 +104,12 @@ def timeline(
     Each argument is explained in `gerund.core.options`, and by `gerund timeline --help`.
     """
     paths = list(dict.fromkeys(clip.path for clip in expand([inputs] if isinstance(inputs, str | Path) else inputs)))
+    names = [path.stem for path in paths]
     wanted = {"srt": srt, "vtt": vtt, "activitynet": activitynet, "elan": elan, "boris": boris, "plot": plot}
     wanted |= {"per_frame": per_frame, "per_step": per_step}
     suffixes = {name: each.suffixes for name, each in TIMELINE_FORMATS.items()} | {"plot": PLOT_SUFFIXES}
     files = {
-        name: files_for(f"--{name.replace('_', '-')}", Path(place), suffixes[name], paths)
+        name: dict(zip(paths, files_for(f"--{name.replace('_', '-')}", Path(place), suffixes[name], names), strict=True))
         for name, place in wanted.items()
         if place is not None
     }
