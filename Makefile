@@ -6,13 +6,14 @@ PYTHON ?= python3
 PYTEST := python -m pytest -n auto --maxprocesses 4 --dist loadfile
 export PYTHONUTF8 = 1
 
-.PHONY: help setup workshop demo test test-household test-workshop test-all test-oldest update check bench clean
+.PHONY: help setup workshop demo test test-household test-workshop test-all test-oldest update check bench site clean
 
 help:
 	@echo "make demo      train on synthetic clips and predict, no network needed after installation"
 	@echo "make test      the tests, without torch and with it (minutes)    make test-household   those without alone"
 	@echo "make test-all  with the slow ones       make check     ruff and mypy       make bench   the figures of docs/benchmarks.md"
 	@echo "make update    newer versions of other packages, pinned in constraints.txt, and all tests with them"
+	@echo "make site      the pages of docs/ as a site that needs no network"
 	@echo "make test-oldest   the tests with the oldest versions that pyproject.toml promises"
 
 setup: $(VENV)/.ready
@@ -77,5 +78,10 @@ check: workshop
 bench: workshop
 	$(WORKSHOP)/bin/python benchmarks/run.py
 
+# The pages of docs/ as a site for the browser, in build/site.
+site: workshop
+	$(WORKSHOP)/bin/python tools/versions.py install dev,docs
+	$(WORKSHOP)/bin/python -m mkdocs build --strict
+
 clean:
-	rm -rf demo runs .pytest_cache .mypy_cache .ruff_cache
+	rm -rf build demo runs .pytest_cache .mypy_cache .ruff_cache
