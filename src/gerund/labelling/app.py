@@ -312,3 +312,7 @@ def add_review(app: FastAPI, desk: Studio) -> None:
     )
     async def told() -> Any:
         return await asyncio.to_thread(figures, desk.learner.readout, desk.project.state)
+
+    @app.get("/v1/project/figures/timelines", summary="F1@50 by label, of time that the readout has not seen (a second or more)")
+    async def timelines() -> Any:
+        return await asyncio.to_thread(desk.judged_timelines)

@@ -13,6 +13,7 @@ from gerund.core.errors import GerundError, VideoError
 from gerund.core.types import Segment, Timeline
 from gerund.features.extractor import Extractor
 from gerund.labelling.footage import Library, path_of_video
+from gerund.labelling.held_out import held_out_f1
 from gerund.labelling.journal import Edit
 from gerund.labelling.keeping import save_model
 from gerund.labelling.learner import Learner
@@ -70,7 +71,8 @@ class Studio:
         self.learner = Learner(project, self.library, self.redrawn)
         self.saved = -1
         """The last edit that the saved model knows of."""
-        self.saving = threading.Lock()
+        self.saving, self.judging = threading.Lock(), threading.Lock()
+        self.judged: tuple[Any, dict[str, Any]] = object(), {}
         self.model_error = ""
         self.timer: threading.Timer | None = None
         self.served = ServedModel()
@@ -151,6 +153,14 @@ class Studio:
                 return None
             self.saved = number if saved else self.saved
             return saved
+
+    def judged_timelines(self) -> dict[str, Any]:
+        """F1@50 as of the last edit, made once for each."""
+        with self.judging:
+            readout = self.learner.readout
+            if self.judged[0] is not readout:
+                self.judged = readout, held_out_f1(self.learner, self.project.state)
+            return self.judged[1]
 
     def copy_of(self, name: str) -> Path:
         return self.copies / f"{self.project.state.videos[name].digest}.mp4"

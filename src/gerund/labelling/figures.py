@@ -89,16 +89,7 @@ def learning_curve(lesson: BoutExamples) -> list[dict[str, float]]:
     points = []
     for share in CURVE:
         count = round(share * len(lesson.targets))
-        part = BoutExamples(
-            lesson.labels,
-            lesson.statistics[:count],
-            lesson.targets[:count],
-            lesson.groups[:count],
-            lesson.bouts[:count],
-            lesson.length,
-            lesson.by_video,
-            lesson.durations,
-        )
+        part = lesson.part(slice(count))
         if part.is_enough and len(set(part.groups.tolist())) > 1:
             firsts, said = judged_bouts(solved(part))
             if len(firsts):

@@ -72,6 +72,8 @@ class Learner:
         self.suggestions: dict[str, Suggestion] = {}
         self.borders: dict[str, tuple[int, np.ndarray]] = {}
         self.statistics: OrderedDict[tuple[str, int], WindowStatistics] = OrderedDict()
+        self.keeping = threading.Lock()
+        """Held by who uses them: who judges the model is another thread."""
         self.whole: dict[str, np.ndarray] = {}
         """Statistics (S,) of whole clips, where the project is one of clips."""
         self.of_clips = False
@@ -170,19 +172,21 @@ class Learner:
     def borders_of(self, video: str, features: Features, seconds: float) -> np.ndarray:
         """How much a border lies before each row (N,), kept for the next round."""
         side = max(1, round(2 * seconds * rows_per_second(features) / BORDER_SIDE))
-        if self.borders.get(video, (0, None))[0] != side:
-            self.borders[video] = side, border_scores(features, side)
-        return self.borders[video][1]
+        known = self.borders.get(video)
+        if known is None or known[0] != side:
+            self.borders[video] = known = side, border_scores(features, side)
+        return known[1]
 
     def windows_of(self, video: str, features: Features, length: int) -> WindowStatistics:
         """The statistics of a video's windows, kept for the next round."""
         key = (video, length)
-        if key not in self.statistics:
-            self.statistics[key] = windows_over(features, length)
-            while len(self.statistics) > 1 and sum(each.bytes for each in self.statistics.values()) > MOST_BYTES:
-                self.statistics.popitem(last=False)
-        self.statistics.move_to_end(key)
-        return self.statistics[key]
+        with self.keeping:
+            if key not in self.statistics:
+                self.statistics[key] = windows_over(features, length)
+                while len(self.statistics) > 1 and sum(each.bytes for each in self.statistics.values()) > MOST_BYTES:
+                    self.statistics.popitem(last=False)
+            self.statistics.move_to_end(key)
+            return self.statistics[key]
 
 
 def likeliest_labels(scores: np.ndarray, edges: np.ndarray, border: np.ndarray, lesson: BoutExamples) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -47,6 +47,17 @@ class BoutExamples:
     length: float
     by_video: bool
     durations: Durations
+
+    def part(self, places: np.ndarray | slice) -> BoutExamples:
+        """Some of the examples."""
+        chosen = np.arange(len(self.targets))[places]
+        return replace(
+            self,
+            statistics=self.statistics[places],
+            targets=self.targets[places],
+            groups=self.groups[places],
+            bouts=[self.bouts[place] for place in chosen.tolist()],
+        )
 
     @property
     def is_enough(self) -> bool:

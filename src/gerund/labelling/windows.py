@@ -20,8 +20,8 @@ MOST_PARTS = 16
 HOPS_PER_LENGTH = 4
 AT_ONCE = 32
 """Windows whose tokens are in memory together: few enough to stay near the processor."""
-WINDOWS_PER_BLOCK = 256
-"""Windows that share a centre and a step."""
+WINDOWS_PER_BLOCK, DECODED_AT_ONCE = 256, 64
+"""Windows that share a centre and a step, and of those that are scored together."""
 
 
 def snapped(rows: float) -> int:
@@ -74,10 +74,13 @@ class WindowStatistics:
         """Linear scores (W, K) for weights (K, S), bias (K,)."""
         weight = weight.astype(np.float32)
         found = np.empty((len(self.codes), len(weight)), np.float32)
-        for block, (centre, step) in enumerate(zip(self.centres, self.steps, strict=True)):
-            windows = slice(WINDOWS_PER_BLOCK * block, WINDOWS_PER_BLOCK * (block + 1))
-            codes = self.codes[windows].astype(np.float32)
-            found[windows] = codes @ (weight * step).T + (weight @ centre + bias)
+        values = np.empty((DECODED_AT_ONCE, weight.shape[1]), np.float32)
+        for first in range(0, len(found), DECODED_AT_ONCE):
+            block, codes = first // WINDOWS_PER_BLOCK, self.codes[first : first + DECODED_AT_ONCE]
+            if first % WINDOWS_PER_BLOCK == 0:
+                scaled, shift = (weight * self.steps[block]).T, weight @ self.centres[block] + bias
+            values[: len(codes)] = codes
+            found[first : first + len(codes)] = values[: len(codes)] @ scaled + shift
         return found
 
     def values(self, places: np.ndarray) -> np.ndarray:

@@ -104,8 +104,8 @@ export const showFigures = (project, found, { openBouts }) => {
   const named = (name) => project.label(name);
   const one = project.clips ? "clip" : "bout";
   const rows = found.labels.filter((each) => named(each.label)).map((each) =>
-    make("tr", {}, make("td", {}, swatch(named(each.label)), spoken(named(each.label).text)), make("td", {}, String(each.bouts)), make("td", {}, minutes(each.seconds)), make("td", {}, each.judged ? `${each.right} of ${each.judged}` : "–")));
-  const table = make("table.figures", {}, make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "Label"), make("th", { scope: "col" }, project.clips ? "Clips" : "Bouts"), make("th", { scope: "col" }, "Time"), make("th", { scope: "col" }, "Right"))), make("tbody", {}, ...rows));
+    make("tr", {}, make("td", {}, swatch(named(each.label)), spoken(named(each.label).text)), make("td", {}, String(each.bouts)), make("td", {}, minutes(each.seconds)), make("td", {}, each.judged ? `${each.right} of ${each.judged}` : "–"), project.clips ? null : make("td", { "data-f1": each.label }, "")));
+  const table = make("table.figures", {}, make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "Label"), make("th", { scope: "col" }, project.clips ? "Clips" : "Bouts"), make("th", { scope: "col" }, "Time"), make("th", { scope: "col" }, "Right"), project.clips ? null : make("th", { scope: "col", title: "Of the model’s bouts and yours: how many have a partner of their label that overlaps by half" }, "F1@50"))), make("tbody", {}, ...rows));
   if (!found.judged) {
     panel.replaceChildren(make("h2", {}, "How good is it?"), make("p.none", {}, `Not known yet: two labels need ${project.clips ? "two clips" : "bouts in two places"} each, so that some can be held out.`), ...(rows.length ? [table] : []));
     return;
@@ -118,7 +118,8 @@ export const showFigures = (project, found, { openBouts }) => {
     make("p.sum", {}, percent(found.right / found.judged), make("small", {}, `  ${found.right} of ${found.judged} held-out ${one}s right`)),
     range,
     make("p.small", {}, `Between ${percent(low)} and ${percent(high)} of new ones, as far as ${found.judged} can tell; ${how}.`),
-  ];
+    project.clips ? null : make("p.small", { id: "f1" }, "Borders and all: being worked out …"),
+  ].filter(Boolean);
   if (found.curve.length > 1) {
     parts.push(make("h3", {}, "Is it enough?"), curve(found.curve, found.twice));
     if (found.twice !== null) parts.push(make("p.small", {}, `As many ${one}s again would probably bring ${percent(found.twice)}.`));
@@ -126,6 +127,14 @@ export const showFigures = (project, found, { openBouts }) => {
   if (found.next && named(found.next.label)) parts.push(make("p", {}, make("strong", {}, `Next: more ${spoken(named(found.next.label).text)}. `), found.next.why === "few" ? `It has too few ${one}s.` : "It is mistaken most."));
   parts.push(make("h3", {}, "Labels"), table, make("h3", {}, "What is taken for what"), matrix(project, found, openBouts));
   panel.replaceChildren(...parts);
+};
+
+/** F1@50, which comes a little later. */
+export const showF1 = ({ f1, labels }) => {
+  const note = byId("f1");
+  if (!note) return;
+  note.replaceChildren(...(f1 === null ? ["Borders and all: not known yet."] : ["Borders and all: ", make("strong", {}, `F1@50 ${f1.toFixed(2)}`), ", of bouts that it finds by itself where you have labelled; 1 is perfect."]));
+  for (const cell of document.querySelectorAll("[data-f1]")) cell.textContent = labels[cell.dataset.f1]?.toFixed(2) ?? "–";
 };
 
 const matrix = (project, found, openBouts) => {

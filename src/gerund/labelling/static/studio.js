@@ -5,7 +5,7 @@ import { ask, onLogin } from "../server.js";
 import { themed } from "../theme.js";
 import { Grid } from "./clips.js";
 import { listenToKeys } from "./keys.js";
-import { showBouts, showFigures, showLabels, showRaster, showResults, showVideos } from "./panels.js";
+import { showBouts, showF1, showFigures, showLabels, showRaster, showResults, showVideos } from "./panels.js";
 import { Player } from "./player.js";
 import { Project } from "./project.js";
 import { Many, Review, Together } from "./review.js";
@@ -146,11 +146,27 @@ const draw = () => {
   live();
 };
 
+/** F1@50 takes a second or more: one question at a time, and another one when something has changed meanwhile. */
+const judge = async () => {
+  if (judge.last) showF1(judge.last);
+  judge.again = judge.busy;
+  if (judge.busy) return;
+  judge.busy = true;
+  try {
+    judge.last = await project.json("figures/timelines");
+    showF1(judge.last);
+  } catch (error) { toast(error.message); } finally { judge.busy = false; }
+  if (judge.again && document.body.dataset.panel === "figures") judge();
+};
+
 /** Draw the panel that is in sight anew. */
 const panel = async () => {
   const shown = document.body.dataset.panel;
   if (shown === "review" && !review.busy) review.draw();
-  if (shown === "figures") showFigures(project, await project.json("figures"), { openBouts });
+  if (shown === "figures") {
+    showFigures(project, await project.json("figures"), { openBouts });
+    if (!project.clips) judge();
+  }
   if (shown === "results") {
     showResults(project, { save, serve, take: () => { byId("import-wrong").textContent = ""; byId("import").showModal(); } });
     const found = await Promise.all(project.videos.slice(0, 60).map(async (video) => ({ title: video.title, ...(await project.json(`videos/${video.name}`)) })));
