@@ -40,7 +40,7 @@ demo: setup
 	@echo "A clip of a performer it has never seen:"
 	$(VENV)/bin/gerund predict demo/run demo/toy/kicking/performer04-0.mp4 --save-video demo/answer.gif
 	@echo
-	@echo "Look at demo/answer.gif, demo/run/history.png, demo/run/confusion_matrix.png and demo/run/val_predictions.jpg"
+	@echo "Look at demo/answer.gif, demo/run/report.html, demo/run/confusion_matrix.png and demo/run/val_predictions.jpg"
 
 test: test-household test-workshop
 

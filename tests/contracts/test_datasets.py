@@ -118,7 +118,7 @@ def test_a_name_that_the_pattern_does_not_match_is_a_group_of_its_own(tmp_path: 
     clips = load_dataset(tmp_path, group_pattern=r"person\d+")
     assert [clip.group for clip in clips] == ["person07", "person07", None]
     said = capsys.readouterr().err
-    assert r"--group-pattern 'person\\d+' does not match 1 of 3 names, each a group of its own: someone.avi" in said
+    assert r"--group-pattern 'person\d+' does not match 1 of 3 names, each a group of its own: someone.avi" in said
 
 
 def test_a_pattern_that_fits_no_name_or_is_none_is_refused(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_a_name_before_the_colon_chooses_the_kind(tmp_path: Path) -> None:
     make_csv(tmp_path)
     shutil.copy(tmp_path / "clips.csv", tmp_path / "clips.txt")
     assert load_dataset(f"csv:{tmp_path / 'clips.txt'}") == load_dataset(tmp_path / "clips.csv")
-    with pytest.raises(UsageError, match=r"unknown data set 'kinetix' in 'kinetix:/data'; choose one of folder, csv, ucf101"):
+    with pytest.raises(UsageError, match=r"unknown data set 'kinetix'; did you mean kinetics\? There are folder, csv, ucf101"):
         load_dataset("kinetix:/data")
 
 

@@ -10,6 +10,7 @@ from gerund.cli import app as cli
 from gerund.core.errors import UsageError
 from gerund.core.recipes import CONVLSTM, HYBRID_TRANSFORMER, RECIPES, as_command, as_config, read_config, resolve
 from gerund.core.units import seconds
+from gerund.data.datasets import recorded_source
 from gerund.heads import build_head, head_options
 
 
@@ -147,6 +148,7 @@ def test_the_command_of_a_report_means_the_same_settings(recipe, given):
     words = shlex.split(as_command(settings))
     _, bound, _ = cli.app.parse_args(words[1:], print_error=False, exit_on_error=False)
     again = {name: value for name, value in bound.arguments.items() if name != "settings"} | bound.kwargs
+    again["data"] = recorded_source(again["data"])
     understood = resolve(again.pop("recipe", None), None, again)
     options = [head_options(each.head, each.head_options) for each in (understood, settings)]
     assert options[0] == options[1]

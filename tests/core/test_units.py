@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gerund.core.errors import UsageError
-from gerund.core.units import seconds
+from gerund.core.units import budget, seconds
 
 
 @given(
@@ -25,3 +25,10 @@ def test_any_other_text_is_refused_with_a_sentence(text: str) -> None:
         assert seconds(text) >= 0
     except UsageError as error:
         assert "write 90s, 10m or 1.5h" in str(error)
+
+
+def test_a_time_for_work_has_a_unit() -> None:
+    assert (budget("90s"), budget("1.5h"), budget(90.0), budget(90)) == (90, 5400, 90, 90)
+    for text in ("10", "1.5", " 3 "):
+        with pytest.raises(UsageError, match="of what\\? Write "):
+            budget(text)

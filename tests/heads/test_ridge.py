@@ -335,7 +335,7 @@ def test_a_run_has_one_row_and_a_model_that_answers(folder, tmp_path):
     rows = read_csv(run.run / "results.csv")
     assert [row["epoch"] for row in rows] == ["1"]
     assert run.metrics["test"]["top1"] == 1
-    assert (run.run / "history.png").stat().st_size > 0
+    assert not (run.run / "history.png").exists(), "one point is no curve"
     assert gerund.Recognizer.load(run.run).predict(folder / "right" / "right0-0.mp4").label == "right"
     assert gerund.train(resume=run.run).metrics == run.metrics, "without a checkpoint a run begins anew, to the same end"
 

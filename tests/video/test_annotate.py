@@ -246,3 +246,16 @@ def test_a_file_that_fails_leaves_the_one_that_was_there(source, tmp_path, monke
     rendering_name = tmp_path / ("x" * 251 + ".mp4")
     video.write(rendering_name, [np.zeros((8, 8, 3), np.uint8)], fps=5)
     assert {path.name for path in tmp_path.iterdir()} == {"out.mp4", source.name, rendering_name.name}
+
+
+def test_a_long_label_gets_the_room_that_there_is():
+    """The bar of a long label is shorter, so that more of the label is shown; a short one leaves it long."""
+
+    def first_of_bar(label):
+        panel = rendering.answer_panel(640, [(label, 1.0)])
+        accent = [int(rendering.ACCENT[place : place + 2], 16) for place in (1, 3, 5)]
+        return int(np.flatnonzero((panel == accent).all(axis=-1).any(axis=0))[0])
+
+    assert first_of_bar("jump") == pytest.approx(0.55 * 640, abs=3)
+    assert first_of_bar("throwing the ball over") > 0.65 * 640
+    assert first_of_bar("x" * 200) < 640 - first_of_bar("jump") / 4

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gerund.backbones.base import Backbone, check_digest
-from gerund.backbones.engines import Engine, best_device, compile_engine, resolve_precision
+from gerund.backbones.engines import Engine, best_device, checked_device, compile_engine, resolve_precision
 from gerund.backbones.quantize import quantize, quantized_digest
 from gerund.backbones.saved import WEIGHTS_FILE, saved
 from gerund.core.addresses import addressed
@@ -25,6 +25,7 @@ __all__ = [
     "Backbone",
     "Engine",
     "best_device",
+    "checked_device",
     "compile_engine",
     "load_backbone",
     "quantize",

@@ -48,6 +48,17 @@ def best_device() -> str:
     return best_torch_device()
 
 
+def checked_device(device: str) -> str:
+    """The device that is meant: `auto` is the fastest there is. Raises UsageError for one that is unknown, or not there."""
+    if device in ("auto", "cpu"):
+        return best_device() if device == "auto" else device
+    with needs("torch", "torch", f"--device {device} runs in another engine"):
+        from gerund.backbones.torch_engine import device_problem
+    if problem := device_problem(device):
+        raise UsageError(f"--device {device}: {problem}; leave the option out, or give --device cpu")
+    return device
+
+
 def resolve_precision(precision: str, device: str) -> str:
     """`auto` is bf16 where the hardware computes in it, else f32."""
     if precision not in PRECISIONS:

@@ -21,6 +21,22 @@ def best_torch_device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
+def device_problem(device: str) -> str | None:
+    """Why torch cannot compute on a device, in words; None where it can."""
+    try:
+        asked = torch.device(device)
+    except RuntimeError:
+        return "no such device; there are cpu, cuda, cuda:1 ... and mps"
+    if asked.type == "mps":
+        return None if torch.backends.mps.is_available() else "there is no GPU of Apple that torch can use"
+    if asked.type != "cuda":
+        return f"gerund does not compute on {asked.type}; there are cpu, cuda, cuda:1 ... and mps"
+    if not torch.cuda.is_available():
+        return "torch sees no GPU of NVIDIA here"
+    count = torch.cuda.device_count()
+    return None if (asked.index or 0) < count else f"there are {count} GPUs, counted from 0"
+
+
 def has_bf16(device: str) -> bool:
     return device != "cuda" or torch.cuda.is_bf16_supported()
 

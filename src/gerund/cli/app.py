@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import App, CycloptsError, Group, MissingArgumentError, Parameter
 
 from gerund.cli.commands import COMMANDS, PURPOSE, TERMINAL_OPTIONS, overview
 from gerund.cli.show import Style, columns_of, show
@@ -110,6 +110,8 @@ def launch(
 
             return show_watch(result, style)
         return show(result, style, columns, xlsx)
+    except MissingArgumentError as error:
+        return failed(missing(error), 2, debug)
     except (GerundError, CycloptsError) as error:
         return failed(str(error).strip(), error.exit_code if isinstance(error, GerundError) else 2, debug)
     except KeyboardInterrupt:
@@ -118,6 +120,19 @@ def launch(
         return 0
     except Exception as error:  # a bug of ours, or a full disk: the reader of a terminal is not helped by a traceback
         return failed(f"{type(error).__name__}: {error} (run again with --debug for details)", 1, debug)
+
+
+def missing(error: MissingArgumentError) -> str:
+    """What a command lacks, under the name that its help has, and what that is."""
+    if error.argument is None:
+        return str(error).strip()
+    command, name = " ".join(error.command_chain or ()), error.argument.name
+    if error.keyword is not None:
+        return f"{command}: {error.keyword} has no value; gerund {command} --help tells more"
+    if error.argument.field_info.is_positional:
+        name = name.lstrip("-").replace("-", " ").upper()
+    what = (error.argument.parameter.help or "").rstrip(".")
+    return f"{command}: {name} is missing ({what}); gerund {command} --help tells more"
 
 
 def rows_asked(command: str, *, csv: bool, excel: bool, xlsx: Path | None) -> Sequence[str]:

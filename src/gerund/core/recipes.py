@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from gerund.core.errors import DataError, UsageError, at_least, unknown_name
 from gerund.core.texts import read_json
-from gerund.core.units import seconds
+from gerund.core.units import budget
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +155,7 @@ def resolve(recipe: str | None, config: str | Path | None, overrides: Mapping[st
     if given.get("fps") == "native":
         given["fps"] = None
     if "time" in given:
-        given["time"] = seconds(given["time"])
+        given["time"] = budget(given["time"])
     for name in ("weights", "init"):
         if name in given:
             given[name] = str(given[name])

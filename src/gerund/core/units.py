@@ -11,6 +11,13 @@ SECONDS_PER = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600}
 BYTES_PER = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
 
+def budget(text: str | float) -> float:
+    """Seconds in a time for work such as 90s, 10m or 1.5h; a text says its unit. Raises UsageError for anything else."""
+    if isinstance(text, str) and text.strip().replace(".", "", 1).isdecimal():
+        raise UsageError(f"--time {text}: of what? Write {text}s, {text}m or {text}h")
+    return seconds(text)
+
+
 def seconds(text: str | float, flag: str = "--time") -> float:
     """Seconds in a time span such as 90, 90s, 10m, 15min or 1.5h. Raises UsageError for anything else."""
     found = quantity(str(text), SECONDS_PER)

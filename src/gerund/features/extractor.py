@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from gerund.backbones import Backbone, Engine, best_device, compile_engine, quantize, quantized_digest, resolve_precision
+from gerund.backbones import Backbone, Engine, checked_device, compile_engine, quantize, quantized_digest, resolve_precision
 from gerund.core.errors import ClipError, DataError, UsageError, VideoError, at_least
 from gerund.core.progress import note, progress
 from gerund.core.results import Printable
@@ -116,7 +116,7 @@ class Extractor:
         self.backbone = backbone
         self.cache = cache
         self.apart = apart
-        self.device = best_device() if device == "auto" else device
+        self.device = checked_device(device)
         self.workers = workers if workers is not None else max(1, (os.cpu_count() or 1) // 2)
         self.spec = FeatureSpec(
             backbone=backbone.fingerprint,
@@ -176,7 +176,12 @@ class Extractor:
                 self.cache.forget_failures(self.spec)
             failed = self.cache.failures(self.spec)
             if known := sum(digest in failed for digest in missing):
-                note(f"Failed before, not tried again: {known} of the videos. gerund extract DATA --retry-failed tries")
+                were = (
+                    "1 video could not be read before, and is"
+                    if known == 1
+                    else f"{known} videos could not be read before, and are"
+                )
+                note(f"{were} not tried again; gerund extract DATA --retry-failed does that.")
             for digest, reason in (
                 failed | self.fill_all([digest for digest in missing if digest not in failed], missing)
             ).items():

@@ -23,7 +23,8 @@ def model_card(recognizer: Recognizer, metrics: dict[str, Any] | None = None, da
     unlike = (
         "It knows no other actions than these and gives one of them for any video."
         if recognizer.familiarity is None
-        else "It knows no other actions than these; a video unlike all its training clips is answered `unknown`, with the best guess."
+        else "It knows no other actions than these. A video that looks unlike its training clips is answered `unknown`. That is a guess as well: "
+        "some clips of these actions will be called unknown, and some of others will not, the more so the fewer clips it has seen."
     )
     return f"""---
 library_name: gerund

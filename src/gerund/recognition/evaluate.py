@@ -221,7 +221,8 @@ class Evaluation(Printable):
         yield from table(("class", "clips", "correct", "most mistaken for"), rows)
         metrics, top1 = self.metrics, f"top-1 {percent(self.metrics['top1'])}"
         yield ""
-        yield f"{top1}   top-5 {percent(metrics['top5'])}   mean class {percent(metrics['mean_class'])}   ({metrics['num_clips']} clips)"
+        top5 = f"   top-5 {percent(metrics['top5'])}" * (len(self.labels) > 5)  # of five, one is always among the first five
+        yield f"{top1}{top5}   mean class {percent(metrics['mean_class'])}   ({metrics['num_clips']} clips)"
         trust = f"calibration error {rounded(metrics['ece'])}   log loss {rounded(metrics['nll'])}"
         yield f"macro F1 {percent(metrics['macro_f1'])}   {trust}"
         if interval := metrics["top1_interval"]:

@@ -12,6 +12,7 @@ from gerund.core.errors import UsageError, VideoError, at_least
 from gerund.core.places import as_path, files_for, refuse_inputs
 from gerund.core.types import Clip, Prediction
 from gerund.data.inputs import expand
+from gerund.recognition.folder import find_model
 from gerund.recognition.recognizer import Recognizer
 
 ANSWERS_AT_ONCE = 64
@@ -36,6 +37,7 @@ def predict(
     Each argument is explained in `gerund.core.options`, and by `gerund predict --help`.
     """
     at_least(1, top_k=top_k)
+    find_model(model)
     clips = expand([inputs] if isinstance(inputs, str | Path) else inputs)
     drawings = Drawings.planned(clips, as_path(save_video), as_path(explain), top_k)
     if unknown_threshold is not None and not 0 <= unknown_threshold <= 1:

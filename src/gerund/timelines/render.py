@@ -14,6 +14,7 @@ from gerund.core.progress import progress
 from gerund.core.results import Printable
 from gerund.core.types import Timeline
 from gerund.data.inputs import expand
+from gerund.recognition.folder import find_model
 from gerund.recognition.recognizer import Recognizer
 from gerund.timelines.timeline import timelines, windows_for
 from gerund.video.annotate import FORMATS, annotate_timeline
@@ -70,6 +71,7 @@ def render(
 
     Each argument is explained in `gerund.core.options`, and by `gerund render --help`.
     """
+    find_model(model)
     sources = list(dict.fromkeys(clip.path for clip in expand([video])))
     files = dict(zip(sources, files_for("OUT", Path(out), FORMATS, [path.stem for path in sources]), strict=True))
     refuse_inputs("OUT", files.values(), sources)

@@ -19,6 +19,7 @@ from gerund.data.datasets.background import BACKGROUND
 from gerund.data.inputs import expand
 from gerund.features.tokens import clip_rows
 from gerund.heads.semi_markov import BORDER_SIDE, border_scores, likeliest_states
+from gerund.recognition.folder import find_model
 from gerund.recognition.recognizer import Recognizer
 from gerund.timelines.formats import TIMELINE_FORMATS
 from gerund.timelines.picture import PLOT_SUFFIXES, timeline_plot
@@ -103,6 +104,7 @@ def timeline(
 
     Each argument is explained in `gerund.core.options`, and by `gerund timeline --help`.
     """
+    find_model(model)
     paths = list(dict.fromkeys(clip.path for clip in expand([inputs] if isinstance(inputs, str | Path) else inputs)))
     names = [path.stem for path in paths]
     wanted = {"srt": srt, "vtt": vtt, "activitynet": activitynet, "elan": elan, "boris": boris, "plot": plot}

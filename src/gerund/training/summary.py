@@ -54,7 +54,8 @@ def draw_pictures(
     run: Run, extraction: Extraction, history: Sequence[Mapping[str, Any]], evaluations: Mapping[str, Evaluation]
 ) -> None:
     """The curves, the confusion matrices and the contact sheets of a run."""
-    history_plot(run.folder / "history.png", history, validated=bool(run.usable(extraction, "val")))
+    if len(history) > 1:  # a head that is solved at once has no curve
+        history_plot(run.folder / "history.png", history, validated=bool(run.usable(extraction, "val")))
     shown = evaluations.get("test") or evaluations.get("val")
     if shown is not None:
         confusion_plot(run.folder / "confusion_matrix.png", shown.confusion, shown.labels)
@@ -87,7 +88,7 @@ def write_run_page(
     findings = [Finding(area="file", kind="not used", message=why) for why in unused.values()]
     report = RunReport(
         run=str(run.folder),
-        facts=facts(recognizer, settings, clips, len(history)),
+        facts=facts(recognizer, settings, clips, len(history), unread=len(unused)),
         clips=clips,
         history=history,
         findings=[*findings, *check_clips(clips, published=is_published(settings.data or ""))],
@@ -111,7 +112,7 @@ def worst_steps(recognizer: Recognizer, evaluation: Evaluation) -> dict[int, Cli
     return found
 
 
-def facts(recognizer: Recognizer, settings: Recipe, clips: Sequence[Clip], epochs: int) -> dict[str, str]:
+def facts(recognizer: Recognizer, settings: Recipe, clips: Sequence[Clip], epochs: int, *, unread: int = 0) -> dict[str, str]:
     """What was trained on what, in a few lines."""
     backbone, sampling, rate = recognizer.backbone, recognizer.sampling, recognizer.extractor.spec.fps
     parameters = recognizer.head.num_parameters
@@ -119,7 +120,8 @@ def facts(recognizer: Recognizer, settings: Recipe, clips: Sequence[Clip], epoch
     split = f", official split {settings.split}" if settings.split is not None else ""
     return {
         "data": f"{', '.join(sources_of(settings))}{split}",
-        "clips": f"{len(clips)} of {len(labels_of(clips))} classes: {sides}",
+        "clips": f"{len(clips)} of {len(labels_of(clips))} classes: {sides}"
+        + f"; {unread} of them could not be used" * bool(unread),
         "backbone": f"{backbone.name}; weights: {backbone.origin}; {backbone.resize.width} x {backbone.resize.height} pixels, "
         f"{backbone.resize.fit}; {recognizer.extractor.spec.precision}",
         "frames": f"{f'{rate:g} per second' if rate else 'all'}; {sampling.num_frames} time steps "

@@ -28,6 +28,8 @@ LARGEST_SIDE = 4096
 """Pixels: larger videos are made smaller, since players and encoders stop here."""
 ROWS = 3
 DARK, BRIGHT, DIM, TRACK, ACCENT = "#11161d", "#ffffff", "#a9b4c0", "#2a333e", "#38bdf8"
+LEAST_ROOM, SHORTEST_BAR = 0.55, 0.08
+"""Of the width: labels have so much room, and more where they are long and the bar may be shorter."""
 PALETTE_FRAMES = 12
 ANIMATION_FPS, ANIMATION_WIDTH, ANIMATION_SECONDS = 12.5, 480, 300.0
 """What a .gif or .webp has at most: they are for looking at in a page, and their encoders hold the whole file in memory."""
@@ -181,7 +183,10 @@ def answer_panel(width: int, scores: Sequence[tuple[str, float]], *, accent: str
     draw = ImageDraw.Draw(strip)
     top = pad
     share_width = draw.textlength("100 %", font=font(size, bold=True)) + pad
-    bar_left, bar_right = round(width * 0.55), round(width - pad - share_width)
+    bar_right = round(width - pad - share_width)
+    faces = [(label, font(size, bold=True) if rank == 0 else font(small)) for rank, (label, _) in enumerate(scores)]
+    longest = max(draw.textlength(label, font=face) for label, face in faces) if faces else 0.0
+    bar_left = round(min(max(longest + 2 * pad, width * LEAST_ROOM), bar_right - width * SHORTEST_BAR))
     for rank, ((label, score), line) in enumerate(zip(scores, heights, strict=True)):
         face, colour = (size, BRIGHT) if rank == 0 else (small, DIM)
         middle = top + line / 2

@@ -212,11 +212,11 @@ def with_groups(clips: Sequence[Clip], pattern: str | None) -> list[Clip]:
     if pattern and free:
         alone = [clip.path for clip in found if clip.group is None]
         if len(alone) == len(free):
-            raise DataError(f"{alone[0]}: --group-pattern {pattern!r} does not match this name, nor any other")
+            raise DataError(f"{alone[0]}: --group-pattern '{pattern}' does not match this name, nor any other")
         if alone:
             names = some([path.name for path in alone])
             note(
-                f"--group-pattern {pattern!r} does not match {len(alone)} of {len(free)} names, each a group of its own: {names}"
+                f"--group-pattern '{pattern}' does not match {len(alone)} of {len(free)} names, each a group of its own: {names}"
             )
     return found
 
@@ -229,7 +229,7 @@ def with_group(clip: Clip, pattern: str | None) -> Clip:
         try:
             match = re.search(each, clip.path.stem)
         except re.error as error:
-            raise UsageError(f"--group-pattern {each!r} is not a regular expression ({error})") from None
+            raise UsageError(f"--group-pattern '{each}' is not a regular expression ({error})") from None
         if match:
             return replace(clip, group=readable(match[1] if match.groups() else match[0]))
     return clip

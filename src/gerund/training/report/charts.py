@@ -192,7 +192,7 @@ def confusion_chart(matrix: np.ndarray, labels: Sequence[str], *, normalized: bo
     """
     columns = [*labels, "(no answer)"] if matrix[:, -1].any() else list(labels)
     named = len(labels) <= CLASSES_NAMED
-    side = 40 if len(labels) <= 6 else 26 if named else 7
+    side = 60 if len(labels) <= 6 else 32 if named else 7
     longest = max(len(name) for name in columns)
     left, top = (6 + LETTER * longest, 10 + 0.72 * LETTER * longest) if named else (8, 8)
     right = 0.72 * LETTER * len(columns[-1]) if named else 8

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 STRIP_FRAMES = 8
 """Pictures in a strip."""
+CLOSE_CALLS = 3
+"""Right answers that are shown beside the mistakes."""
 CLASSES_IN_SIGHT = 20
 """Classes up to which a list of them stands open."""
 THUMBNAIL_SIZE, THUMBNAIL_QUALITY = (160, 120), 72
@@ -78,13 +80,17 @@ def clip_table(clips: Sequence[Clip]) -> list[dict[str, str | int]]:
     """One row per class with its clips on each side, and one for all."""
     rows = [{name: value for name, value in row.items() if name != "none"} for row in class_table(clips)]
     totals = {name: sum(int(row[name]) for row in rows) for name in list(rows[0])[1:]}
-    return [*rows, {"label": "all", **totals}]
+    return [
+        *rows,
+        {"label": "all", **totals, "groups": len({group_of(clip) for clip in clips})},
+    ]  # a group may have clips of several classes
 
 
 def result_of(report: RunReport, evaluation: Evaluation) -> dict[str, Any]:
     """What the template shows of an evaluation, by name."""
     groups = {group_of(clip) for clip in evaluation.clips}
     answered = evaluation.metrics["ece"] is not None
+    worst = list(worst_clips(evaluation, report.steps))
     return {
         "metrics": evaluation.metrics,
         "clips": len(evaluation.clips),
@@ -100,7 +106,9 @@ def result_of(report: RunReport, evaluation: Evaluation) -> dict[str, Any]:
         ],
         "reliability": charts.reliability_chart(evaluation.reliability) if answered else None,
         "alike": all(np.allclose(each.weights, each.weights[0]) for each in report.steps.values()),
-        "worst": list(worst_clips(evaluation, report.steps)),
+        "sentence": evaluation.sentence,
+        "worst": worst,
+        "mistakes": sum(each["answer"] != each["label"] for each in worst),
     }
 
 
@@ -120,8 +128,12 @@ def tiles(metrics: Mapping[str, Any], num_classes: int) -> list[tuple[str, str, 
 
 
 def worst_clips(evaluation: Evaluation, steps: Mapping[int, ClipSteps]) -> Iterator[dict[str, Any]]:
-    """The clips of highest loss, each with its frames; or `lost`, the reason why there are none."""
+    """The mistakes among the clips of highest loss, and up to CLOSE_CALLS right ones, each with its frames; or `lost`, the reason why not."""
+    close = 0
     for index, row in zip(evaluation.worst, evaluation.worst_clips, strict=True):
+        close += row["answer"] == row["label"]
+        if row["answer"] == row["label"] and close > CLOSE_CALLS:
+            continue
         frames: list[dict[str, Any]] = []
         lost = ""
         try:
