@@ -321,7 +321,9 @@ def test_ten_thousand_bouts_are_redrawn_without_a_long_task(browser, folder):
             window.go_to(place)
             window.press("Delete")
             window.page.wait_for_timeout(600)
-        assert max(window.page.evaluate("window.tasks"), default=0) <= 250  # this only holds the order
+        assert (
+            max(window.page.evaluate("window.tasks"), default=0) <= 100
+        )  # none above 50 ms on an idle machine; others may be busy
         window.close()
     finally:
         running.process.kill()

@@ -100,10 +100,10 @@ def videos_values(desk: Studio, state: Snapshot) -> list[dict[str, Any]]:
     return found
 
 
-def video_values(desk: Studio, name: str) -> dict[str, Any]:
+def video_values(desk: Studio, name: str, *, with_bouts: bool = True) -> dict[str, Any]:
     state = desk.project.state
     video, suggestion = state.videos[name], desk.learner.suggestions.get(name)
-    bouts = [bout for bout in state.bouts.values() if bout.video == name]
+    bouts = [bout for bout in state.bouts.values() if with_bouts and bout.video == name]
     return {
         "number": state.number,
         "name": name,

@@ -182,9 +182,9 @@ def add_videos(app: FastAPI, desk: Studio) -> None:
     @app.get(
         "/v1/project/videos/{name}", response_model=OneVideoAnswer, responses=REFUSED, summary="A video's bouts and segments"
     )
-    async def video(name: str) -> Any:
+    async def video(name: str, bouts: bool = True) -> Any:
         edits.video_named(desk.project.state, name)
-        return await asyncio.to_thread(answers.video_values, desk, name)
+        return await asyncio.to_thread(answers.video_values, desk, name, with_bouts=bouts)
 
     @app.post("/v1/project/videos/{name}/open", status_code=204, responses=REFUSED, summary="Let a video's features come first")
     async def opened(name: str) -> None:

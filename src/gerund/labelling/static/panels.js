@@ -36,6 +36,9 @@ export const showVideos = (project, open) => {
 };
 
 const showFilms = (project, open) => {
+  const key = JSON.stringify([project.video, project.videos]);
+  if (byId("items").dataset.key === key && byId("items").querySelector(".item")) return;
+  byId("items").dataset.key = key;
   const rows = project.videos.map((video) => {
     const share = video.stage === "working" ? video.share : video.duration ? video.labelled / video.duration : 0;
     const bar = make("div.done", {}, scaled(share));
@@ -56,17 +59,36 @@ const showFilms = (project, open) => {
 
 export const showLabels = (project, begun, { press, edit }) => {
   const counts = new Map(project.counts ?? []);
+  const key = JSON.stringify([project.labels, [...counts], begun?.label, project.clips]);
+  if (byId("labels").dataset.key === key) return;
+  byId("labels").dataset.key = key;
+  const focused = document.activeElement?.closest?.("#labels") ? document.activeElement.dataset.label : null;
   byId("labels").replaceChildren(...project.labels.map((label) =>
     make("li.label", {}, make("div.label-chip", { "data-on": begun?.label === label.name, style: { "--c": label.colour } },
       make("button", { type: "button", "aria-pressed": String(begun?.label === label.name), "data-label": label.name, onclick: () => press(label) },
         label.key ? make("kbd", {}, label.key) : null, swatch(label), label.name === "nothing" ? "nothing here" : spoken(label.text), make("span.count", { title: project.clips ? "clips" : "bouts in this video" }, String(counts.get(label.name) ?? 0))),
       label.name === "nothing" ? null : make("button.edit", { type: "button", "aria-label": `Change the label ${label.text}`, onclick: () => edit(label) }, icon("edit"))))));
+  if (focused) byId("labels").querySelector(`[data-label="${focused}"]`)?.focus();
 };
 
-export const showBouts = (project, selected, { go, remove }) => {
+const ROWS = 60;
+
+/** Of many bouts those near the chosen one, or near the playhead. */
+const near = (bouts, selected, now) => {
+  const chosen = bouts.findIndex((bout) => bout.name === selected);
+  const here = chosen >= 0 ? chosen : Math.max(bouts.findIndex((bout) => bout.end >= now), 0);
+  const first = Math.max(Math.min(here - ROWS / 2, bouts.length - ROWS), 0);
+  return [first, bouts.slice(first, first + ROWS)];
+};
+
+export const showBouts = (project, selected, now, { go, remove }) => {
   const panel = byId("panel-bouts");
   const bouts = project.inOrder;
-  const list = make("ol.bouts", {}, ...bouts.slice(0, 500).map((bout) => {
+  const [first, some] = near(bouts, selected, now);
+  const key = JSON.stringify([some, selected, bouts.length, project.labels, project.number]);
+  if (panel.dataset.key === key) return;
+  panel.dataset.key = key;
+  const list = make("ol.bouts", { start: first + 1 }, ...some.map((bout) => {
     const label = project.label(bout.label);
     if (!label) return null;
     const text = spoken(label.text);
@@ -75,7 +97,7 @@ export const showBouts = (project, selected, { go, remove }) => {
         swatch(label), make("span.what", {}, bout.status === "rejected" ? make("span.sr", {}, "not ") : null, text, bout.subject ? make("span.by", {}, ` ${bout.subject}`) : null, bout.by && bout.by !== project.by ? make("span.by", {}, ` · by ${bout.by}${bout.status === "suggested" ? ", not confirmed" : ""}`) : null), make("span.when", {}, `${clock(bout.start)} – ${clock(bout.end)}`)),
       make("button.remove", { type: "button", "aria-label": `Remove ${text} at ${clock(bout.start)}`, onclick: () => remove(bout.name) }, icon("close")));
   }).filter(Boolean));
-  panel.replaceChildren(make("h2", {}, "Your bouts in this video"), bouts.length ? list : make("p.none", {}, "None yet. Play, and press a label’s key where it begins and where it ends."));
+  panel.replaceChildren(make("h2", {}, "Your bouts in this video"), bouts.length > ROWS ? make("p.small", {}, `${first + 1} to ${first + some.length} of ${bouts.length}, near the playhead.`) : "", bouts.length ? list : make("p.none", {}, "None yet. Play, and press a label’s key where it begins and where it ends."));
 };
 
 const curve = (points, twice) => {

@@ -15,8 +15,8 @@ export class Player {
     for (const kind of ["play", "pause", "ended"]) this.video.addEventListener(kind, () => this.button());
     for (const kind of ["seeked", "timeupdate", "loadeddata"]) this.video.addEventListener(kind, () => this.tick());
     this.video.addEventListener("error", () => this.failed());
-    const frame = () => { if (!this.video.paused) this.tick(); requestAnimationFrame(frame); };
-    requestAnimationFrame(frame);
+    const frame = () => { if (!this.video.paused) { this.tick(); requestAnimationFrame(frame); } };
+    this.video.addEventListener("play", () => requestAnimationFrame(frame));
   }
 
   get now() { return Math.min(this.video.currentTime || 0, this.duration || Infinity); }

@@ -39,9 +39,11 @@ export class Project {
     return this.drawnBouts;
   }
 
-  /** Read the whole project anew. */
+  /** Read the whole project anew. `number` stays that of the bouts that are shown: it is what an edit says to have seen. */
   async refresh() {
-    Object.assign(this, await (await ask("/v1/project")).json());
+    const { number, ...found } = await (await ask("/v1/project")).json();
+    Object.assign(this, found);
+    if (!this.video) this.number = number;
     this.told.changed("project");
   }
 
@@ -56,14 +58,18 @@ export class Project {
     await this.reload();
   }
 
-  /** Bouts and segments of the open video. */
-  async reload() {
+  /** Segments of the open video, and unless they alone are wanted its bouts. */
+  async reload({ segmentsAlone = false } = {}) {
     const name = this.video;
     if (!name) return;
-    const found = await (await ask(`/v1/project/videos/${name}`)).json();
+    const found = await (await ask(`/v1/project/videos/${name}${segmentsAlone ? "?bouts=false" : ""}`)).json();
     if (name !== this.video) return;
-    this.bouts = new Map(found.bouts.map((bout) => [bout.name, bout]));
-    this.sorted = null;
+    if (!segmentsAlone) {
+      if (found.number < this.number) { await this.reload(); return; } // an edit came in between
+      this.number = found.number;
+      this.bouts = new Map(found.bouts.map((bout) => [bout.name, bout]));
+      this.sorted = null;
+    }
     this.segments = found.segments;
     this.suggested = found.suggested;
     this.fps = found.fps;
@@ -120,7 +126,7 @@ export class Project {
     events.onmessage = (event) => {
       const message = JSON.parse(event.data);
       if (message.kind === "edit") this.take(message);
-      else if (message.kind === "redrawn" && message.video === this.video) this.reload().catch(() => undefined);
+      else if (message.kind === "redrawn" && message.video === this.video) this.reload({ segmentsAlone: true }).catch(() => undefined);
       if (message.kind !== "edit") this.refreshSoon();
       if (message.kind === "redrawn" && !message.video) this.told.changed("learned");
     };

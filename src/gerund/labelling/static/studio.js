@@ -38,7 +38,7 @@ const project = new Project({
     draw();
     if (what !== "edit") panel();
   },
-  redrawn: () => { timeline.draw(); draw(); },
+  redrawn: () => draw(),
   refused: (error) => toast(error.message),
 });
 
@@ -115,7 +115,10 @@ const state = () => {
   element.title = text;
 };
 
-const draw = () => {
+/** Draw once before the next picture of the screen, however often it is asked for. */
+const draw = () => { draw.waiting ??= requestAnimationFrame(() => { draw.waiting = null; drawNow(); }); };
+
+const drawNow = () => {
   timeline.selected = selected;
   timeline.begun = begun;
   timeline.draw();
@@ -123,11 +126,7 @@ const draw = () => {
   if (project.clips) for (const video of project.videos) counts.set(video.label, (counts.get(video.label) ?? 0) + 1);
   else for (const bout of project.bouts.values()) if (bout.status === "confirmed") counts.set(bout.label, (counts.get(bout.label) ?? 0) + 1);
   project.counts = counts;
-  if (document.activeElement?.closest?.("#labels")) {
-    const focused = document.activeElement.dataset.label;
-    showLabels(project, begun, { press, edit: editLabel });
-    if (focused) byId("labels").querySelector(`[data-label="${focused}"]`)?.focus();
-  } else showLabels(project, begun, { press, edit: editLabel });
+  showLabels(project, begun, { press, edit: editLabel });
   document.body.dataset.kind = project.clips ? "clips" : "films";
   showVideos(project, open);
   if (project.clips) grid.draw();
@@ -139,7 +138,7 @@ const draw = () => {
     byId(id).title = text;
     byId(id).setAttribute("aria-label", text);
   }
-  if (document.body.dataset.panel === "bouts") showBouts(project, selected, { go: goTo, remove: (name) => project.edit(`bouts/${name}/removal`) });
+  if (document.body.dataset.panel === "bouts") showBouts(project, selected, player.now, { go: goTo, remove: (name) => project.edit(`bouts/${name}/removal`) });
   timeline.subject = who();
   showWho();
   state();
@@ -432,7 +431,7 @@ onLogin(() => new Promise((resolve) => {
     if (answer.ok) { byId("login").close(); resolve(); } else byId("login-wrong").textContent = "This is not the token.";
   };
 }));
-themed(() => timeline.draw());
+themed(() => timeline.restyle());
 
 const begin = async () => {
   await project.refresh();

@@ -28,6 +28,7 @@ export class Timeline {
     this.canvas = byId("canvas");
     this.left = 0;
     this.span = 1;
+    this.width = 0;
     this.now = 0;
     this.pictures = new Map();
     this.loading = 0;
@@ -52,7 +53,8 @@ export class Timeline {
     this.draw();
   }
 
-  x(seconds) { return ((seconds - this.left) / this.span) * this.board.clientWidth; }
+  /** Where a time is; the width is as it was when the board was last painted, since asking for it lays the page out anew. */
+  x(seconds) { return ((seconds - this.left) / this.span) * this.width; }
 
   at(event) {
     const box = this.board.getBoundingClientRect();
@@ -190,18 +192,28 @@ export class Timeline {
     this.pending ??= requestAnimationFrame(() => { this.pending = null; this.paint(); });
   }
 
+  /** Colours and letters of the theme, asked for once: each question makes the browser work out the page's style. */
+  styles() {
+    const style = getComputedStyle(document.documentElement);
+    const found = Object.fromEntries(["ink", "card", "dim", "line", "accent"].map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
+    return { ...found, font: getComputedStyle(document.body).fontFamily };
+  }
+
+  /** Another theme. */
+  restyle() { this.colours = null; this.draw(); }
+
   paint() {
     const scale = window.devicePixelRatio || 1;
     const { clientWidth: width, clientHeight: height } = this.board;
+    this.width = width;
     if (!width || !this.duration) return;
     if (this.canvas.width !== Math.round(width * scale)) this.canvas.width = Math.round(width * scale);
     if (this.canvas.height !== Math.round(height * scale)) this.canvas.height = Math.round(height * scale);
     const pen = this.canvas.getContext("2d");
-    const style = getComputedStyle(document.documentElement);
-    this.colours = { ink: style.getPropertyValue("--ink").trim(), card: style.getPropertyValue("--card").trim(), dim: style.getPropertyValue("--dim").trim(), line: style.getPropertyValue("--line").trim(), accent: style.getPropertyValue("--accent").trim() };
+    this.colours ??= this.styles();
     pen.setTransform(scale, 0, 0, scale, 0, 0);
     pen.clearRect(0, 0, width, height);
-    pen.font = `600 12.5px ${getComputedStyle(document.body).fontFamily}`;
+    pen.font = `600 12.5px ${this.colours.font}`;
     pen.textBaseline = "middle";
     this.paintPictures(pen, width);
     this.paintModel(pen, width);
@@ -266,20 +278,20 @@ export class Timeline {
   paintLanes(pen) {
     const { subjects } = this.project.drawn;
     if (subjects.length < 2) return;
-    pen.font = `600 10px ${getComputedStyle(document.body).fontFamily}`;
+    pen.font = `600 10px ${this.colours.font}`;
     for (const subject of subjects) {
       const [top, high] = this.lane(subject);
       const text = subject || "–";
       const wide = pen.measureText(text).width + 10;
       pen.fillStyle = this.colours.card;
       pen.globalAlpha = 0.85;
-      const left = this.board.clientWidth - wide;
+      const left = this.width - wide;
       pen.fillRect(left, top + high / 2 - 7, wide, 14);
       pen.globalAlpha = 1;
       pen.fillStyle = this.colours.ink;
       pen.fillText(text, left + 5, top + high / 2 + 0.5);
     }
-    pen.font = `600 12.5px ${getComputedStyle(document.body).fontFamily}`;
+    pen.font = `600 12.5px ${this.colours.font}`;
   }
 
   /** Bouts or segments in order of their starts, none longer than `longest`; those of several on one point of the screen once. */
@@ -302,16 +314,19 @@ export class Timeline {
       drawnTo = Math.max(drawnTo, Math.floor(x) + 1);
       pen.globalAlpha = isModel ? (0.18 + 0.62 * Math.max(0, (each.score - 0.3) / 0.7)) * this.faint : each.status === "suggested" ? 0.4 : 1;
       pen.fillStyle = label.colour;
-      pen.beginPath();
-      pen.roundRect(x + 0.5, top, wide > 4 ? wide - 1 : wide, high, wide > 8 ? 5 : 0);
-      pen.fill();
+      if (wide <= 8) pen.fillRect(x + 0.5, top, wide > 4 ? wide - 1 : wide, high);
+      else {
+        pen.beginPath();
+        pen.roundRect(x + 0.5, top, wide - 1, high, 5);
+        pen.fill();
+      }
       pen.globalAlpha = 1;
       if (!isModel && each.name === this.selected) {
         pen.strokeStyle = this.colours.ink;
         pen.lineWidth = 2.5;
-        pen.stroke();
+        pen.strokeRect(x + 1.5, top + 1, Math.max(wide - 3, 1), high - 2);
       }
-      if (wide > 34 && high > 13) this.paintText(pen, label, each, Math.max(x, 0) + 8, Math.min(right, this.board.clientWidth) - 6, top + high / 2, isModel);
+      if (wide > 34 && high > 13) this.paintText(pen, label, each, Math.max(x, 0) + 8, Math.min(right, this.width) - 6, top + high / 2, isModel);
     }
   }
 
@@ -349,7 +364,7 @@ export class Timeline {
     const [top] = ROWS.axis;
     const step = TICKS.find((each) => (each / this.span) * width > 72) ?? 3600;
     pen.fillStyle = this.colours.dim;
-    pen.font = `11px ${getComputedStyle(document.body).fontFamily}`;
+    pen.font = `11px ${this.colours.font}`;
     for (let tick = Math.ceil(this.left / step); tick * step <= this.left + this.span; tick += 1) {
       const x = this.x(tick * step);
       pen.fillRect(x, top, 1, 5);
@@ -361,7 +376,7 @@ export class Timeline {
 
   /** What the rows are, while they are empty. */
   paintNames(pen) {
-    pen.font = `500 12px ${getComputedStyle(document.body).fontFamily}`;
+    pen.font = `500 12px ${this.colours.font}`;
     pen.fillStyle = this.colours.dim;
     if (!this.project.inOrder.length && !this.begun) pen.fillText("your bouts", 10, ROWS.yours[0] + ROWS.yours[1] / 2);
     if (!this.project.segments.length) pen.fillText("the model’s, as soon as two labels have a bout each", 10, ROWS.model[0] + ROWS.model[1] / 2);
