@@ -30,6 +30,7 @@ def ran(*words: str | Path, **environment: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(os.environ.get("GERUND_NO_INDEX") == "1", reason="GERUND_NO_INDEX=1: there is no package index to fetch from")
 def test_a_folder_of_wheels_installs_where_there_is_no_network_and_trains(tmp_path: Path) -> None:
     wheels, home = tmp_path / "gerund-wheels", tmp_path / "home"

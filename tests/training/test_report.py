@@ -102,10 +102,11 @@ def test_the_page_is_one_file_without_scripts_and_outside_requests(ramp_video) -
 
 def test_the_page_says_what_was_measured(ramp_video) -> None:
     text = Reader(run_page(report(ramp_video()))).text
-    assert "4 of 6 clips right; with so few, " in text
+    assert "4 of 6 clips right; with so few, 30 to 90 % of new ones would be." in text  # (p + z^2 / 2n -+ ...) / (1 + z^2 / n)
     assert "Measured on 6 test clips of 6 groups, apart from training." in text
     assert "Mistakes and close calls" in text
-    assert "top-1 66.7 %" in text
+    assert "top-1 66.7 % 30.0 % to 90.3 %" in text
+    assert "(Wilson, each group counted once)" in text
     assert "epoch 2 of 3 was kept" in text
     assert "1 of them could not be decoded and count as wrong" in text
     assert "<b>jump</b> & 'run' taken for été: 1 of 3 clips" in text
