@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import gerund
-from gerund.backbones import load_backbone, quantize
+from gerund.backbones import load_backbone, quantize, resolve_precision
 from gerund.core.errors import ModelError, UsageError
 from gerund.data.datasets import toy
 from gerund.features.cache import FeatureCache
@@ -30,7 +30,7 @@ def test_int8_without_a_copy_or_on_a_gpu_is_refused(tmp_path):
     with pytest.raises(UsageError, match="no int8 copy yet"):
         Extractor(backbone, fps=8, cache=FeatureCache(tmp_path), device="cpu", precision="int8")
     with pytest.raises(UsageError, match="--precision int8 runs on a CPU"):
-        Extractor(backbone, fps=8, cache=FeatureCache(tmp_path), device="cuda", precision="int8")
+        resolve_precision("int8", "cuda")
 
 
 @pytest.mark.slow

@@ -146,6 +146,13 @@ def test_a_clip_that_starts_after_its_video_is_told(clips: list[Clip]) -> None:
     assert "starts at 5 s, but the video ends at 1.60 s" in diagnosis.findings[0].message
 
 
+def test_a_clip_that_ends_after_its_video_is_a_remark(clips: list[Clip]) -> None:
+    diagnosis = gerund.doctor([*clips, replace(clips[0], start=0.5, end=1.9), replace(clips[0], start=0.5, end=90.0)], workers=2)
+    (finding,) = [each for each in diagnosis.findings if each.kind == "end-beyond-end"]
+    assert "a clip ends at 90 s, but the video ends at 1.60 s; what is there is used" in finding.message
+    assert finding.level == "remark"
+
+
 def test_a_file_that_an_official_list_names_but_that_is_missing_is_a_finding(tmp_path: Path) -> None:
     write_ucf101(tmp_path)
     videos = sorted((tmp_path / "UCF-101").rglob("*.avi"))

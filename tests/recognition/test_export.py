@@ -18,6 +18,7 @@ import gerund
 from gerund import video
 from gerund.backbones import load_backbone
 from gerund.core.errors import BackboneError, DataError, ModelError, UsageError
+from gerund.core.types import Clip
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extractor
 from gerund.features.tokens import Sampling
@@ -346,6 +347,22 @@ def test_the_command_shows_what_was_compared(light, clips, tmp_path):
     assert f"examples/onnx_alone.py names actions with {tmp_path / 'out'}" in said
 
 
+def test_int8_that_costs_too_much_is_not_written(tmp_path):
+    right, wrong = np.array([0.9, 0.1]), np.array([0.2, 0.8])
+    clips = [Clip(path=tmp_path / f"{number}.mp4", label="a") for number in range(4)]
+    found = exporting.Parity(
+        clips=clips, labels=["a", "b"], expected=np.array([right] * 4), found=np.array([right] * 3 + [wrong])
+    )
+    exporting.refuse_drop(found, tmp_path, 0.25)
+    with pytest.raises(ModelError, match=r"in int8 top-1 falls by 25.00 % \(4 clips\), more than --max-drop 0.02"):
+        exporting.refuse_drop(found, tmp_path, exporting.MAX_DROP)
+    unlabelled = replace(found, clips=[replace(clip, label=None) for clip in clips])
+    with pytest.raises(ModelError, match=r"in int8 25.00 % of the clips get another label"):
+        exporting.refuse_drop(unlabelled, tmp_path, 0.1)
+    with pytest.raises(UsageError, match="--max-drop 2: a share from 0 to 1 is needed"):
+        gerund.export(tmp_path, tmp_path / "out", format_="openvino", int8=True, max_drop=2.0)
+
+
 @pytest.mark.slow
 def test_int8_is_calibrated_on_training_clips_and_its_accuracy_told(clips, tmp_path, monkeypatch):
     pytest.importorskip("nncf", reason="the extra [int8] is not installed")
@@ -356,7 +373,7 @@ def test_int8_is_calibrated_on_training_clips_and_its_accuracy_told(clips, tmp_p
     calibrated: list[Path] = []
     frames_of = exporting.calibration_frames
     monkeypatch.setattr(exporting, "calibration_frames", lambda *given: calibrated.extend(given[1]) or frames_of(*given))
-    done = gerund.export(tmp_path / "model", tmp_path / "out", format_="openvino", int8=True, check=[manifest])
+    done = gerund.export(tmp_path / "model", tmp_path / "out", format_="openvino", int8=True, max_drop=1.0, check=[manifest])
     assert calibrated == [clips[1]]
     assert done.values["precision"] == "int8"
     assert done.values["top1_exported"] is not None

@@ -267,6 +267,7 @@ SourceTimeout = Annotated[float, option(INPUT, "Seconds without a picture after 
 Reconnect = Annotated[float, option(INPUT, "Seconds for which a lost network source is tried again; with 0 its end is the end.")]
 WatchFor = Annotated[str | float, option(INPUT, "Seconds of stream after which watching ends, or a time such as 10m.")]
 Int8 = Annotated[bool, option(METHOD, "Make an int8 backbone (openvino only), and measure what it costs in accuracy.")]
+MaxDrop = Annotated[float, option(METHOD, "By how much top-1 may fall with --int8, 0 to 1; beyond it nothing is written.")]
 BackboneOnly = Annotated[bool, option(METHOD, "Write a backbone alone, as a graph that --backbone FILE takes everywhere.")]
 CheckClips = Annotated[
     list[AnyPath],

@@ -13,8 +13,9 @@ from gerund.core.progress import note
 from gerund.core.results import Printable
 from gerund.core.types import Clip
 from gerund.data.annotations import SPLITS, address
-from gerund.data.datasets import load_dataset
+from gerund.data.datasets import is_published, load_dataset
 from gerund.data.manifest import assign_splits, labels_of, write_manifest
+from gerund.data.overlaps import tell_overlaps
 
 
 class ClipList(list[Clip], Printable):
@@ -59,6 +60,8 @@ def index(
     clips = load_dataset(
         data, split=split, group_pattern=group_pattern, allow_leak=allow_leak, background=background, history=True
     )
+    if not is_published(data):
+        tell_overlaps(clips)
     try:
         clips, notes = assign_splits(clips, val=val, seed=seed)
     except DataError as error:

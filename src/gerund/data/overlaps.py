@@ -10,6 +10,7 @@ from typing import Literal
 
 from gerund.core.errors import DataError
 from gerund.core.progress import note
+from gerund.core.types import Clip
 from gerund.data.annotations import Annotation, AnyClip
 from gerund.video.rate import TIME_SLACK
 
@@ -50,6 +51,20 @@ def apart(found: Sequence[AnyClip], overlap: Overlap | None) -> list[AnyClip]:
     if changed:
         note(f"--overlap {overlap}: {changed} spans give time up to others.")
     return kept
+
+
+def tell_overlaps(found: Sequence[Clip]) -> None:
+    """A line about videos in which spans of different labels overlap, as training would refuse them."""
+    by_video: dict[Path, list[Clip]] = defaultdict(list)
+    for each in found:
+        by_video[each.path].append(each)
+    pairs = [pair for own in by_video.values() if (pair := overlapping(own)) is not None]
+    if pairs:
+        where = f"{len(pairs)} of {len(by_video)} videos"
+        spans = " and ".join(f"{each.label!r} from {each.start:g} s" for each in pairs[0])
+        note(
+            f"Spans of different labels overlap in {where} (first {pairs[0][0].path}: {spans}); train asks for --overlap or --subject."
+        )
 
 
 def is_timed(each: AnyClip) -> bool:

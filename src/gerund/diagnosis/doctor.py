@@ -30,6 +30,9 @@ from gerund.diagnosis.survey import Survey
 if TYPE_CHECKING:
     from gerund.diagnosis.leak import Leakage
 
+END_SLACK = 0.5
+"""Seconds by which the end of a span may be rounded beyond that of its video."""
+
 
 @dataclass(kw_only=True)
 class Diagnosis(Printable):
@@ -159,7 +162,9 @@ def examine_files(clips: Sequence[Clip], workers: int, diagnosis: Diagnosis) -> 
     seconds = dict(zip(paths, survey.seconds.tolist(), strict=True))
     late = [clip for clip in clips if clip.start > seconds[clip.path]]
     diagnosis.healthy = [clip for clip in clips if clip.path not in bad and clip.start <= seconds[clip.path]]
+    long = [clip for clip in diagnosis.healthy if clip.end is not None and clip.end > seconds[clip.path] + END_SLACK]
     diagnosis.findings += [*(late_finding(clip, seconds[clip.path]) for clip in late), *survey.remarks()]
+    diagnosis.findings += [long_remark(clip, seconds[clip.path]) for clip in long]
     diagnosis.statistics = survey.statistics()
 
 
@@ -240,6 +245,11 @@ def findings_of_copy(original: Path, path: Path, copy: Copy, used: dict[Path, li
 def late_finding(clip: Clip, seconds: float) -> Finding:
     message = f"{clip.path}: a clip starts at {clip.start:g} s, but the video ends at {seconds:.2f} s"
     return Finding(area="file", kind="span-beyond-end", message=message, paths=(clip.path,))
+
+
+def long_remark(clip: Clip, seconds: float) -> Finding:
+    message = f"{clip.path}: a clip ends at {clip.end:g} s, but the video ends at {seconds:.2f} s; what is there is used"
+    return Finding(area="file", kind="end-beyond-end", message=message, paths=(clip.path,), level="remark")
 
 
 def group_notes(clips: Sequence[Clip]) -> list[str]:

@@ -41,6 +41,8 @@ LEAST_COSINE = 0.9999
 """Between the features of a backbone in f32 and those of its graph."""
 TOLERANCE = 1e-3
 """Largest difference of a probability between the model in f32 and what is exported."""
+MAX_DROP = 0.02
+"""By how much top-1 may fall with an int8 backbone, unless it is said otherwise."""
 PARITY_CLIPS, ACCURACY_CLIPS = 16, 500
 """At most so many clips are compared; for int8, whose accuracy is measured, more."""
 
@@ -148,6 +150,7 @@ def export(
     *,
     format_: options.ExportFormat = "onnx",
     int8: options.Int8 = False,
+    max_drop: options.MaxDrop = MAX_DROP,
     check: options.CheckClips | None = None,
     backbone_only: options.BackboneOnly = False,
     weights: options.Weights | None = None,
@@ -157,7 +160,7 @@ def export(
 
     The backbone maps frames (N, 3, H, W) uint8 to features (N, D), the head tokens (B, T, D') and valid (B, T) to logits (B, K); N and
     B are free, T is free up to the model's num_frames. Raises ModelError, and leaves nothing behind, when a probability is off by
-    more than 0.001; int8 is not held to that, its accuracy is measured.
+    more than 0.001; int8 is not held to that, but its top-1 on labelled clips may not fall by more than `max_drop`.
 
     Each argument is explained in `gerund.core.options`, and by `gerund export --help`.
     """
@@ -170,6 +173,8 @@ def export(
         raise UsageError(f"--format {format_}: choose one of {', '.join(EXPORT_FORMATS)}")
     if int8 and format_ != "openvino":
         raise UsageError(f"--int8 needs --format openvino (here: {format_})")
+    if not 0 <= max_drop <= 1:
+        raise UsageError(f"--max-drop {max_drop:g}: a share from 0 to 1 is needed")
     if int8:
         check_nncf()
     if format_ != "gerund":
@@ -186,7 +191,9 @@ def export(
                 rewritten(model, folder, cache) if format_ == "gerund" else as_graphs(recognizer, folder, format_, calibration)
             )
             comparison = compared(recognizer, judge, held_out(clips, ACCURACY_CLIPS if int8 else PARITY_CLIPS))
-            if not int8:
+            if int8:
+                refuse_drop(comparison, out, max_drop)
+            else:
                 refuse_other_answers(comparison, out)
             remove(noise)
             done = Export(
@@ -255,6 +262,18 @@ def exported_backbone(name: str, out: Path, weights: str | Path | None) -> Expor
     size = sum(out.with_suffix(path.suffix).stat().st_size for path in written)
     comparison = Likeness(backbone=backbone.name, feature_dim=backbone.feature_dim, cosines=similar)
     return Export(folder=out, format=out.suffix[1:], precision="f32", size=size, comparison=comparison)
+
+
+def refuse_drop(comparison: Parity, out: Path, most: float) -> None:
+    """Raise ModelError where top-1 falls by more than `most`; without labelled clips, where more than that share has another likeliest label."""
+    accuracies = comparison.accuracies()
+    drop = accuracies[0] - accuracies[1] if accuracies else 1 - comparison.same_label
+    if drop > most + 1e-9:
+        what = f"top-1 falls by {percent(drop)}" if accuracies else f"{percent(drop)} of the clips get another label"
+        raise ModelError(
+            f"{out}: not written, since in int8 {what} ({len(comparison.clips)} clips), more than --max-drop {most:g}; calibrate on more clips "
+            "(--check), allow more, or export without --int8"
+        )
 
 
 def check_exporter() -> None:

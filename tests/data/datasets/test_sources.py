@@ -103,3 +103,12 @@ def test_a_run_knows_all_that_it_learned_from(tmp_path: Path, ramp_video: RampVi
     assert "- Trained on: x and y (" in (tmp_path / "run" / "best" / "README.md").read_text(encoding="utf-8")
     again = gerund.train(config=tmp_path / "run", out=tmp_path / "again", cache=tmp_path / "c")
     assert again.metrics == gerund.train(config=str(tmp_path / "run" / "config.json"), out=tmp_path / "third").metrics
+
+
+def test_spans_that_overlap_are_told_of_when_they_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.csv").write_text("path,label,start,end\na.mp4,eat,0,2\na.mp4,rest,1,3\nb.mp4,eat,0,1\n", encoding="utf-8")
+    gerund.index(tmp_path / "a.csv")
+    assert (
+        f"overlap in 1 of 2 videos (first {tmp_path / 'a.mp4'}: 'eat' from 0 s and 'rest' from 1 s); train asks"
+        in capsys.readouterr().err
+    )
