@@ -30,7 +30,7 @@ from gerund.diagnosis.survey import Survey
 if TYPE_CHECKING:
     from gerund.diagnosis.leak import Leakage
 
-END_SLACK = 0.5
+LATE_SLACK = 0.5
 """Seconds by which the end of a span may be rounded beyond that of its video."""
 
 
@@ -162,7 +162,7 @@ def examine_files(clips: Sequence[Clip], workers: int, diagnosis: Diagnosis) -> 
     seconds = dict(zip(paths, survey.seconds.tolist(), strict=True))
     late = [clip for clip in clips if clip.start > seconds[clip.path]]
     diagnosis.healthy = [clip for clip in clips if clip.path not in bad and clip.start <= seconds[clip.path]]
-    long = [clip for clip in diagnosis.healthy if clip.end is not None and clip.end > seconds[clip.path] + END_SLACK]
+    long = [clip for clip in diagnosis.healthy if clip.end is not None and clip.end > seconds[clip.path] + LATE_SLACK]
     diagnosis.findings += [*(late_finding(clip, seconds[clip.path]) for clip in late), *survey.remarks()]
     diagnosis.findings += [long_remark(clip, seconds[clip.path]) for clip in long]
     diagnosis.statistics = survey.statistics()

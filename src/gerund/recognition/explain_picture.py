@@ -124,19 +124,17 @@ def ramp(share: np.ndarray) -> np.ndarray:
 
 
 def strip_of_steps(explanation: Explanation) -> Image.Image:
-    """All steps in order: frame, time, weight as a bar, and what is lost without the step."""
+    """All steps in order: frame, time, weight as a bar, and what is lost without the step, where that is anything for some step."""
+    moves = bool(np.abs(explanation.drops).max() >= LEAST_FALL)
     count = len(explanation.frames)
     width = (SHEET_WIDTH - 2 * PAD - (PER_LINE - 1) * GAP) // PER_LINE
     height = round(width * explanation.frames.shape[1] / explanation.frames.shape[2])
-    line = height + 62
+    line = height + (62 if moves else 44)
     lines = -(-count // PER_LINE)
     part = Image.new("RGB", (SHEET_WIDTH, 40 + lines * line + PAD), SHEET_COLOUR)
     draw = ImageDraw.Draw(part)
     most, alike = float(explanation.weights.max()), np.ptp(explanation.weights) < SAME
-    title = (
-        f"{count} time steps, {'all of the same weight' if alike else 'their weights as bars'}; below, what hiding one changes"
-    )
-    draw.text((PAD, 16), title, font=font(15, bold=True), fill=INK, anchor="lm")
+    draw.text((PAD, 16), title_of_steps(count, alike, moves), font=font(15, bold=True), fill=INK, anchor="lm")
     for step in range(count):
         left, top = PAD + step % PER_LINE * (width + GAP), 40 + step // PER_LINE * line
         part.paste(Image.fromarray(explanation.frames[step]).resize((width, height), Image.Resampling.BICUBIC), (left, top))
@@ -147,8 +145,21 @@ def strip_of_steps(explanation: Explanation) -> Image.Image:
             draw.rounded_rectangle([left, bar, left + full - 1, bar + 8], 4, fill=WEIGHT)
         draw.text((left, bar + 20), f"{explanation.seconds[step]:.1f} s", font=font(13), fill=SMALL_PRINT, anchor="lm")
         draw.text((left + width, bar + 20), f"{100 * explanation.weights[step]:.0f} %", font=font(13), fill=INK, anchor="rm")
-        draw.text((left, bar + 38), f"{signed(-explanation.drops[step])} points", font=font(13), fill=SMALL_PRINT, anchor="lm")
+        if moves:
+            draw.text(
+                (left, bar + 38), f"{signed(-explanation.drops[step])} points", font=font(13), fill=SMALL_PRINT, anchor="lm"
+            )
     return part
+
+
+def title_of_steps(count: int, alike: bool, moves: bool) -> str:
+    """What the bars and the points below the steps are, and why they may differ."""
+    weights = "all of the same weight" if alike else "bars: how much the model heeds each"
+    if moves:
+        return f"{count} time steps, {weights}; points: what hiding it alone changes (little, where others show the same)"
+    return (
+        f"{count} time steps, {weights}; hiding one alone changes less than {points(LEAST_FALL)}, since the others show the same"
+    )
 
 
 def points(fall: float) -> str:
