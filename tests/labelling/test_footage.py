@@ -170,3 +170,14 @@ def test_a_full_disk_while_films_are_found_is_told_and_they_are_found_later(fold
         full.clear()
         assert named(desk, "three")
         wait_until(lambda: not desk.library.error)
+
+
+def test_videos_that_are_put_into_the_folder_later_are_found(folder, tmp_path):
+    (tmp_path / "later").mkdir()
+    with studio_in(tmp_path / "later", tmp_path / "cache") as desk:
+        assert desk.project.state.videos == {}
+        shutil.copy(folder / "one.mp4", tmp_path / "later")
+        desk.library.look()
+        desk.library.look()
+        assert named(desk, "one")
+        assert len(desk.project.state.videos) == 1

@@ -410,7 +410,8 @@ def test_an_empty_folder_offers_films_to_practise_on(browser, tmp_path):
     running = Running(tmp_path / "empty")
     try:
         window = Window(browser, running.url)
-        window.page.get_by_text("Make films to practise on").click()
+        expect(window.page.locator("#stage")).to_be_hidden()
+        window.page.get_by_text("make three films to practise on").click()
         window.page.locator(".item", has_text="practice 3.mp4").wait_for()
         window.page.locator(".item[aria-current=true]").wait_for()
         window.close()

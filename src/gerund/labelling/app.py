@@ -150,8 +150,11 @@ def add_project(app: FastAPI, desk: Studio) -> None:
         "/v1/project/practice", status_code=204, responses=REFUSED, summary="Write films of synthetic actions to practise on"
     )
     async def practice() -> None:
-        found = await asyncio.to_thread(write_practice, desk.folder)
-        desk.library.add(found)
+        await asyncio.to_thread(write_practice, desk.folder, lambda path: desk.library.add([path]))
+
+    @app.post("/v1/project/look", status_code=204, summary="Look for videos that were put into the folder meanwhile")
+    async def look() -> None:
+        await asyncio.to_thread(desk.library.look)
 
 
 async def event_stream(desk: Studio) -> AsyncIterator[str]:

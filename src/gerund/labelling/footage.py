@@ -72,6 +72,7 @@ class Library:
         self.standings: dict[str, Readiness] = {}
         self.features: dict[str, Features] = {}
         self.unidentified: list[Path] = list_videos(folder).videos
+        self.seen = set(self.unidentified)
         self.unreadable: dict[str, str] = {}
         """Name of a file -> why it is no video of the project."""
         self.rates: dict[str, float] = {}
@@ -109,8 +110,16 @@ class Library:
 
     def add(self, paths: Sequence[Path]) -> None:
         """Take more files into the project."""
-        self.unidentified = [*self.unidentified, *paths]
+        self.unidentified = [*self.unidentified, *(path for path in paths if path not in self.seen)]
+        self.seen.update(paths)
         self.wake.set()
+
+    def look(self) -> None:
+        """Find what was put into the folder since it was looked at last."""
+        new = [path for path in list_videos(self.folder).videos if path not in self.seen]
+        if new:
+            self.add(new)
+            self.changed("")
 
     def frame_rate(self, name: str) -> float:
         """Pictures per second of a video, as its file says; the usual rate where it does not."""

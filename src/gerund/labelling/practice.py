@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +16,18 @@ FILMS, BOUTS, PRACTICE_FPS = 3, 12, 25.0
 SIZE = (240, 320)
 
 
-def write_practice(folder: Path) -> list[Path]:
-    """Write the films into a folder of their own below `folder`, each with another performer; their paths. Raises VideoError."""
+def write_practice(folder: Path, made: Callable[[Path], None] = lambda path: None) -> list[Path]:
+    """Write the films into a folder of their own below `folder`, each with another performer; their paths. Raises VideoError.
+
+    `made` is told each as soon as it is there.
+    """
     place = folder / PRACTICE_FOLDER
     place.mkdir(exist_ok=True)
     paths = [place / f"practice {number + 1}.mp4" for number in range(FILMS)]
     for number, path in enumerate(paths):
         if not path.exists():
             video.write(path, practice_frames(number), fps=PRACTICE_FPS)
+        made(path)
     return paths
 
 

@@ -21,7 +21,9 @@ const standing = (video) => {
 };
 
 export const showVideos = (project, open) => {
-  byId("nothing").hidden = Boolean(project.videos.length || project.pending);
+  const isEmpty = !project.videos.length && !project.pending;
+  byId("nothing").hidden = !isEmpty;
+  document.body.toggleAttribute("data-empty", isEmpty);
   byId("where").textContent = project.folder;
   const broken = Object.entries(project.unreadable);
   byId("unreadable").hidden = !broken.length;

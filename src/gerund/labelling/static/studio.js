@@ -92,6 +92,7 @@ const coach = () => {
   const named = project.labels.filter((label) => label.name !== NOTHING);
   const used = new Set(project.inOrder.filter((bout) => bout.status === "confirmed").map((bout) => bout.label));
   if (review.active || !project.videos.length) return [];
+  if (!project.pending && project.videos.every((video) => video.stage === "missing")) return [make("strong", {}, "These videos are not where they were."), " Put them back into ", make("span.path", {}, project.folder), ", under any name: they are known by what is in them, and their labels are kept."];
   if (project.clips) return coachClips(key, named);
   if (begun) return [make("strong", {}, `${spoken(project.label(begun.label)?.text ?? "")} since ${clock(begun.start)}.`), " Go to where it ends and press ", key(project.label(begun.label)?.key || "its button"), " again; ", key("Esc"), " forgets it."];
   if (!named.length) return [make("strong", {}, "What do you want to find?"), " Name the first action below, or press ", key("1"), " where you see it begin."];
@@ -408,6 +409,7 @@ byId("new-label").addEventListener("submit", async (event) => {
 });
 document.addEventListener("click", async (event) => {
   if (event.target.closest("#many-open")) many.open().catch((error) => toast(error.message));
+  if (event.target.closest("[data-do=look]")) look();
   const practice = event.target.closest("[data-do=practice]");
   if (practice) {
     practice.disabled = true;
@@ -432,6 +434,11 @@ onLogin(() => new Promise((resolve) => {
   };
 }));
 themed(() => timeline.restyle());
+
+/** Videos may have been put into the folder while another window was in front. */
+const look = () => project.post("look", {}).catch(() => undefined);
+window.addEventListener("focus", look);
+setInterval(() => { if (document.body.hasAttribute("data-empty") && !document.hidden) look(); }, 4000);
 
 const begin = async () => {
   await project.refresh();
