@@ -13,6 +13,7 @@ import av
 import numpy as np
 
 from gerund.core.errors import VideoError
+from gerund.core.places import AnyPath, as_path
 from gerund.video.clock import DECODING_TIMES, Clock, ShownTimes
 from gerund.video.container import OWN_FILE, Trust, opened_video, opened_webp, packets_of, use_threads
 from gerund.video.converter import PixelAspect, pixel_aspect
@@ -116,7 +117,7 @@ ZEROS = bytes(64)
 
 
 def decode(
-    path: Path,
+    path: AnyPath,
     *,
     threads: int = 1,
     record: Record | None = None,
@@ -128,7 +129,7 @@ def decode(
     Damaged packets are skipped; `record` is filled with them and with whatever else was met on the way.
     Raises VideoError when no frame at all can be decoded, or when reading breaks off.
     """
-    recording = record is not None
+    path, recording = as_path(path), record is not None
     record = Record() if record is None else record
     if path.is_dir():
         yield from decode_images(path, record, trust)

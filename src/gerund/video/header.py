@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 
+from gerund.core.places import AnyPath, as_path
 from gerund.video.clock import frame_rate, start_of, steps_to_next_decoded
 from gerund.video.container import OWN_FILE, Trust, opened_video, opened_webp, packets_of
 from gerund.video.formats import FRAME_FOLDER_FPS, frame_images, webp_durations
@@ -35,8 +36,9 @@ COUNT_SLACK = 0.02
 """By how much of itself a header's number of frames may differ from its duration times its rate."""
 
 
-def probe(path: Path, *, trust: Trust = OWN_FILE) -> VideoInfo:
+def probe(path: AnyPath, *, trust: Trust = OWN_FILE) -> VideoInfo:
     """Read the header of a video. Raises VideoError when it is no video."""
+    path = as_path(path)
     if durations := webp_durations(path):
         return probe_webp(path, durations, trust)
     if path.is_dir():

@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from gerund.core.places import AnyPath, as_path
 from gerund.core.types import Frames, Resize
 from gerund.video.clock import DECODING_TIMES, LEAD, shown_for, start_of
 from gerund.video.container import OWN_FILE, Trust, opened_video, packets_of
@@ -20,7 +21,7 @@ from gerund.video.skipping import FieldsError, decode_planned, plan_of
 
 
 def read(
-    path: Path,
+    path: AnyPath,
     *,
     fps: float | None = None,
     resize: Resize | None = None,
@@ -51,7 +52,7 @@ def read(
 
 
 def wanted_frames(
-    path: Path,
+    path: AnyPath,
     *,
     fps: float | None = None,
     threads: int = 1,
@@ -63,6 +64,7 @@ def wanted_frames(
     where the codec allows it. `tick` is called for every packet, so that somebody may know that all is well; `ended` is told the
     second at which the video ends, that is when the time of its last picture is over (`shown_for`), be it wanted or not.
     """
+    path = as_path(path)
     plan = plan_of(path, fps, trust) if fps is not None and path.is_file() else None
     last = -math.inf
     if plan is not None:
@@ -79,8 +81,9 @@ def wanted_frames(
     yield from (item for item in at_rate(everything, fps, lasts=shown_for, ended=ended) if item[0] > last)
 
 
-def frame_at(path: Path, seconds: float, resize: Resize | None = None) -> np.ndarray:
+def frame_at(path: AnyPath, seconds: float, resize: Resize | None = None) -> np.ndarray:
     """The picture (H, W, 3) uint8 on screen at a time; the first one for times before it, the last one for times beyond the end."""
+    path = as_path(path)
     shown = last_shown(from_keyframe(path, seconds), seconds) if path.is_file() else None
     if shown is None:  # before the first picture, or in a file that cannot be searched
         pictures = decode(path)

@@ -15,6 +15,7 @@ import numpy as np
 
 from gerund.core.errors import VideoError
 from gerund.core.files import whole
+from gerund.core.places import AnyPath, as_path
 from gerund.video.container import OWN_FILE, Trust
 from gerund.video.rate import USUAL_FPS
 from gerund.video.sound import sound_packets
@@ -46,13 +47,13 @@ def created(path: Path, *, growing: bool = False) -> Iterator[Any]:
 
 
 def write(
-    path: Path, frames: Iterable[np.ndarray], *, fps: float, codec: str = "libx264", options: dict[str, str] | None = None
+    path: AnyPath, frames: Iterable[np.ndarray], *, fps: float, codec: str = "libx264", options: dict[str, str] | None = None
 ) -> None:
     """Encode RGB pictures (H, W, 3) uint8 of one size; the suffix chooses the container. Odd sides lose their last pixel line.
 
     Raises VideoError when there is no frame, or the file cannot be written.
     """
-    with created(path) as container:
+    with created(as_path(path)) as container:
         stream: Any = None
         for frame in frames:
             picture = frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2]
@@ -96,22 +97,22 @@ class Writer:
 
     def __init__(
         self,
-        path: Path,
+        path: AnyPath,
         *,
         palette: np.ndarray | None = None,
-        sound: Path | None = None,
+        sound: AnyPath | None = None,
         heard: tuple[float, float] = (0.0, math.inf),
         growing: bool = False,
         trust: Trust = OWN_FILE,
     ) -> None:
-        self.path = path
+        self.path = as_path(path)
         self.growing = growing
-        self.sound_of = sound
+        self.sound_of = as_path(sound)
         self.heard = heard
         self.trust = trust
         self.sound: Iterator[tuple[float, Any]] = iter(())
         self.next_sound: tuple[float, Any] | None = None
-        self.suffix = path.suffix.lower()
+        self.suffix = self.path.suffix.lower()
         self.clock = CLOCK.get(self.suffix, VIDEO_CLOCK)
         self.palette = None if palette is None else np.concatenate([np.full((256, 1), 255, np.uint8), palette], axis=1)
         self.stream: Any = None
