@@ -256,7 +256,11 @@ def test_the_steps_say_what_their_bars_and_points_are() -> None:
     assert heatmaps.title_of_steps(3, False, False) == (
         "3 time steps, bars: how much the model heeds each; hiding one alone changes less than 0.5 points, since the others show the same"
     )
-    steps = {"seconds": np.arange(3.0), "frames": np.zeros((3, 24, 32, 3), np.uint8), "weights": np.array([0.5, 0.3, 0.2], np.float32)}
+    steps = {
+        "seconds": np.arange(3.0),
+        "frames": np.zeros((3, 24, 32, 3), np.uint8),
+        "weights": np.array([0.5, 0.3, 0.2], np.float32),
+    }
     prediction = Prediction(path=Path("a.mp4"), scores=(("x", 1.0),))
     tall, short = (
         heatmaps.strip_of_steps(Explanation(prediction=prediction, drops=np.full(3, fall), heat=np.zeros((7, 7)), **steps)).height

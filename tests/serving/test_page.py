@@ -329,6 +329,15 @@ def test_nothing_is_cut_off_at_any_size(browser, url, film, kick, size, theme):
     page.locator(".segment").nth(1).click()
     expect(page.locator(".event[aria-current=true]")).to_have_count(1)
     page.screenshot(path=SHOTS / f"video-{size}-{theme}.png", full_page=True)
+    boxes = page.evaluate(
+        "[...document.querySelectorAll('.segment span')].map((each) => [each.textContent, each.scrollWidth <= each.clientWidth])"
+    )
+    assert boxes
+    assert all(fits for _, fits in boxes), "whole words or none"
+    assert page.locator("[data-do=choose]:visible").count() == 1
+    tag, head = (page.locator(place).first.bounding_box() for place in (".tag", "#tracks"))
+    inset = page.evaluate("parseFloat(getComputedStyle(document.querySelector('.tag')).paddingLeft)")
+    assert tag["x"] + inset - head["x"] >= 8, "the playhead at 0:00 stands beside the names of the rows"
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate("document.documentElement.dataset.theme") == theme
     watched.close()

@@ -2,6 +2,8 @@
 
 import { byId, clock, inkOn, make, percent, spoken } from "./format.js";
 
+/** Seconds: of a longer film the answer for the whole, and what counted for it, say little. */
+const WHOLE_SECONDS = 60;
 const TICKS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600];
 
 export class Strips {
@@ -23,6 +25,7 @@ export class Strips {
     this.duration = duration;
     this.labels = labels;
     this.tracks.setAttribute("aria-valuemax", duration.toFixed(2));
+    for (const name of ["weight-tag", "weight-lane"]) byId(name).hidden = duration > WHOLE_SECONDS;
     byId("segments").replaceChildren(...(result ? result.timeline.segments.map((each) => this.segment(each)) : []));
     this.draw();
   }
@@ -36,7 +39,7 @@ export class Strips {
       "--c": colour,
       "--on": inkOn(colour),
     };
-    return make("button.segment", { type: "button", "aria-label": text, "data-start": each.start, style: place, onclick: () => this.seek(each.start) }, make("span", {}, spoken(each.label)));
+    return make("button.segment", { type: "button", "aria-label": text, "data-start": each.start, style: place, onclick: () => this.seek(each.start) }, make("span", { "data-label": spoken(each.label) }, spoken(each.label)));
   }
 
   at(event) {
@@ -100,8 +103,19 @@ export class Strips {
     this.tracks.setAttribute("aria-valuetext", best ? `${clock(seconds)}, ${spoken(best.label)} ${percent(best.score)}` : clock(seconds));
   }
 
+  /** Each label as far as its whole words fit into its box; none where the first does not. */
+  fit() {
+    for (const span of byId("segments").querySelectorAll("span")) {
+      const words = span.dataset.label.split(" ");
+      span.textContent = span.dataset.label;
+      for (let kept = words.length - 1; span.scrollWidth > span.clientWidth && kept >= 0; kept -= 1)
+        span.textContent = kept ? `${words.slice(0, kept).join(" ")} …` : "";
+    }
+  }
+
   draw() {
     this.axis();
+    this.fit();
     const sure = canvas(byId("sure"));
     const weight = canvas(byId("weight"));
     if (!this.result || !this.duration) return;
