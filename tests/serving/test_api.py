@@ -12,6 +12,7 @@ import sys
 import threading
 from dataclasses import asdict, replace
 from itertools import pairwise
+from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
@@ -19,6 +20,7 @@ import pytest
 
 from gerund import video
 from gerund.core.types import Segment
+from gerund.data.datasets import load_annotations
 from support.servers import LABELS, body_then_silence, until, upload_scope
 
 pytest.importorskip("fastapi")
@@ -87,7 +89,7 @@ def test_a_job_that_is_not_there_is_404(server):
         assert "no such job" in answer.json()["error"]
 
 
-def test_the_segments_come_as_subtitles_and_as_a_table(server, clip):
+def test_the_segments_come_as_subtitles_as_a_table_and_for_other_tools(server, clip, tmp_path):
     job = server.client.post("/v1/jobs", content=clip.read_bytes(), headers={"X-Video-Name": "walk.mp4"}).json()
     server.wait_for(job["id"], "done")
     job = server.service.jobs[job["id"]]
@@ -99,6 +101,13 @@ def test_the_segments_come_as_subtitles_and_as_a_table(server, clip):
         "csv": "path,start,end,label,score,error\r\nwalk.mp4,0.500,61.250,naïve waving,0.750000,\r\n",
     }
     assert server.client.get(f"/v1/jobs/{job.id}/timeline.exe").status_code == 400
+    (tmp_path / "walk.mp4").write_bytes(clip.read_bytes())
+    for form, tool in (("eaf", "elan"), ("tsv", "boris")):
+        answer = server.client.get(f"/v1/jobs/{job.id}/timeline.{form}")
+        assert str(Path.cwd()) not in answer.text, "folders of the server are its own affair"
+        (tmp_path / f"walk.{form}").write_bytes(answer.content)
+        (found,) = load_annotations(f"{tool}:{tmp_path / f'walk.{form}'}")
+        assert (found.path, found.label, found.start, found.end) == (tmp_path / "walk.mp4", "naïve waving", 0.5, 61.25)
 
 
 def test_a_preview_shows_the_same_pictures(server, clip, tmp_path):

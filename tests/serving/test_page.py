@@ -195,12 +195,12 @@ def test_downloads_are_what_the_api_gives(watched, film, url):
     watched.add(film)
     watched.finished()
     saved = {}
-    for name in ("JSON", "CSV", "SRT", "VTT", "Annotated MP4"):
+    for name in ("JSON", "CSV", "SRT", "VTT", "ELAN", "BORIS", "Annotated MP4"):
         with page.expect_download() as download:
             page.locator("#saves").get_by_text(name, exact=True).click()
         saved[name] = (download.value.suggested_filename, Path(download.value.path()).read_bytes())
     assert [name for name, _ in saved.values()] == [
-        f"morning exercise{end}" for end in (".json", ".csv", ".srt", ".vtt", "-annotated.mp4")
+        f"morning exercise{end}" for end in (".json", ".csv", ".srt", ".vtt", ".eaf", ".tsv", "-annotated.mp4")
     ]
     job = json.loads(saved["JSON"][1])
     assert job == httpx.get(f"{url}/v1/jobs/{job['id']}").json()

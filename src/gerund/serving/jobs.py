@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, PlainTextResponse, StreamingResponse
 
+from gerund.core.errors import DataError
+from gerund.core.types import Timeline
 from gerund.serving import drawing
 from gerund.serving.refusals import NO_JOB, REFUSALS
 from gerund.serving.requests import BODY, Name, received, shown_name, while_connected
 from gerund.serving.schemas import Error, JobAnswer
 from gerund.serving.service import RefusedError, Service, VideoJob
-from gerund.timelines.formats import csv_text, srt, vtt
+from gerund.timelines.formats import boris, csv_text, elan, srt, vtt
 
-TEXTS = {"srt": srt, "vtt": vtt, "csv": csv_text}
+TEXTS = {"srt": srt, "vtt": vtt, "csv": csv_text, "eaf": elan, "tsv": boris}
+MEDIA_TYPES = {"eaf": "text/xml", "tsv": "text/tab-separated-values"}
+"""What a text is called, where that is not text/ and its suffix."""
 
 
 def add_jobs(app: FastAPI, service: Service) -> None:
@@ -66,13 +72,14 @@ def add_job_files(app: FastAPI, service: Service) -> None:
         "/v1/jobs/{job_id}/timeline.{form}",
         response_class=PlainTextResponse,
         responses={**NO_JOB, 409: REFUSALS[400]},
-        summary="The segments as subtitles, or as a table",
+        summary="The segments as subtitles, as a table, or for ELAN (eaf) and BORIS (tsv)",
     )
-    async def text(job_id: str, form: Literal["srt", "vtt", "csv"]) -> PlainTextResponse:
+    async def text(job_id: str, form: Literal["srt", "vtt", "csv", "eaf", "tsv"]) -> PlainTextResponse:
         job = find_job(service, job_id)
         if job.timeline is None:
             raise RefusedError(409, "the job is not done")
-        return PlainTextResponse(TEXTS[form](job.timeline, job.timeline.path), media_type=f"text/{form}; charset=utf-8")
+        media = MEDIA_TYPES.get(form, f"text/{form}")
+        return PlainTextResponse(text_of(job.timeline, form), media_type=f"{media}; charset=utf-8")
 
     @app.get(
         "/v1/jobs/{job_id}/{kind}.mp4",
@@ -85,6 +92,16 @@ def add_job_files(app: FastAPI, service: Service) -> None:
         if job.state != "done":
             raise RefusedError(409, "the job is not done")
         return FileResponse(await while_connected(request, service.film(job, kind)), media_type="video/mp4")
+
+
+def text_of(timeline: Timeline, form: str) -> str:
+    """A timeline as a file of some tool; the tools look for the video beside it, and learn nothing of this machine's folders."""
+    if form in MEDIA_TYPES:
+        timeline = replace(timeline, path=Path("/") / timeline.path.name)
+    try:
+        return TEXTS[form](timeline, timeline.path)
+    except DataError as error:
+        raise RefusedError(409, str(error)) from None
 
 
 def find_job(service: Service, job_id: str) -> VideoJob:

@@ -287,6 +287,7 @@ const saves = (item) => {
   byId("save-note").textContent = "";
   byId("saves").replaceChildren(
     link("JSON", path, "json"), link("CSV", `${path}/timeline.csv`, "csv"), link("SRT", `${path}/timeline.srt`, "srt"), link("VTT", `${path}/timeline.vtt`, "vtt"),
+    link("ELAN", `${path}/timeline.eaf`, "eaf"), link("BORIS", `${path}/timeline.tsv`, "tsv"),
     make("button.plain", { type: "button", id: "annotated", onclick: (event) => annotated(item, event.currentTarget) }, icon("download"), "Annotated MP4"));
 };
 
