@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ from gerund.core.types import Segment
 from gerund.labelling.bouts import LabelledBout
 from gerund.labelling.learner import Learner, Suggestion
 from gerund.labelling.lessons import LiveReadout
+from gerund.labelling.novelty import middle_statistics, spread_evenly, strangeness
 from gerund.labelling.project import Snapshot
 from gerund.recognition.recognizer import softmax
 
@@ -20,13 +21,15 @@ LEAST_SECONDS = 0.25
 """What is left of a segment beside labelled time is asked about when it lasts as long."""
 SURE_OF_ANOTHER = 0.6
 """Probability of another label, from a model that has not seen a bout's group, at which the bout is asked about."""
+NEW_EVERY = 8
+"""Of so many questions one is about what is least like anything labelled."""
 CROWDED = 0.5
 """What each question about a label or a video before takes from the next one's worth."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """A span to look at: is it `label` (by name)? `why`: unsure, or doubt of the `bout` that is labelled there."""
+    """A span to look at: is it `label` (by name)? `why`: unsure, doubt of the `bout` that is labelled there, or new, unlike all that is labelled."""
 
     video: str
     label: str
@@ -34,7 +37,7 @@ class Question:
     end: float
     score: float
     worth: float
-    why: Literal["unsure", "doubt"] = "unsure"
+    why: Literal["unsure", "doubt", "new"] = "unsure"
     bout: str = ""
 
     def values(self) -> dict[str, Any]:
@@ -51,7 +54,31 @@ def questions(learner: Learner, state: Snapshot, count: int) -> list[Question]:
         for suggestion in list(learner.suggestions.values())
         for each in open_questions(suggestion, state, readout.lesson.length)
     ]
-    return spread_out([*found, *doubts(readout, state)], count)
+    chosen = spread_out([*found, *doubts(readout, state)], count)
+    return with_new(chosen, newest(learner, readout, found, count // NEW_EVERY))
+
+
+def newest(learner: Learner, readout: LiveReadout, found: Sequence[Question], count: int) -> list[Question]:
+    """The open questions about what is least like anything labelled, none about a label of a video at length."""
+    some = [found[place] for place in spread_evenly(len(found))]
+    if not some or not count:
+        return []
+    statistics = np.stack([middle_statistics(learner, readout, each.video, (each.start + each.end) / 2) for each in some])
+    strange = strangeness(readout, statistics).tolist()
+    return spread_out([replace(each, why="new", worth=worth) for each, worth in zip(some, strange, strict=True)], count)
+
+
+def with_new(chosen: Sequence[Question], new: Sequence[Question]) -> list[Question]:
+    """Every NEW_EVERY-th question is one about something new."""
+    spans = {(each.video, each.start) for each in new}
+    rest, strange, found = iter(each for each in chosen if (each.video, each.start) not in spans), iter(new), list[Question]()
+    while len(found) < len(chosen):
+        turn = (strange, rest) if len(found) % NEW_EVERY == NEW_EVERY - 1 else (rest, strange)
+        each = next(turn[0], None) or next(turn[1], None)
+        if each is None:
+            break
+        found.append(each)
+    return found
 
 
 def candidates_of(learner: Learner, state: Snapshot, label: str) -> list[Question]:

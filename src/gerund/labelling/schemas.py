@@ -177,7 +177,7 @@ class QuestionAnswer(BaseModel):
     end: float
     score: float
     worth: float
-    why: Literal["unsure", "doubt"]
+    why: Literal["unsure", "doubt", "new"]
     bout: str
 
 

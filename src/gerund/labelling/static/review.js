@@ -3,6 +3,8 @@
 import { byId, clock, icon, make, percent, spoken } from "../format.js";
 import { swatch } from "./panels.js";
 
+const NEW_EVERY = 8;
+
 export class Review {
   constructor({ project, open, play, stop, changed }) {
     Object.assign(this, { project, open, play, stop, changed });
@@ -31,7 +33,9 @@ export class Review {
 
   async next() {
     const found = await this.project.json("review?count=40");
-    this.question = found.find((each) => !this.skipped.has(this.key(each))) ?? null;
+    const open = found.filter((each) => !this.skipped.has(this.key(each)));
+    const isTurnOfNew = this.answered % NEW_EVERY === NEW_EVERY - 1; // the queue is asked for anew after each answer
+    this.question = (isTurnOfNew ? open.find((each) => each.why === "new") : open.find((each) => each.why !== "new")) ?? open[0] ?? null;
     if (this.question) {
       await this.open(this.question.video);
       if (this.question) this.play(this.question.start, this.question.end);
@@ -95,7 +99,7 @@ export class Review {
     panel.replaceChildren(
       make("h2", {}, `Review${this.answered ? ` · ${this.answered} answered` : ""}`),
       make("p.question", {}, doubt ? "Is this rather" : "Is this", swatch(label), `${label.name === "nothing" ? "nothing" : spoken(label.text)}?`),
-      make("p.small", {}, doubt && said ? `You said ${spoken(said.text)}. ` : "", `${video?.title ?? ""} · ${clock(question.start)} – ${clock(question.end)} · ${percent(question.score)} sure`),
+      make("p.small", {}, doubt && said ? `You said ${spoken(said.text)}. ` : question.why === "new" ? "Unlike all that you have labelled. " : "", `${video?.title ?? ""} · ${clock(question.start)} – ${clock(question.end)} · ${percent(question.score)} sure`),
       make("div.answer-keys", {},
         make("button.yes", { type: "button", onclick: () => this.answer("right") }, doubt ? "Yes, change it" : "Right", make("kbd", {}, "Enter")),
         make("button", { type: "button", onclick: () => this.answer("not") }, doubt ? "No, I was right" : "Not this", make("kbd", {}, "N")),
