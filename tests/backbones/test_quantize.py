@@ -1,5 +1,8 @@
 """An int8 copy of a backbone: calibrated on the user's frames, kept with the model, and told apart in the cache."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -49,6 +52,20 @@ def test_an_int8_model_is_trained_saved_and_answers_alike(clips, tmp_path, capsy
     (done.model / "backbone-int8.bin").write_bytes(b"")
     with pytest.raises(ModelError, match="missing or damaged"):
         gerund.Recognizer.load(done.run)
+
+
+QUANTIZE = """
+import numpy as np
+from gerund.backbones import load_backbone, quantize
+quantize(load_backbone("test_resnet", pretrained=False, image_size=64), np.zeros((16, 64, 64, 3), np.uint8))
+"""
+
+
+@pytest.mark.slow
+def test_nothing_of_the_package_that_quantizes_is_said():
+    pytest.importorskip("nncf", reason="the extra [int8] is not installed")
+    done = subprocess.run([sys.executable, "-c", QUANTIZE], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 @pytest.mark.slow

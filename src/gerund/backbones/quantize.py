@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -50,11 +52,13 @@ def full_batches(frames: np.ndarray) -> np.ndarray:
 
 def quantized_graph(model: Any, planes: np.ndarray) -> Any:
     """An OpenVINO model in int8, calibrated on planes (M, 3, H, W) uint8, M a multiple of BATCH_SIZE."""
+    for name in ("nncf", "torch.utils.cpp_extension"):  # the other one says, when nncf loads it, that there is no CUDA
+        logging.getLogger(name).setLevel(logging.ERROR)
     import nncf
 
-    logging.getLogger("nncf").setLevel(logging.ERROR)
     batches = planes.reshape(-1, BATCH_SIZE, *planes.shape[1:])
-    return nncf.quantize(model, nncf.Dataset(list(batches)), subset_size=len(batches), preset=nncf.QuantizationPreset.MIXED)
+    with contextlib.redirect_stdout(io.StringIO()):  # its bars would stand among the results
+        return nncf.quantize(model, nncf.Dataset(list(batches)), subset_size=len(batches), preset=nncf.QuantizationPreset.MIXED)
 
 
 def cosine_to_f32(backbone: Backbone, batch: np.ndarray) -> float:
