@@ -270,6 +270,18 @@ def test_a_recording_from_the_camera_is_named(watched):
     assert watched.page.locator(".item[data-state=done]").count() == 1
 
 
+def test_a_film_of_several_actions_has_no_one_answer_but_shares_of_its_time(watched, film, kick):
+    watched.add(film, kick)
+    watched.finished(2)
+    expect(watched.page.locator("#top")).to_have_text("4 actions")
+    expect(watched.page.locator("#whole")).to_contain_text("How much of the time each takes:")
+    shares = [int(each.removesuffix(" %")) for each in watched.page.locator("#whole .share").all_text_contents()]
+    assert shares == sorted(shares, reverse=True)
+    assert all(15 <= share <= 35 for share in shares), "four seconds of sixteen each"
+    expect(watched.page.locator(".item .status").first).to_have_text("4 actions")
+    expect(watched.page.locator(".item .status").last).to_contain_text("kicking")
+
+
 def test_an_unknown_action_is_shown_as_such(browser, url, kick):
     watched = Watched(browser, url)
 

@@ -9,6 +9,7 @@ import { portrait, Strips, thumbnails } from "./timeline.js";
 const AT_ONCE = 3;
 const STEP = 1 / 8;
 const JUMP = 5;
+const CLIPS_LONG = 2; // so many training clips (two windows each) and longer is a video in which several things may happen
 
 const video = byId("video");
 const items = [];
@@ -160,7 +161,10 @@ const change = (item, state, share) => {
   status.className = `status ${state === "done" ? "" : state === "failed" ? "failed" : "busy"}`;
   if (state === "done") {
     const answer = answerOf(item);
-    status.replaceChildren(swatch(answer), make("span", {}, answer.known ? spoken(answer.label) : "unknown"), make("span.share", {}, percent(answer.score)));
+    const parts = partsOf(item);
+    status.replaceChildren(...(parts
+      ? [swatch(parts[0]), make("span", {}, `${parts.length} actions`)]
+      : [swatch(answer), make("span", {}, answer.known ? spoken(answer.label) : "unknown"), make("span.share", {}, percent(answer.score))]));
   } else if (state === "failed") {
     status.replaceChildren(icon("warn"), make("span", {}, item.error));
   } else {
@@ -177,6 +181,16 @@ const answerOf = (item) => {
   const [first] = prediction.scores;
   const known = prediction.unknown !== true;
   return { label: first?.label, score: first?.score ?? 0, known };
+};
+
+/** How much of a long video each label takes, most first, where several things happen in it; null of a clip, which has one answer. */
+const partsOf = (item) => {
+  const { segments, duration } = item.job.result.timeline;
+  if (duration <= CLIPS_LONG * 2 * model.window) return null;
+  const seconds = new Map();
+  for (const each of segments) seconds.set(each.label, (seconds.get(each.label) ?? 0) + each.end - each.start);
+  if (seconds.size < 2) return null;
+  return [...seconds].map(([label, taken]) => ({ label, score: taken / duration })).sort((a, b) => b.score - a.score);
 };
 
 const swatch = ({ label, known }) => make(known === false ? "span.swatch.unknown" : "span.swatch", { style: { "--c": colour(label) } });
@@ -260,6 +274,14 @@ const pictures = async (item) => {
 
 const whole = (item) => {
   const { prediction } = item.job.result;
+  const parts = partsOf(item);
+  if (parts) {
+    byId("whole").replaceChildren(
+      make("p.big", { id: "top" }, `${parts.length} actions`),
+      make("p", {}, "How much of the time each takes:"),
+      make("ol.ranks", {}, ...parts.slice(0, 8).map(rank)));
+    return;
+  }
   const answer = answerOf(item);
   byId("whole").replaceChildren(
     make("p.big", { id: "top" }, swatch(answer), answer.known ? gerundOf(answer.label) : "Unknown"),
