@@ -52,12 +52,14 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory):
-    """What the pages take for granted: CLIPS/, a.mp4, a first run, and the mice of ethogram.md."""
+    """What the pages take for granted: CLIPS/, a.mp4, b.mp4 and c.mp4, a first run, and the mice of ethogram.md."""
     folder = tmp_path_factory.mktemp("workshop")
     toy.make(folder / "toy", performers=3, clips_per_action=1)
     for label in ("kicking", "waving", "squatting"):
         shutil.copytree(folder / "toy" / label, folder / "CLIPS" / label)
-    shutil.copy(next((folder / "CLIPS" / "kicking").glob("*.mp4")), folder / "a.mp4")
+    clips = [clip for label in ("kicking", "waving", "squatting") for clip in sorted((folder / "CLIPS" / label).glob("*.mp4"))]
+    for name, clip in zip("abc", clips, strict=False):
+        shutil.copy(clip, folder / f"{name}.mp4")
     shutil.rmtree(folder / "toy")
     shutil.copytree(ROOT / "examples", folder / "examples")
     make_mice(folder)
