@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -151,3 +152,79 @@ def test_a_boris_event_before_its_video_is_refused_with_its_line(tmp_path: Path)
     data = boris_today(tmp_path, "nod POINT 6 a.mp4", "nod POINT 3 a.mp4", offset="4")
     with pytest.raises(DataError, match=r"e\.csv:4: the event lies 1 s before the start of its video \(its time offset is 4 s\)"):
         load_dataset(data)
+
+
+def project(folder: Path, **changes: object) -> Path:
+    """Two observations with videos, one of them over two files and with an offset of ten seconds, and one that was made live."""
+    for name in ("a.mp4", "b.mp4", "c.mp4"):
+        touch(folder / name)
+    values = {
+        "project_format_version": "7.0",
+        "behaviors_conf": {
+            "0": {"type": "State event", "code": "eat"},
+            "1": {"type": "Point event with coding map", "code": "peck"},
+        },
+        "subjects_conf": {"0": {"name": "p1"}},
+        "observations": {
+            "day 1": {
+                "type": "MEDIA",
+                "file": {"1": ["a.mp4"], "2": []},
+                "time offset": 0.0,
+                "media_info": {"length": {"a.mp4": 60.0}},
+                "events": [
+                    [3.0, "p1", "eat", "None", "", 75],
+                    [1.0, "p1", "eat", "None", "", 25],
+                    [2.0, "", "peck", "fast", "", 50],
+                ],
+            },
+            "day 2": {
+                "type": "MEDIA",
+                "file": {"1": ["b.mp4", "/elsewhere/c.mp4"]},
+                "time offset": 10.0,
+                "media_info": {"length": {"b.mp4": 20.0, "/elsewhere/c.mp4": 20.0}},
+                "events": [
+                    [15.0, "p1", "eat", "", ""],
+                    [16.0, "p2", "eat", "", ""],
+                    [28.0, "p1", "eat", "", ""],
+                    [33.0, "p2", "eat", "", ""],
+                ],
+            },
+            "field": {"type": "LIVE", "file": {}, "time offset": 0, "events": [[1.0, "", "peck", "", ""]]},
+        },
+    }
+    path = folder / "mice.boris"
+    path.write_text(json.dumps(values | changes), encoding="utf-8")
+    return path
+
+
+def test_a_project_is_read_with_all_its_observations(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    found = load_annotations(str(project(tmp_path)))
+    assert [(each.path.name, each.label, each.start, each.end, each.subject) for each in found] == [
+        ("a.mp4", "peck", 2.0, 2.0, None),
+        ("a.mp4", "eat", 1.0, 3.0, "p1"),
+        ("b.mp4", "eat", 5.0, 18.0, "p1"),
+        ("b.mp4", "eat", 6.0, 20.0, "p2"),
+        ("c.mp4", "eat", 0.0, 3.0, "p2"),
+    ]
+    assert "1 observation without videos (field) left out" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"behaviors_conf": {}}, r"observation 'day 1': event 1: 'eat' is not in the ethogram"),
+        ({"behaviors_conf": []}, r"'behaviors_conf' is '\[\]', not"),
+        ({"observations": {"x": {"type": "MEDIA", "file": {"1": []}, "events": []}}}, "no video in the first player"),
+        (
+            {"observations": {"x": {"type": "MEDIA", "file": {"1": ["a.mp4"]}, "events": [[1.0, "p", "eat", ""]]}}},
+            "starts but never stops",
+        ),
+        ({"observations": {"x": {"type": "MEDIA", "file": {"1": ["a.mp4"]}, "events": [["soon", "p", "eat", ""]]}}}, "'soon'"),
+        ({"observations": {"x": {"type": "MEDIA", "file": {"1": ["a.mp4"]}, "events": [[1.0, "p"]]}}}, "is not an event"),
+        ({"observations": {"x": {"file": {}}}}, "field 'type' is missing"),
+    ],
+)
+def test_a_project_that_cannot_be_read_is_one_line(tmp_path: Path, changes: dict, said: str) -> None:
+    with pytest.raises(DataError, match=said) as caught:
+        load_annotations(str(project(tmp_path, **changes)))
+    assert "\n" not in str(caught.value)

@@ -35,6 +35,7 @@ from gerund.data.datasets import (
     via,
 )
 from gerund.data.datasets.background import with_background
+from gerund.data.datasets.boris_project import PROJECT_SUFFIX
 from gerund.data.datasets.files import head_columns, is_of_boris
 from gerund.data.manifest import leaking_groups
 from gerund.data.overlaps import Overlap, apart, of_subject
@@ -189,8 +190,8 @@ def load_by_name(data: str, split: int | None, *, allow_missing: bool) -> Sequen
 
 def kind_of_place(path: Path) -> str:
     """Which data set a path without a name is: a manifest, a file of BORIS or ELAN, or a folder of classes."""
-    if path.suffix.lower() == ".eaf":
-        return "elan"
+    if named := {".eaf": "elan", PROJECT_SUFFIX: "boris"}.get(path.suffix.lower()):
+        return named
     if not is_table(path):
         return "folder"
     return "boris" if path.is_file() and is_of_boris(head_columns(path)) else "csv"

@@ -1,4 +1,4 @@
-"""`boris`: event tables (.csv, .tsv, .xlsx) exported by BORIS, tabular or aggregated."""
+"""`boris`: projects (.boris) of BORIS, and event tables (.csv, .tsv, .xlsx) exported by it, tabular or aggregated."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from gerund.core.errors import DataError
 from gerund.core.texts import LONGEST_SECONDS, TABLE_SUFFIXES, key, number, read_table, table_text
 from gerund.data.annotations import Annotation
+from gerund.data.datasets.boris_project import PROJECT_SUFFIX, project_rows
 from gerund.data.datasets.files import annotation_files, find_video, labelled
 
 MEDIA = ("Media file name", "Media file path", "Media file")
@@ -46,16 +47,19 @@ class BorisRow:
 
 
 def load(path: Path, *, split: int | None = None) -> list[Annotation]:
-    """One annotation per state event (a START and its STOP, or a row with both) and per point event of a table, or all in a folder.
+    """One annotation per state event (a START and its STOP, or a row with both) and per point event of a table or project, or all in a folder.
 
     BORIS adds the observation's time offset to its times; here it is taken off. The times of an observation over several files run
     on from one to the next; the lengths of the files in the table tell where each begins.
     """
-    return [clip for file in annotation_files(path, *TABLE_SUFFIXES) for clip in boris_clips(file)]
+    return [clip for file in annotation_files(path, PROJECT_SUFFIX, *TABLE_SUFFIXES) for clip in boris_clips(file)]
 
 
 def boris_clips(file: Path) -> list[Annotation]:
-    rows, aggregate = event_rows(file)
+    if file.suffix.lower() == PROJECT_SUFFIX:
+        rows, aggregate = [BorisRow(where=where, values=values) for where, values in project_rows(file)], False
+    else:
+        rows, aggregate = event_rows(file)
     several_files(rows)
     clips = []
     for row, start, end in aggregated(rows) if aggregate else paired(rows):
