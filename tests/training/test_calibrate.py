@@ -11,15 +11,15 @@ from gerund.recognition.calibration import fit_temperature
 from gerund.training.calibrate import helpful, log_loss
 
 
-def test_a_temperature_is_taken_where_clips_it_was_not_fitted_on_become_likelier(caplog):
+def test_a_temperature_is_taken_where_clips_it_was_not_fitted_on_become_likelier(capsys):
     rng = np.random.default_rng(0)
     targets = rng.integers(3, size=400)
     logits = 4 * (np.eye(3)[targets] + rng.normal(0, 1, (400, 3)))
     fitted = fit_temperature(logits[:200], targets[:200])
     assert helpful(fitted, logits[200:], targets[200:]) == fitted > 1
-    assert "less likely" not in caplog.text
+    assert "less likely" not in capsys.readouterr().err
     assert helpful(0.1, logits[200:], targets[200:]) == 1.0
-    assert "A temperature of 0.10 makes the validation clips less likely" in caplog.text
+    assert "A temperature of 0.10 makes the validation clips less likely" in capsys.readouterr().err
 
 
 def test_log_loss_is_that_of_the_truth_and_clips_without_an_answer_do_not_count():
@@ -44,17 +44,17 @@ def trained(clips, folder, **options):
     return json.loads((done.run / "metrics.json").read_text())["calibration"], gerund.Recognizer.load(done.run)
 
 
-def test_calibration_can_be_left_out(clips, tmp_path, caplog):
+def test_calibration_can_be_left_out(clips, tmp_path, capsys):
     found, recognizer = trained(clips, tmp_path, calibration=False)
     assert (found["temperature"], found["num_held_out"]) == (1.0, 0)
     assert (recognizer.temperature, recognizer.familiarity) == (1.0, None)
-    assert "no clip is called unknown" in caplog.text
+    assert "no clip is called unknown" in capsys.readouterr().err
 
 
 @pytest.mark.torch
-def test_a_learned_head_steps_back_from_a_temperature_that_harms(clips, tmp_path, monkeypatch, caplog):
+def test_a_learned_head_steps_back_from_a_temperature_that_harms(clips, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("gerund.training.calibrate.fit_temperature", lambda *_: 0.05)
     small = {"head": "transformer", "head_options": {"width": 8, "dense_width": 8}, "epochs": 2}
     found, _ = trained(clips, tmp_path, **small)
     assert found["temperature"] == 1.0
-    assert "it is left at 1" in caplog.text
+    assert "it is left at 1" in capsys.readouterr().err
