@@ -14,8 +14,8 @@ from typing import Literal
 
 from gerund.core.errors import DataError, GerundError
 from gerund.core.places import free_names
-from gerund.core.workers import environment
 from gerund.labelling.desk import Studio
+from gerund.serving.processes import end_process, module_process
 from gerund.timelines.cut import as_timeline
 from gerund.timelines.formats import TIMELINE_FORMATS
 from gerund.timelines.observations import read_observations
@@ -76,25 +76,14 @@ async def counted(desk: Studio, whose: Whose, kind: Literal["csv", "html", "png"
 
 async def said_by(*words: str) -> bytes:
     """What a module of gerund prints, in a process of its own. Raises DataError with its complaint."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        *words,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=environment(),
-        start_new_session=True,
-    )
+    process = await module_process(*words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
     try:
         async with asyncio.timeout(EXPORT_SECONDS):
             said, complained = await process.communicate()
     except TimeoutError:
         raise DataError(f"it took longer than {EXPORT_SECONDS:.0f} s") from None
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        await end_process(process)
     if process.returncode != 0:
         lines = complained.decode(errors="replace").strip().splitlines()
         raise DataError(lines[-1].removeprefix("Error: ") if lines else f"it ended with code {process.returncode}")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from gerund.core.errors import DataError
-from gerund.core.workers import environment
+from gerund.serving.processes import end_process, module_process
 
 START_SECONDS = 120.0
 
@@ -25,20 +24,7 @@ class ServedModel:
     async def start(self, folder: Path) -> str:
         """Its address. Raises DataError when it cannot be started."""
         await self.end()
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "gerund",
-            "serve",
-            str(folder),
-            "--port",
-            "0",
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-            env=environment(),
-            start_new_session=True,
-        )
+        self.process = await module_process("gerund", "serve", str(folder), "--port", "0", stderr=asyncio.subprocess.PIPE)
         assert self.process.stderr is not None
         said = ""
         with contextlib.suppress(TimeoutError):
@@ -65,7 +51,6 @@ class ServedModel:
         raise DataError("the model could not be served: its server ended at once")
 
     async def end(self) -> None:
-        if self.process is not None and self.process.returncode is None:
-            self.process.kill()
-            await self.process.wait()
+        if self.process is not None:
+            await end_process(self.process)
         self.process, self.address = None, ""

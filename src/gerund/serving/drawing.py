@@ -21,8 +21,9 @@ from gerund import video
 from gerund.core.errors import VideoError
 from gerund.core.files import tidy
 from gerund.core.types import Resize, Segment, Timeline
-from gerund.core.workers import UNREADABLE, environment, reason
+from gerund.core.workers import UNREADABLE, reason
 from gerund.serving.limits import Limits, NoRoomError, shut_in
+from gerund.serving.processes import end_process, module_process
 from gerund.video.annotate import LARGEST_SIDE, annotate_timeline
 from gerund.video.container import Trust, strangers_file
 
@@ -44,25 +45,14 @@ async def draw_film(kind: FilmKind, source: Path, out: Path, timeline: Timeline,
         "limits": asdict(limits),
         "timeline": plain_timeline(timeline),
     }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "gerund.serving.drawing",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        env=environment(),
-        start_new_session=True,
-    )
+    process = await module_process("gerund.serving.drawing", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
     try:
         async with asyncio.timeout(limits.seconds_job):
             said = await told_by(process, order)
     except TimeoutError:
         raise VideoError(f"drawing it took longer than {limits.seconds_job:.0f} s") from None
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        await end_process(process)
         if process.returncode != 0:
             partial.unlink(missing_ok=True)
             tidy(out.parent)
