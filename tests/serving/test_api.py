@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import shutil
@@ -25,7 +24,7 @@ from support.servers import LABELS, body_then_silence, until, upload_scope
 
 pytest.importorskip("fastapi")
 
-from gerund.serving import drawing
+from gerund.serving import drawing, processes
 
 
 def test_predict_answers_what_the_command_prints(server, model, clip):
@@ -128,14 +127,14 @@ def test_a_preview_shows_the_same_pictures(server, clip, tmp_path):
 def stopped_drawing(monkeypatch):
     """The processes that draw; each is stopped as soon as it was started, so that it never comes to its end."""
     found = []
-    start = asyncio.create_subprocess_exec
+    start = processes.create_subprocess_exec
 
     async def stopped(*words, **named):
         found.append(await start(*words, **named))
         os.kill(found[-1].pid, signal.SIGSTOP)
         return found[-1]
 
-    monkeypatch.setattr("asyncio.create_subprocess_exec", stopped)
+    monkeypatch.setattr(processes, "create_subprocess_exec", stopped)
     return found
 
 
