@@ -41,7 +41,15 @@ def archive(client, **options) -> dict[str, bytes]:
         return {name: files.read(name) for name in files.namelist()}
 
 
-@pytest.mark.parametrize("form", list(FILE_FORMATS))
+def test_labels_are_written_as_a_project_of_boris_with_all_videos(client, labelled, folder):
+    found = archive(client, form="boris_project")
+    assert list(found) == ["labels.boris"]
+    (folder / "labels.boris").write_bytes(found["labels.boris"])
+    spans = load_annotations(f"boris:{folder / 'labels.boris'}")
+    assert {path: sum(each.path.stem == path for each in spans) for path in SPANS} == SPANS
+
+
+@pytest.mark.parametrize("form", [name for name in FILE_FORMATS if name != "boris_project"])
 def test_labels_are_written_in_every_format_a_file_for_each_video(client, labelled, form):
     found = archive(client, form=form)
     suffix = FILE_FORMATS[form].suffixes[0]

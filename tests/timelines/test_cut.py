@@ -169,6 +169,18 @@ def test_lists_for_annotation_tools_hold_the_bouts_as_they_are(tmp_path: Path) -
     ]
 
 
+def test_a_project_of_boris_holds_the_bouts_of_all_videos(tmp_path: Path) -> None:
+    for name in ("a.mp4", "b.mp4"):
+        filmed(tmp_path / name)
+    (tmp_path / "l.csv").write_text("path,label,start,end,subject\na.mp4,go,0.4,1.6,m1\nb.mp4,peck,3,3,m2\n")
+    gerund.cut(tmp_path / "l.csv", boris=tmp_path / "all.boris")
+    read = read_observations(tmp_path / "all.boris")
+    found = {each.path.name: [(bout.label, bout.start, bout.end, bout.subject) for bout in each.bouts] for each in read}
+    assert found == {"a.mp4": [("go", 0.4, 1.6, "m1")], "b.mp4": [("peck", 3, 3, "m2")]}
+    with pytest.raises(DataError, match=r"--boris .*all\.boris: exists, and nothing is overwritten; choose another name"):
+        gerund.cut(tmp_path / "l.csv", boris=tmp_path / "all.boris")
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from gerund.core.types import Segment, Timeline, composed
 from gerund.data.datasets import activitynet, boris, elan, per_frame
+from gerund.timelines.boris_files import boris_project
 from gerund.timelines.formats import TIMELINE_FORMATS, clock, csv_text
 from gerund.timelines.observations import Bout, read_observations
 from support.layouts import film
@@ -37,7 +40,13 @@ def spans(segments: list[Segment]) -> list[tuple[float, float, str]]:
 
 @pytest.mark.parametrize(
     ("name", "suffix", "reader"),
-    [("activitynet", ".json", activitynet), ("elan", ".eaf", elan), ("boris", ".tsv", boris), ("boris", ".csv", boris)],
+    [
+        ("activitynet", ".json", activitynet),
+        ("elan", ".eaf", elan),
+        ("boris", ".tsv", boris),
+        ("boris", ".csv", boris),
+        ("boris", ".boris", boris),
+    ],
 )
 @given(segments=timelines())
 def test_data_sets_read_back_what_was_written(name: str, suffix: str, reader, segments: list[Segment]) -> None:
@@ -61,7 +70,7 @@ def labelled_by_people(folder: Path) -> Timeline:
     return Timeline(path=film(folder / "a.mp4", seconds=6), labels=["eat", "nod", "walk é"], segments=bouts, duration=6.0)
 
 
-@pytest.mark.parametrize(("name", "suffix"), [("elan", ".eaf"), ("boris", ".tsv"), ("boris", ".csv")])
+@pytest.mark.parametrize(("name", "suffix"), [("elan", ".eaf"), ("boris", ".tsv"), ("boris", ".csv"), ("boris", ".boris")])
 def test_subjects_and_points_come_back_from_elan_and_boris(tmp_path: Path, name: str, suffix: str) -> None:
     shown, file = labelled_by_people(tmp_path), tmp_path / f"a{suffix}"
     file.write_text(TIMELINE_FORMATS[name].text(shown, file), encoding="utf-8")
@@ -139,3 +148,54 @@ def test_a_timeline_says_itself_as_values_and_as_rows() -> None:
     assert csv_text(shown, shown.path) == 'path,start,end,label,score,error\r\na.mp4,0.500,2.000,"x, y",0.750000,\r\n'
     lost = Timeline(path=Path("b.mp4"), labels=["x"], error="b.mp4: gone")
     assert lost.as_rows() == [[Path("b.mp4"), None, None, None, None, "b.mp4: gone"]]
+
+
+def test_elan_offers_the_labels_and_sorts_by_score(tmp_path: Path) -> None:
+    segments = [Segment(start=0, end=1, label="walk", score=0.9), Segment(start=1, end=2, label="eat & drink", score=0.0875)]
+    shown = Timeline(path=tmp_path / "a.mp4", labels=["eat & drink", "sleep", "walk"], segments=segments, duration=3.0)
+    document = ET.fromstring(TIMELINE_FORMATS["elan"].text(shown, tmp_path / "a.eaf"))
+    entries = {each.get("CVE_ID"): each.findtext("CVE_VALUE") for each in document.iter("CV_ENTRY_ML")}
+    assert list(entries.values()) == ["eat & drink", "sleep", "walk"]
+    tiers = {each.get("TIER_ID"): each for each in document.iter("TIER")}
+    actions = {each.get("ANNOTATION_ID"): each for each in tiers["action"].iter("ALIGNABLE_ANNOTATION")}
+    assert [(entries[each.get("CVE_REF")], each.findtext("ANNOTATION_VALUE")) for each in actions.values()] == [
+        ("walk", "walk"),
+        ("eat & drink", "eat & drink"),
+    ]
+    assert tiers["score"].get("PARENT_REF") == "action"
+    scores = {each.findtext("ANNOTATION_VALUE"): each.get("ANNOTATION_REF") for each in tiers["score"].iter("REF_ANNOTATION")}
+    least_sure = scores[min(scores)]
+    assert (sorted(scores), actions[least_sure].findtext("ANNOTATION_VALUE")) == (["0.087", "0.900"], "eat & drink")
+    types = {each.get("LINGUISTIC_TYPE_ID"): each for each in document.iter("LINGUISTIC_TYPE")}
+    assert {tier.get("LINGUISTIC_TYPE_REF") for tier in tiers.values()} == set(types)
+    assert types["score"].get("CONSTRAINTS") in {each.get("STEREOTYPE") for each in document.iter("CONSTRAINT")}
+    assert types["action"].get("CONTROLLED_VOCABULARY_REF") in {
+        each.get("CV_ID") for each in document.iter("CONTROLLED_VOCABULARY")
+    }
+
+
+def test_labels_of_people_have_no_scores_in_elan(tmp_path: Path) -> None:
+    assert "score@" not in TIMELINE_FORMATS["elan"].text(labelled_by_people(tmp_path), tmp_path / "a.eaf")
+
+
+def test_a_project_of_boris_holds_all_videos(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    first, second = labelled_by_people(tmp_path), labelled_by_people(tmp_path / "other")
+    file = tmp_path / "all.boris"
+    file.write_text(boris_project([first, second], file), encoding="utf-8")
+    project = json.loads(file.read_text(encoding="utf-8"))
+    assert [each["file"]["1"] for each in project["observations"].values()] == [["a.mp4"], ["other/a.mp4"]]
+    kinds = {each["code"]: each["type"] for each in project["behaviors_conf"].values()}
+    assert kinds == {"eat": "State event", "nod": "Point event", "walk é": "State event"}
+    assert [each["name"] for each in project["subjects_conf"].values()] == ["Kim", "Lou"]
+    assert [list(each.bouts) for each in read_observations(file)] == [list(first.segments), list(second.segments)]
+
+
+def test_segments_of_one_label_that_overlap_are_one_state_in_boris(tmp_path: Path) -> None:
+    bouts = [(0, 3), (2, 5), (5, 6), (7, 7)]
+    segments = [Bout(start=start, end=end, label="eat", score=1.0) for start, end in bouts]
+    shown = Timeline(path=film(tmp_path / "a.mp4", seconds=8), labels=["eat"], segments=segments, duration=8.0)
+    file = tmp_path / "a.boris"
+    file.write_text(boris_project([shown], file), encoding="utf-8")
+    (found,) = read_observations(file)
+    assert [(each.start, each.end) for each in found.bouts] == [(0, 5), (5, 6), (7, 7)]

@@ -25,6 +25,7 @@ from gerund.recognition.recognizer import Recognizer
 from gerund.timelines import formats as timeline_files
 from gerund.timelines import timeline as timelines
 from gerund.timelines.evaluate import segments_of as true_segments_of
+from gerund.timelines.observations import read_observations
 from gerund.timelines.segments import segments_of_states, without_short_runs
 from gerund.timelines.timeline import TimelineSettings, step_labels, step_scores, timeline_of, windows_for, windows_of
 from support.clocks import standing
@@ -423,6 +424,20 @@ def test_a_file_that_cannot_be_written_costs_itself_alone(trained, tmp_path, ram
     assert "x.json: cannot be written (File name too long)" in err
     written = {path.name for path in (tmp_path / "out").iterdir() if path.is_file()}
     assert written == {"long" + "x" * 247 + ".srt", "good.srt", "good.json", "taken.json"}
+
+
+def test_a_project_of_boris_holds_all_videos_that_could_be_read(trained, tmp_path):
+    (tmp_path / "text.mp4").write_text("no video")
+    for name in ("a.mp4", "b.mp4"):
+        shutil.copy(trained / "film é 1.mp4", tmp_path / name)
+    code, out, err = run("timeline", trained / "run", tmp_path, "--json", "--quiet", "--boris", tmp_path / "all.boris")
+    assert code == 3, err
+    found = [json.loads(line) for line in out.splitlines()]
+    assert [bool(each["error"]) for each in found] == [False, False, True]
+    project = json.loads((tmp_path / "all.boris").read_text(encoding="utf-8"))
+    assert list(project["observations"]) == ["a", "b"]
+    read = read_observations(tmp_path / "all.boris")
+    assert [len(each.bouts) for each in read] == [len(each["segments"]) for each in found[:2]]
 
 
 def test_a_file_without_a_picture_says_so(trained, tmp_path):

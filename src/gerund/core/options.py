@@ -354,10 +354,12 @@ RenderedFile = Annotated[AnyPath, option(OUTPUT, "File to write: .mp4, .mov, .mk
 Srt = Annotated[AnyPath, option(OUTPUT, "Write SubRip subtitles (.srt).")]
 Vtt = Annotated[AnyPath, option(OUTPUT, "Write WebVTT subtitles (.vtt).")]
 ActivityNet = Annotated[AnyPath, option(OUTPUT, "Write an ActivityNet database (.json).")]
-Elan = Annotated[AnyPath, option(OUTPUT, "Write an ELAN document (.eaf).")]
+Elan = Annotated[AnyPath, option(OUTPUT, "Write an ELAN document (.eaf); scores are in a tier below.")]
 PerFrame = Annotated[AnyPath, option(OUTPUT, "Write a table with a row per picture and 0 or 1 per label (.csv).")]
 PerStep = Annotated[AnyPath, option(OUTPUT, "Write a table with a row per time step and a probability per label (.csv).")]
-Boris = Annotated[AnyPath, option(OUTPUT, "Write a table of events for BORIS (.tsv or .csv).")]
+Boris = Annotated[
+    AnyPath, option(OUTPUT, "Write a table of events for BORIS (.tsv or .csv), or a project of all videos (.boris).")
+]
 Plot = Annotated[AnyPath, option(OUTPUT, "Draw thumbnails, segments and probabilities (.png, .jpg, .svg or .pdf).")]
 StatsPlot = Annotated[AnyPath, option(OUTPUT, "Draw the ethogram and the bars as a figure (.png, .jpg, .svg or .pdf).")]
 RecordFile = Annotated[AnyPath, option(OUTPUT, "Write what was seen, with the answers drawn in, as .mp4, .mov or .mkv.")]

@@ -14,6 +14,7 @@ from typing import Literal
 
 from gerund.core.errors import DataError, GerundError
 from gerund.core.places import free_names
+from gerund.data.datasets.boris_project import PROJECT_SUFFIX
 from gerund.labelling.desk import Studio
 from gerund.serving.processes import end_process, module_process
 from gerund.timelines.cut import as_timeline
@@ -24,6 +25,7 @@ from gerund.timelines.projects import PROJECT_FORMATS
 Whose = Literal["yours", "model"]
 EXPORT_SECONDS = 300.0
 FILE_FORMATS = {name: kind for name, kind in (TIMELINE_FORMATS | PROJECT_FORMATS).items() if name != "per_step"}
+FILE_FORMATS["boris_project"] = TIMELINE_FORMATS["boris"]._replace(suffixes=(PROJECT_SUFFIX,))
 """What labels can be written as; a table of probabilities per step is no label."""
 
 
@@ -91,9 +93,14 @@ async def said_by(*words: str) -> bytes:
 
 
 def write_archive(table: Path, kind: str, out: Path) -> None:
-    """A zip archive with a file of a format for each video of a table."""
+    """A zip archive with a file of a format for each video of a table, or a project with all of them."""
     made = FILE_FORMATS[kind]
     found = read_observations(table)
+    project = Path(f"labels{made.suffixes[0]}")
+    if made.together is not None and made.holds_all(project):
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(project.name, made.together([as_timeline(each) for each in found], project.absolute()))
+        return
     names = free_names(out.parent / kind, made.suffixes[0], [each.path.stem for each in found])
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for each, name in zip(found, names, strict=True):

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from gerund.core import options
 from gerund.core.errors import DataError, UsageError, VideoError
 from gerund.core.files import write_json, write_text
-from gerund.core.places import as_path, files_for
+from gerund.core.places import as_path
 from gerund.core.printing import table
 from gerund.core.progress import note, progress
 from gerund.core.results import Printable
@@ -21,7 +21,7 @@ from gerund.data.annotations import POINT_SECONDS, Annotation, write_annotations
 from gerund.data.frames import file_name
 from gerund.data.manifest import relative_name
 from gerund.timelines.films import write_grid, write_reel
-from gerund.timelines.formats import TIMELINE_FORMATS
+from gerund.timelines.formats import TIMELINE_FORMATS, texts_of
 from gerund.timelines.observations import Bout, Observation, observe
 from gerund.timelines.projects import PROJECT_FORMATS
 from gerund.video.cutting import COPIED_SUFFIXES, copy_span, write_span
@@ -182,13 +182,11 @@ def write_projects(bouts: Sequence[Observation], cuts: Sequence[Observation], pl
             continue
         kind = PROJECT_FORMATS.get(name) or TIMELINE_FORMATS[name]
         flag, found = f"--{name.replace('_', '-')}", cuts if name in PROJECT_FORMATS else bouts
-        paths = [each.path for each in found]
-        files = dict(zip(paths, files_for(flag, place, kind.suffixes, [path.stem for path in paths]), strict=True))
-        for each in found:
-            if files[each.path].exists():
-                raise DataError(f"{flag} {files[each.path]}: exists, and nothing is overwritten; choose another name")
-            write_text(files[each.path], kind.text(as_timeline(each), files[each.path]))
-            written.append(files[each.path])
+        for file, text in texts_of(kind, flag, place, [as_timeline(each) for each in found]):
+            if file.exists():
+                raise DataError(f"{flag} {file}: exists, and nothing is overwritten; choose another name")
+            write_text(file, text)
+            written.append(file)
     return written
 
 

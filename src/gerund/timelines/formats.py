@@ -4,37 +4,53 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import re
-import xml.etree.ElementTree as ET
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from gerund.core.errors import DataError
+from gerund.core.places import files_for
 from gerund.core.printing import json_text
 from gerund.core.progress import note
-from gerund.core.types import Segment, Timeline
+from gerund.core.types import Timeline
 from gerund.data.datasets.background import BACKGROUND
+from gerund.data.datasets.boris_project import PROJECT_SUFFIX
+from gerund.timelines.boris_files import boris, boris_project, one_line
+from gerund.timelines.elan_file import elan
+from gerund.timelines.segments import subject_of
 from gerund.video.header import picture_times
 from gerund.video.rate import TIME_SLACK
 
-NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 SRT_TAG = re.compile(r"<(?=[\s/]*(?:b|i|u|s|font)\b)", re.IGNORECASE)
 """Where a tag begins that formats text in SubRip files."""
-POINT_MILLISECONDS = 1
-"""ELAN has no annotation without a length; this is how long a point is in it."""
-MIME_TYPES = {".mp4": "video/mp4", ".mov": "video/quicktime", ".mpg": "video/mpeg", ".mpeg": "video/mpeg"}
 
 
 class FileFormat(NamedTuple):
-    """A way to write a timeline: the suffixes it may have, the usual one first, and the text of the file."""
+    """A way to write a timeline: the suffixes it may have, the usual one first, and the text of the file.
+
+    `together` is the text of one file for several videos, where the format has such a thing: a project, with PROJECT_SUFFIX.
+    """
 
     suffixes: tuple[str, ...]
     text: Callable[[Timeline, Path], str]
+    together: Callable[[Sequence[Timeline], Path], str] | None = None
+
+    def holds_all(self, place: Path) -> bool:
+        """Whether `place` is one file for all videos."""
+        return self.together is not None and place.suffix.lower() == PROJECT_SUFFIX
+
+
+def texts_of(kind: FileFormat, flag: str, place: Path, timelines: Sequence[Timeline]) -> Iterator[tuple[Path, str]]:
+    """The files that an option asks for at a place, and their texts: one of all videos, or one of each. Raises as `files_for` does."""
+    names = [each.path.stem for each in timelines]
+    if kind.together is not None and kind.holds_all(place):
+        (file,) = files_for(flag, place, (PROJECT_SUFFIX,), names[:1])
+        yield file, kind.together(timelines, file)
+    else:
+        for each, file in zip(timelines, files_for(flag, place, kind.suffixes, names), strict=True):
+            yield file, kind.text(each, file)
 
 
 def clock(seconds: float, point: str) -> str:
@@ -42,10 +58,6 @@ def clock(seconds: float, point: str) -> str:
     thousandths = round(1000 * seconds)
     minutes, rest = divmod(thousandths, 60_000)
     return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest // 1000:02d}{point}{rest % 1000:03d}"
-
-
-def one_line(label: str) -> str:
-    return " ".join(label.split())
 
 
 def srt_text(label: str) -> str:
@@ -83,82 +95,6 @@ def activitynet(timeline: Timeline, path: Path) -> str:
     entry = {"duration": round(timeline.duration, 3), "subset": "training", "annotations": annotations}
     values = {"version": "gerund", "database": {timeline.path.stem.removeprefix("v_"): entry}}
     return json_text(values, indent=2) + "\n"
-
-
-def elan(timeline: Timeline, path: Path) -> str:
-    """An ELAN document (EAF 3.0) with the tier `action`, or one for each subject, `action@Kim`; a point lasts a millisecond."""
-    document = ET.Element(
-        "ANNOTATION_DOCUMENT",
-        {
-            "AUTHOR": "gerund",
-            "DATE": datetime.now(UTC).isoformat(timespec="seconds"),
-            "FORMAT": "3.0",
-            "VERSION": "3.0",
-            "xmlns:xsi": "http://www.w3.org/2001/XMLSchema-instance",
-            "xsi:noNamespaceSchemaLocation": "http://www.mpi.nl/tools/elan/EAFv3.0.xsd",
-        },
-    )
-    header = ET.SubElement(document, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
-    video = timeline.path.resolve()
-    relative = Path(os.path.relpath(video, path.parent.resolve())).as_posix()
-    kind = MIME_TYPES.get(video.suffix.lower(), "video/*")
-    ET.SubElement(header, "MEDIA_DESCRIPTOR", MEDIA_URL=video.as_uri(), MIME_TYPE=kind, RELATIVE_MEDIA_URL=f"./{relative}")
-    order = ET.SubElement(document, "TIME_ORDER")
-    tiers = {subject: elan_tier(document, subject, path) for subject in subjects_of(timeline) or [None]}
-    for number, segment in enumerate(timeline.segments, start=1):
-        slots = (f"ts{2 * number - 1}", f"ts{2 * number}")
-        start, end = round(1000 * segment.start), round(1000 * segment.end)
-        for slot, milliseconds in zip(slots, (start, max(end, start + POINT_MILLISECONDS)), strict=True):
-            ET.SubElement(order, "TIME_SLOT", TIME_SLOT_ID=slot, TIME_VALUE=str(milliseconds))
-        annotation = ET.SubElement(tiers[subject_of(segment)], "ANNOTATION")
-        aligned = ET.SubElement(
-            annotation, "ALIGNABLE_ANNOTATION", ANNOTATION_ID=f"a{number}", TIME_SLOT_REF1=slots[0], TIME_SLOT_REF2=slots[1]
-        )
-        ET.SubElement(aligned, "ANNOTATION_VALUE").text = xml_text(segment.label, path)
-    ET.SubElement(document, "LINGUISTIC_TYPE", GRAPHIC_REFERENCES="false", LINGUISTIC_TYPE_ID="default-lt", TIME_ALIGNABLE="true")
-    ET.indent(document)
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(document, encoding="unicode")}\n'
-
-
-def elan_tier(document: ET.Element, subject: str | None, path: Path) -> ET.Element:
-    if subject is None:
-        return ET.SubElement(document, "TIER", LINGUISTIC_TYPE_REF="default-lt", TIER_ID="action")
-    name = xml_text(subject, path)
-    return ET.SubElement(document, "TIER", LINGUISTIC_TYPE_REF="default-lt", PARTICIPANT=name, TIER_ID=f"action@{name}")
-
-
-def subject_of(segment: Segment) -> str | None:
-    """Whom a segment shows; only those that people labelled say so."""
-    return getattr(segment, "subject", None)
-
-
-def subjects_of(timeline: Timeline) -> list[str | None]:
-    """Everybody who is named, and None where a segment names nobody."""
-    return sorted({subject_of(each) for each in timeline.segments}, key=lambda name: (name is None, name))
-
-
-def xml_text(label: str, path: Path) -> str:
-    if found := NO_XML.search(label):
-        raise DataError(f"{path}: XML cannot hold the character {found[0]!r} of the label {label!r}; choose another format")
-    return label
-
-
-def boris(timeline: Timeline, path: Path) -> str:
-    """The table of events that BORIS exports and imports: a START and a STOP row per segment, of a point one row; tabs, or commas in a .csv."""
-    out = io.StringIO()
-    table = csv.writer(out, delimiter="," if path.suffix.lower() == ".csv" else "\t", lineterminator="\n")
-    table.writerow(
-        ["Observation id", "Observation duration", "Media file name", "Subject", "Behavior", "Behavior type", "Time", "Comment"]
-    )
-    for segment in timeline.segments:
-        subject = one_line(subject_of(segment) or "No focal subject")
-        points = (
-            (("POINT", segment.start),) if segment.start == segment.end else (("START", segment.start), ("STOP", segment.end))
-        )
-        for kind, seconds in points:
-            shared = [timeline.path.stem, f"{timeline.duration:.3f}", str(timeline.path.resolve()), subject]
-            table.writerow([*shared, one_line(segment.label), kind, f"{seconds:.3f}", f"probability {segment.score:.3f}"])
-    return out.getvalue()
 
 
 def csv_text(timeline: Timeline, path: Path) -> str:
@@ -214,7 +150,7 @@ TIMELINE_FORMATS: dict[str, FileFormat] = {
     "vtt": FileFormat((".vtt",), vtt),
     "activitynet": FileFormat((".json",), activitynet),
     "elan": FileFormat((".eaf",), elan),
-    "boris": FileFormat((".tsv", ".csv"), boris),
+    "boris": FileFormat((".tsv", ".csv", PROJECT_SUFFIX), boris, boris_project),
     "per_frame": FileFormat((".csv",), per_frame),
     "per_step": FileFormat((".csv",), per_step),
 }

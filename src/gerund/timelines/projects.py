@@ -6,12 +6,10 @@ import csv
 import io
 from pathlib import Path
 
-from gerund.core.errors import VideoError
 from gerund.core.printing import json_text
 from gerund.core.types import Timeline
 from gerund.timelines.formats import FileFormat
-from gerund.video import probe
-from gerund.video.rate import USUAL_FPS
+from gerund.video.header import rate_and_sound
 
 
 def losslesscut(timeline: Timeline, path: Path) -> str:
@@ -31,7 +29,7 @@ def cut_table(timeline: Timeline, path: Path) -> str:
 
 def edl(timeline: Timeline, path: Path) -> str:
     """An edit decision list: one event per bout, one after the other, in non-drop time code at the rate of the video, rounded."""
-    fps = fps_of(timeline.path)
+    fps, _ = rate_and_sound(timeline.path)
     rate, record = max(1, round(fps)), 0
     lines = [f"TITLE: {' '.join(timeline.path.stem.split())}", "FCM: NON-DROP FRAME", ""]
     for number, bout in enumerate(timeline.segments, start=1):
@@ -48,14 +46,6 @@ def time_code(frame: int, rate: int) -> str:
     """00:01:02:12, counted in `rate` frames per second."""
     seconds, rest = divmod(frame, rate)
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}:{rest:02d}"
-
-
-def fps_of(path: Path) -> float:
-    """Frames per second of a video, 25 where it cannot be read or does not say."""
-    try:
-        return probe(path).fps or USUAL_FPS
-    except VideoError:
-        return USUAL_FPS
 
 
 PROJECT_FORMATS: dict[str, FileFormat] = {

@@ -1,4 +1,4 @@
-"""From labels at each step to segments, and no run shorter than a given time. Numpy only."""
+"""From labels at each step to segments, no run shorter than a given time; and whom segments show."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from gerund.core.types import Segment
+from gerund.core.types import Segment, Timeline
 
 NOTHING = -1
 """State of a step at which no action is seen."""
@@ -65,3 +65,13 @@ def segments_of_states(states: np.ndarray, scores: np.ndarray, edges: np.ndarray
         for first, end in runs_of(states)
         if states[first] != NOTHING
     ]
+
+
+def subject_of(segment: Segment) -> str | None:
+    """Whom a segment shows; only those that people labelled say so."""
+    return getattr(segment, "subject", None)
+
+
+def subjects_of(timeline: Timeline) -> list[str | None]:
+    """Everybody who is named, and None where a segment names nobody."""
+    return sorted({subject_of(each) for each in timeline.segments}, key=lambda name: (name is None, name))

@@ -12,15 +12,17 @@ import numpy as np
 from gerund.core import options
 from gerund.core.errors import DataError, GerundError, UsageError, VideoError
 from gerund.core.files import write_text
-from gerund.core.places import files_for
+from gerund.core.places import as_path, files_for
 from gerund.core.progress import note
 from gerund.core.types import Clip, Features, Timeline
 from gerund.data.datasets.background import BACKGROUND
+from gerund.data.datasets.boris_project import PROJECT_SUFFIX
 from gerund.data.inputs import expand
 from gerund.features.tokens import clip_rows
 from gerund.heads.semi_markov import BORDER_SIDE, border_scores, likeliest_states
 from gerund.recognition.folder import find_model
 from gerund.recognition.recognizer import Recognizer
+from gerund.timelines.boris_files import boris_project
 from gerund.timelines.formats import TIMELINE_FORMATS
 from gerund.timelines.picture import PLOT_SUFFIXES, timeline_plot
 from gerund.timelines.segments import NOTHING, segments_of_states, without_short_runs
@@ -109,6 +111,9 @@ def timeline(
     names = [path.stem for path in paths]
     wanted = {"srt": srt, "vtt": vtt, "activitynet": activitynet, "elan": elan, "boris": boris, "plot": plot}
     wanted |= {"per_frame": per_frame, "per_step": per_step}
+    project = None
+    if boris is not None and TIMELINE_FORMATS["boris"].holds_all(as_path(boris)):
+        (project,) = files_for("--boris", as_path(wanted.pop("boris") or ""), (PROJECT_SUFFIX,), names[:1])
     suffixes = {name: each.suffixes for name, each in TIMELINE_FORMATS.items()} | {"plot": PLOT_SUFFIXES}
     files = {
         name: dict(zip(paths, files_for(f"--{name.replace('_', '-')}", Path(place), suffixes[name], names), strict=True))
@@ -119,13 +124,25 @@ def timeline(
     settings = windows_for(
         recognizer, window, hop=hop, min_duration=min_duration, threshold=threshold, unknown_threshold=unknown_threshold
     )
-    return written(timelines(recognizer, paths, settings), files)
+    return written(timelines(recognizer, paths, settings), files, project)
 
 
-def written(found: Iterable[Timeline], files: Mapping[str, Mapping[Path, Path]]) -> Iterator[Timeline]:
-    """The timelines, each written to its files (format -> video -> file) on the way; a file that fails costs itself alone."""
+def written(
+    found: Iterable[Timeline], files: Mapping[str, Mapping[Path, Path]], project: Path | None = None
+) -> Iterator[Timeline]:
+    """The timelines, each written to its files (format -> video -> file) on the way; a file that fails costs itself alone.
+
+    A project of BORIS holds all of them, and is written anew with each.
+    """
+    so_far = []
     for each in found:
         failed = []
+        if project is not None and each.error is None:
+            so_far.append(Timeline(path=each.path, labels=each.labels, segments=each.segments, duration=each.duration))
+            try:
+                write_text(project, boris_project(so_far, project))
+            except DataError as error:
+                failed.append(str(error))
         for name, places_of in files.items() if each.error is None else ():
             try:
                 write_timeline(each, name, places_of[each.path])

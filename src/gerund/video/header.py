@@ -8,10 +8,12 @@ from pathlib import Path
 
 import av
 
+from gerund.core.errors import VideoError
 from gerund.core.places import AnyPath, as_path
 from gerund.video.clock import frame_rate, start_of, steps_to_next_decoded
 from gerund.video.container import OWN_FILE, Trust, opened_video, opened_webp, packets_of
 from gerund.video.formats import FRAME_FOLDER_FPS, frame_images, webp_durations
+from gerund.video.rate import USUAL_FPS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +75,18 @@ def probe(path: AnyPath, *, trust: Trust = OWN_FILE) -> VideoInfo:
             codec=context.name,
             pixel_format=context.pix_fmt,
         )
+
+
+def rate_and_sound(path: Path) -> tuple[float, bool]:
+    """Frames per second, 25 where it cannot be read or does not say, and whether there is sound."""
+    try:
+        fps = probe(path).fps or USUAL_FPS
+        if path.is_dir() or webp_durations(path):
+            return fps, False
+        with opened_video(path, OWN_FILE) as (container, _):
+            return fps, bool(container.streams.audio)
+    except VideoError:
+        return USUAL_FPS, False
 
 
 def probe_webp(path: Path, durations: list[float], trust: Trust) -> VideoInfo:

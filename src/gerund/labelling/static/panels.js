@@ -174,7 +174,7 @@ const matrix = (project, found, openBouts) => {
   return make("div.wide-box", {}, make("table.matrix", {}, make("thead", {}, head), make("tbody", {}, ...rows)));
 };
 
-const TOOLS = [["boris", "BORIS"], ["elan", "ELAN"], ["activitynet", "ActivityNet"], ["per_frame", "a row per picture"], ["srt", "subtitles, SRT"], ["vtt", "subtitles, WebVTT"], ["losslesscut", "LosslessCut"], ["edl", "EDL, for video editors"], ["cut_list", "list of cuts"]];
+const TOOLS = [["boris_project", "BORIS, a project"], ["boris", "BORIS, tables of events"], ["elan", "ELAN"], ["activitynet", "ActivityNet"], ["per_frame", "a row per picture"], ["srt", "subtitles, SRT"], ["vtt", "subtitles, WebVTT"], ["losslesscut", "LosslessCut"], ["edl", "EDL, for video editors"], ["cut_list", "list of cuts"]];
 
 /** Files in other formats: of your labels or of the model's bouts. */
 const exportsOf = (project, link) => {
