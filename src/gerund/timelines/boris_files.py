@@ -18,7 +18,7 @@ from gerund.video.header import rate_and_sound
 
 PROJECT_VERSION = "7.0"
 """Of the format of projects: that of BORIS 7, 8 and 9."""
-NOBODY = "No focal subject"
+NO_SUBJECT = "No focal subject"
 """How BORIS calls the lack of a subject in its tables; in its projects it is an empty text."""
 PLAYERS = range(1, 9)
 
@@ -37,7 +37,7 @@ def boris(timeline: Timeline, path: Path) -> str:
         ["Observation id", "Observation duration", "Media file name", "Subject", "Behavior", "Behavior type", "Time", "Comment"]
     )
     for segment in timeline.segments:
-        subject = one_line(subject_of(segment) or NOBODY)
+        subject = one_line(subject_of(segment) or NO_SUBJECT)
         points = (
             (("POINT", segment.start),) if segment.start == segment.end else (("START", segment.start), ("STOP", segment.end))
         )
@@ -67,7 +67,7 @@ def boris_project(timelines: Sequence[Timeline], path: Path) -> str:
     names = [place.name for place in free_names(Path(), "", [one_line(each.path.stem) for each in timelines])]
     project = {
         "time_format": "hh:mm:ss",
-        "project_date": now(),
+        "project_date": written_at(),
         "project_name": path.stem,
         "project_description": "written by gerund",
         "project_format_version": PROJECT_VERSION,
@@ -83,7 +83,7 @@ def boris_project(timelines: Sequence[Timeline], path: Path) -> str:
     return json_text(project, indent=1) + "\n"
 
 
-def now() -> str:
+def written_at() -> str:
     return datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="seconds")
 
 
@@ -104,7 +104,7 @@ def observation(timeline: Timeline, points: set[str], path: Path) -> dict[str, A
     return {
         "file": {str(player): [media] if player == 1 else [] for player in PLAYERS},
         "type": "MEDIA",
-        "date": now(),
+        "date": written_at(),
         "description": "",
         "time offset": 0.0,
         "events": events_of(timeline.segments, points),

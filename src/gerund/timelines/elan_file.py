@@ -50,7 +50,7 @@ def elan(timeline: Timeline, path: Path) -> str:
         start, end = round(1000 * segment.start), round(1000 * segment.end)
         for slot, milliseconds in zip(slots_of(number), (start, max(end, start + POINT_MILLISECONDS)), strict=True):
             ET.SubElement(order, "TIME_SLOT", TIME_SLOT_ID=slot, TIME_VALUE=str(milliseconds))
-    entries = {label: f"entry{place}" for place, label in enumerate(labels_of(timeline))}
+    entries = {label: f"entry{place}" for place, label in enumerate(vocabulary_of(timeline))}
     scored = any(segment.score < 1 for segment in timeline.segments)
     for subject in subjects_of(timeline) or [None]:
         own = [(number, segment) for number, segment in segments if subject_of(segment) == subject]
@@ -62,7 +62,7 @@ def elan(timeline: Timeline, path: Path) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(document, encoding="unicode")}\n'
 
 
-def labels_of(timeline: Timeline) -> list[str]:
+def vocabulary_of(timeline: Timeline) -> list[str]:
     """All labels that there are, those of the model first."""
     return list(dict.fromkeys([*timeline.labels, *(segment.label for segment in timeline.segments)]))
 

@@ -168,7 +168,7 @@ def project(folder: Path, **changes: object) -> Path:
         "observations": {
             "day 1": {
                 "type": "MEDIA",
-                "file": {"1": ["a.mp4"], "2": []},
+                "file": {"1": ["a.mp4"], "2": ["from above.mp4"], "3": []},
                 "time offset": 0.0,
                 "media_info": {"length": {"a.mp4": 60.0}},
                 "events": [
@@ -207,6 +207,7 @@ def test_a_project_is_read_with_all_its_observations(tmp_path: Path, caplog: pyt
         ("c.mp4", "eat", 0.0, 3.0, "p2"),
     ]
     assert "1 observation without videos (field) left out" in caplog.text
+    assert "1 observation with several players; the videos of the first are taken" in caplog.text
 
 
 @pytest.mark.parametrize(

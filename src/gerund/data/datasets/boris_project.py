@@ -28,6 +28,10 @@ def project_rows(file: Path) -> Iterator[tuple[str, dict[str, str]]]:
     bare = [name for name, each in observations.items() if field(each, "type", str, f"{file}: observation {name!r}") != "MEDIA"]
     if bare:
         note(f"{file}: {len(bare)} observation{'s' * (len(bare) != 1)} without videos ({', '.join(bare[:3])}) left out")
+    if several := [name for name, each in observations.items() if name not in bare and len(players_of(each, file)) > 1]:
+        note(
+            f"{file}: {len(several)} observation{'s' * (len(several) != 1)} with several players; the videos of the first are taken"
+        )
     for name, observation in observations.items():
         if name not in bare:
             yield from observed(name, observation, kinds, file)
@@ -38,6 +42,11 @@ def behaviours(ethogram: dict[str, Any], file: Path) -> Iterator[tuple[str, bool
     for number_, each in ethogram.items():
         where = f"{file}: behaviour {number_}"
         yield field(each, "code", str, where), field(each, "type", str, where).lower().startswith("state")
+
+
+def players_of(observation: dict[str, Any], file: Path) -> list[str]:
+    """The players that show something; all but the first show the same events from elsewhere."""
+    return [player for player, media in field(observation, "file", dict, f"{file}: an observation").items() if media]
 
 
 def observed(name: str, observation: dict[str, Any], kinds: dict[str, bool], file: Path) -> Iterator[tuple[str, dict[str, str]]]:
