@@ -197,7 +197,7 @@ def project(folder: Path, **changes: object) -> Path:
     return path
 
 
-def test_a_project_is_read_with_all_its_observations(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_project_is_read_with_all_its_observations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = load_annotations(str(project(tmp_path)))
     assert [(each.path.name, each.label, each.start, each.end, each.subject) for each in found] == [
         ("a.mp4", "peck", 2.0, 2.0, None),
@@ -206,8 +206,9 @@ def test_a_project_is_read_with_all_its_observations(tmp_path: Path, caplog: pyt
         ("b.mp4", "eat", 6.0, 20.0, "p2"),
         ("c.mp4", "eat", 0.0, 3.0, "p2"),
     ]
-    assert "1 observation without videos (field) left out" in caplog.text
-    assert "1 observation with several players; the videos of the first are taken" in caplog.text
+    said = capsys.readouterr().err
+    assert "1 observation without videos (field) left out" in said
+    assert "1 observation with several players; the videos of the first are taken" in said
 
 
 @pytest.mark.parametrize(
