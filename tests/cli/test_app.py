@@ -144,7 +144,7 @@ def test_csv_is_refused_before_any_work_where_a_result_has_no_rows(command):
 def test_help_of_train_shows_groups_and_what_holds_when_nothing_is_said(monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     _, out, _ = run("train", "--help")
-    titles = re.findall(r"─ ([A-Z][\w -]+?) ─", out)
+    titles = re.findall(r"─ ([A-Z][\w -]+?)(?:: [\w ]+| \([\w ]+\))? ─", out)
     assert titles[:7] == ["Input", "Recipe", "Backbone", "Time steps", "Head", "Learning over epochs", "Fine-tuning"]
     for flag, default in (
         ("--epochs", "60"),

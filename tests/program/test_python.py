@@ -156,6 +156,38 @@ def test_every_function_is_called_with_texts_and_says_nothing(world: Path, capfd
     } <= written
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: gerund.stats(["a.csv", "b.csv"]),
+        lambda: gerund.cut(["a.csv", "b.csv"], out="cuts"),
+        lambda: gerund.evaluate(["run", "again"]),
+        lambda: gerund.agree("a.csv", ["b.csv"]),
+        lambda: gerund.render(["run"], "one.mp4", "one.gif"),
+        lambda: gerund.explain(["run"], "one.mp4"),
+        lambda: gerund.predict(["run"], "one.mp4"),
+        lambda: gerund.timeline(["run"], "one.mp4"),
+        lambda: gerund.watch(["run"], "one.mp4"),
+        lambda: gerund.Recognizer.load(["run"]),
+        lambda: gerund.serve(["run"]),
+        lambda: gerund.studio(["a", "b"]),
+        lambda: gerund.pack(cache=["a"], out="shards"),
+        lambda: gerund.train("clips", out=["a", "b"]),
+    ],
+)  # fmt: skip
+def test_a_list_where_one_path_is_needed_is_one_sentence(call: Any, world: Path) -> None:
+    with pytest.raises(
+        gerund.GerundError, match=r"^\[.*\]: one path is needed here; where several are taken, give them one by one"
+    ):
+        list(call() or ())
+
+
+def test_a_model_without_its_videos_in_a_list_is_told_how(world: Path) -> None:
+    gerund.train("clips", out="run", **SMALL)
+    with pytest.raises(gerund.GerundError, match=r"one by one, as in stats\(\*paths\)"):
+        gerund.stats("run", ["one.mp4", "two.mp4"])  # type: ignore[arg-type]
+
+
 ASKED = """
 import logging, sys, gerund
 logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")

@@ -491,7 +491,7 @@ def test_evaluate_timeline_measures_against_a_manifest(learned, labelled):
     code, out, _ = run("evaluate-timeline", learned, labelled)
     assert code == 0
     assert "frame accuracy" in out
-    assert "(3 segments in 1 videos)" in out
+    assert "(3 segments in 1 video)" in out
 
 
 def test_a_video_that_cannot_be_read_counts_as_missed(trained, labelled):

@@ -20,7 +20,7 @@ COMMANDS = {
     "pretrain": ("gerund.learning.pretrain:pretrain", "Learn from unlabelled videos, for train --init."),
     "evaluate-timeline": (
         "gerund.timelines.evaluate:evaluate_timeline",
-        "The same for timelines (also: evaluate --timeline).",
+        "Measure a model's timelines on labelled spans (also: evaluate --timeline).",
     ),
     "predict": ("gerund.recognition.predict:predict", "Name the action in videos."),
     "timeline": ("gerund.timelines.timeline:timeline", "Say which action happens when, in videos of any length."),

@@ -7,11 +7,11 @@ import math
 from cyclopts import Group, Parameter
 
 INPUT = Group.create_ordered("Input", sort_key=0)
-RECIPE = Group.create_ordered("Recipe", sort_key=0)
-BACKBONE = Group.create_ordered("Backbone", sort_key=0)
-TIME_STEPS = Group.create_ordered("Time steps", sort_key=0)
-HEAD = Group.create_ordered("Head", sort_key=0)
-EPOCHS = Group.create_ordered("Learning over epochs", sort_key=0)
+RECIPE = Group.create_ordered("Recipe: settings together", sort_key=0)
+BACKBONE = Group.create_ordered("Backbone: the image network that looks at each frame", sort_key=0)
+TIME_STEPS = Group.create_ordered("Time steps: the parts into which a clip is cut", sort_key=0)
+HEAD = Group.create_ordered("Head: the part that learns your actions", sort_key=0)
+EPOCHS = Group.create_ordered("Learning over epochs (passes over the clips)", sort_key=0)
 TUNING = Group.create_ordered("Fine-tuning", sort_key=0)
 METHOD = Group.create_ordered("Method", sort_key=0)
 SERVER = Group.create_ordered("Server", sort_key=0)

@@ -65,7 +65,7 @@ Inputs = Annotated[
 ]
 OnlySubject = Annotated[str, option(INPUT, "Train on the spans of this subject only.")]
 OverlapRule = Annotated[Literal["first", "longest"], option(INPUT, "Of spans that overlap, which keeps the time.", "refuse them")]
-ToCount = Annotated[AnyPath, option(INPUT, "A model and videos; or what timeline printed, .eaf, BORIS, manifests, name:path.")]
+ToCount = Annotated[AnyPath, option(INPUT, "A model and videos; or what timeline printed, .eaf, BORIS, CSV, name:path.")]
 FirstLabels = Annotated[AnyPath, option(INPUT, "One side: a file with labels as stats takes them, or a model.")]
 SecondLabels = Annotated[AnyPath, option(INPUT, "The other side: a file with labels of the same videos.")]
 VideoTable = Annotated[AnyPath, option(INPUT, "A table for --by: a column path, and columns of your own such as treatment.")]
@@ -96,9 +96,9 @@ OfficialSplits = Annotated[
 ValShare = Annotated[float, option(INPUT, "Share of the training groups used for validation.", USUAL.val)]
 GroupPattern = Annotated[
     str,
-    option(INPUT, "Regular expression whose first bracket, in a file's name, is its group: clips of one group stay on one side."),
+    option(INPUT, "Pattern (regular expression) whose bracket is a file's group, as '(match \\d+)'; a group stays on one side."),
 ]
-AllowLeak = Annotated[bool, option(INPUT, "Accept a given split that has a group on two sides.", USUAL.allow_leak)]
+AllowLeak = Annotated[bool, option(INPUT, "Accept a given split with a group on two sides: it flatters.", USUAL.allow_leak)]
 LeaveOneOut = Annotated[
     Literal["group"], option(INPUT, "Keep nothing back: train on all, and judge each group by a head without it; for few videos.")
 ]
@@ -113,14 +113,14 @@ Resume = Annotated[
         RECIPE, "A run folder or checkpoint to go on from, to the same weights as if never stopped; `last` is the newest run."
     ),
 ]
-Seed = Annotated[int, option(RECIPE, "Seed of splits, folds, initialisation and order.", USUAL.seed)]
+Seed = Annotated[int, option(RECIPE, "Number that all chance is drawn from: the same gives the same again.", USUAL.seed)]
 SeedCount = Annotated[int, option(RECIPE, "How many seeds to train each split with, counted from --seed (or from 0).")]
 
 BackboneName = Annotated[
     str,
     option(
         BACKBONE,
-        "lite, lite2, pixels, pixels:SIZE or a graph NET.onnx; with torch any image model of timm, or a video model as hf:FOLDER.",
+        "lite, lite2, pixels (the bare picture), pixels:SIZE or a graph NET.onnx; with torch any image model of timm, or hf:FOLDER.",
         USUAL.backbone,
     ),
 ]
@@ -139,10 +139,10 @@ FrameFit = Annotated[
 FrameRate = Annotated[float | Literal["native"], option(BACKBONE, "Frames per second that are looked at, or native.", USUAL.fps)]
 Precision = Annotated[
     Literal["auto", "bf16", "f32", "int8"],
-    option(BACKBONE, "Of the backbone: bf16, f32, int8 (calibrated on the clips) or auto.", USUAL.precision),
+    option(BACKBONE, "How exactly it computes: bf16, f32, int8 (set up on the clips) or auto.", USUAL.precision),
 ]
 FloatPrecision = Annotated[
-    Literal["auto", "bf16", "f32"], option(BACKBONE, "Of the backbone: bf16, f32 or auto.", USUAL.precision)
+    Literal["auto", "bf16", "f32"], option(BACKBONE, "How exactly it computes: bf16, f32 or auto.", USUAL.precision)
 ]
 
 NumFrames = Annotated[int, option(TIME_STEPS, "Time steps that the head sees of a clip.", USUAL.num_frames)]
@@ -156,14 +156,14 @@ TakeFrom = Annotated[
 ]
 JoinMotion = Annotated[bool, option(TIME_STEPS, "Join how much the features change within each step.", USUAL.motion)]
 Views = Annotated[Literal[1, 2], option(TIME_STEPS, "1, or 2 to train on mirrored frames too.", USUAL.views)]
-Draws = Annotated[int, option(TIME_STEPS, "Jittered versions made of each training clip.", USUAL.draws)]
+Draws = Annotated[int, option(TIME_STEPS, "Versions made of each training clip, each a little shifted.", USUAL.draws)]
 
-AutoHead = Annotated[bool, option(HEAD, "Choose head and backbone by cross-validation on the training clips.")]
+AutoHead = Annotated[bool, option(HEAD, "Choose head and backbone by what they answer on clips left out.")]
 HeadName = Annotated[
     str,
     option(
         HEAD,
-        "Network over time: prototype, transformer, bilstm, mean, frame, or your own as package.module:Class; options as --head.width 256.",
+        "prototype (solved at once); with torch transformer, bilstm, mean, frame; or your own, package.module:Class; --head.width 256 is an option.",
         USUAL.head,
     ),
 ]
@@ -176,12 +176,12 @@ Encoder = Annotated[
 
 Epochs = Annotated[int, option(EPOCHS, "Passes over the training clips, at most.", USUAL.epochs)]
 BatchSize = Annotated[int, option(EPOCHS, "Clips per training step.", USUAL.batch_size)]
-Optimizer = Annotated[Literal["adamw", "adam"], option(EPOCHS, "adamw or adam.", USUAL.optimizer)]
-LearningRate = Annotated[float, option(EPOCHS, "Peak learning rate.", USUAL.lr)]
-WeightDecay = Annotated[float, option(EPOCHS, "Weight decay.", USUAL.weight_decay)]
-Schedule = Annotated[Literal["cosine", "constant"], option(EPOCHS, "Of the learning rate: cosine or constant.", USUAL.schedule)]
+Optimizer = Annotated[Literal["adamw", "adam"], option(EPOCHS, "Method of learning: adamw or adam.", USUAL.optimizer)]
+LearningRate = Annotated[float, option(EPOCHS, "Peak learning rate: how large a step is.", USUAL.lr)]
+WeightDecay = Annotated[float, option(EPOCHS, "How small weights are held, against learning by heart.", USUAL.weight_decay)]
+Schedule = Annotated[Literal["cosine", "constant"], option(EPOCHS, "The learning rate falls (cosine) or stays.", USUAL.schedule)]
 Warmup = Annotated[float, option(EPOCHS, "Share of all steps until the peak learning rate is reached.", USUAL.warmup)]
-LabelSmoothing = Annotated[float, option(EPOCHS, "Share of the target spread over all classes.", USUAL.label_smoothing)]
+LabelSmoothing = Annotated[float, option(EPOCHS, "Share that all classes get, against being too sure.", USUAL.label_smoothing)]
 Calibration = Annotated[bool, option(METHOD, "Fit percentages and unknown on clips left out; without, none is unknown.", "yes")]
 ClassWeights = Annotated[bool, option(EPOCHS, "Weigh rare classes more.", USUAL.class_weights)]
 Patience = Annotated[
@@ -222,11 +222,11 @@ MeasureLeak = Annotated[
 ]
 TopK = Annotated[int, option(METHOD, "How many labels to give for each.")]
 Familiar = Annotated[
-    float, option(METHOD, "Answer unknown where fewer clips of known classes look as unfamiliar, 0..1; 0 is never.", "0.05")
+    float, option(METHOD, "Answer unknown where fewer than this share of known clips look as unfamiliar; 0 is never.", "0.05")
 ]
 FamiliarWindows = Annotated[
     float,
-    option(METHOD, "Leave out windows that look as unknown as fewer than this share of known clips, 0 to 1; 0 leaves out none."),
+    option(METHOD, "Leave out windows as unfamiliar as fewer than this share of known clips are, 0 to 1; 0 leaves out none."),
 ]
 WindowSeconds = Annotated[
     float | Literal["auto"],
@@ -369,7 +369,7 @@ CacheFolder = Annotated[
     AnyPath,
     option(
         MACHINE,
-        "Folder for features; with --ray on storage that all machines share, or a URL.",
+        "Folder for features (what the backbone saw of each video); with --ray on storage that all machines share, or a URL.",
         "$GERUND_CACHE, or ~/.cache/gerund",
     ),
 ]

@@ -21,7 +21,9 @@ def as_path(place: None) -> None: ...
 @overload
 def as_path(place: AnyPath) -> Path: ...
 def as_path(place: AnyPath | None) -> Path | None:
-    """A place as everything inside gerund knows it; public functions call this at their door."""
+    """A place as everything inside gerund knows it; public functions call this at their door. Raises UsageError for a list of places."""
+    if isinstance(place, Iterable) and not isinstance(place, str | bytes):
+        raise UsageError(f"{place}: one path is needed here; where several are taken, give them one by one, as in stats(*paths)")
     return None if place is None else Path(place)
 
 

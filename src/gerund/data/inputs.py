@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gerund.core.errors import DataError
+from gerund.core.places import as_path
 from gerund.core.texts import exists, is_table, named_file, read_lines
 from gerund.core.types import Clip
 from gerund.data.listing import list_videos
@@ -15,7 +16,7 @@ from gerund.video.formats import is_frame_folder, is_hidden
 
 def expand(inputs: Sequence[str | Path]) -> list[Clip]:
     """The clips that paths, folders, patterns, lists and manifests mean, in order. Raises DataError when one means nothing."""
-    clips = [clip for each in inputs for clip in expand_one(Path(each).expanduser())]
+    clips = [clip for each in inputs for clip in expand_one(as_path(each).expanduser())]
     if not clips:
         raise DataError("no input; give at least one video")
     return clips

@@ -56,7 +56,7 @@ def studio(
     from gerund.serving.security import is_loopback
     from gerund.serving.server import TOKEN_VARIABLE, checked_token, configured, listening, url_host
 
-    folder = Path(folder)
+    folder = as_path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder}: not a folder; give the one that your videos are in")
     secret = checked_token(token or os.environ.pop(TOKEN_VARIABLE, None), host, needed=not is_loopback(host))

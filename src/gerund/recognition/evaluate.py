@@ -42,6 +42,8 @@ FAR_APART = 10
 """Per cent between the ends of an interval, above which there were few clips."""
 FEW = 5
 """Of which so many are told on a terminal."""
+TERMS = "(top-1: the first answer is right; mean class: each class counts alike; calibration error: how far percentages are off)"
+"""What the figures are, for people who meet them for the first time."""
 SPREAD = ("top1", "top5", "mean_class", "macro_f1", "ece", "nll")
 """Metrics of which several runs have a mean and a spread."""
 
@@ -229,6 +231,7 @@ class Evaluation(Printable):
             yield f"95 % interval of top-1 (Wilson, a group counted once): {percent(interval[0])} to {percent(interval[1])}"
         if self.failed and metrics["top1_readable"] is not None:
             yield f"top-1 of the clips that could be read: {percent(metrics['top1_readable'])}"
+        yield TERMS
         for reason in self.failed.values():
             yield f"counted as wrong: {reason}"
 

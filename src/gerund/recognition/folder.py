@@ -20,6 +20,7 @@ from typing import Any
 from gerund.core import files, hub
 from gerund.core.errors import ModelError
 from gerund.core.fields import Fields, checked_labels, is_number, json_of, resize_in
+from gerund.core.places import as_path
 from gerund.core.types import composed
 from gerund.features.tokens import MOST_STEPS, Sampling, sampling_in
 from gerund.heads.durations import Durations
@@ -191,7 +192,7 @@ def backbone_in(fields: Fields) -> dict[str, Any]:
 
 def model_folder(model: str | Path) -> Path:
     """The model folder that is meant: a folder itself, the `best` in a run folder, or for hf:USER/MODEL the one fetched from the hub."""
-    path = hub.fetch_model(str(model)) if hub.is_remote(model) else Path(model)
+    path = hub.fetch_model(str(model)) if hub.is_remote(model) else as_path(model)
     return path / "best" if files.find(path / "best").is_dir() else path
 
 

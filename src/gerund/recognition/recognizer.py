@@ -14,6 +14,7 @@ import numpy as np
 from gerund.backbones import Backbone
 from gerund.core import files, hub
 from gerund.core.errors import GerundError, ModelError, VideoError
+from gerund.core.places import as_path
 from gerund.core.types import Clip, Features, Prediction
 from gerund.features.cache import FeatureCache
 from gerund.features.extractor import Extraction, Extractor
@@ -343,4 +344,4 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def clip_to_see(video: str | Path | Clip) -> Clip:
-    return video if isinstance(video, Clip) else Clip(path=Path(video))
+    return video if isinstance(video, Clip) else Clip(path=as_path(video))

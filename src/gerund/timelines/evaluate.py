@@ -28,6 +28,12 @@ from gerund.video.rate import TIME_SLACK, USUAL_FPS
 F1_OVERLAPS = (0.10, 0.25, 0.50)
 AP_OVERLAPS = (0.3, 0.4, 0.5, 0.6, 0.7)
 
+TIMELINE_TERMS = (
+    "F1@50: a segment counts as found where it and the true one share half of their time (@10: a tenth)",
+    "edit score: the order of the labels; mAP: the surest segments first; frame accuracy: share of the time named right",
+)
+"""What the figures are, for people who meet them for the first time."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TimelineEvaluation(Printable):
@@ -51,7 +57,8 @@ class TimelineEvaluation(Printable):
     def as_text(self) -> Iterator[str]:
         metrics = dict(self.metrics)
         seconds = metrics.pop("boundary_error_seconds")
-        counts = f"({metrics.pop('num_segments')} segments in {metrics.pop('num_videos')} videos)"
+        segments, videos = metrics.pop("num_segments"), metrics.pop("num_videos")
+        counts = f"({segments} segment{'s' * (segments != 1)} in {videos} video{'s' * (videos != 1)})"
         names = {"frame_accuracy": "frame accuracy", "edit": "edit score", "map": "mAP at IoU 0.3 to 0.7"}
         yield from table(
             ("", ""),
@@ -63,6 +70,7 @@ class TimelineEvaluation(Printable):
         yield from ("", f"median boundary error {seconds:.2f} s   {counts}", "")
         rows = [(row["label"], str(row["true"]), str(row["found"]), percent(row["f1@50"])) for row in self.per_label]
         yield from table(("label", "segments", "found", "F1@50"), rows)
+        yield from ("", *TIMELINE_TERMS)
         for reason in self.failed.values():
             yield f"counted as missed: {reason}"
 

@@ -189,7 +189,8 @@ class Statistics(Printable):
 
     def trust_lines(self) -> Iterator[str]:
         """By how much the model's numbers were off where the truth is known."""
-        yield f"how far off such numbers are, per video: on {self.trust[0].videos} held-out videos of the model's training run"
+        videos = f"{self.trust[0].videos} held-out video{'s' * (self.trust[0].videos != 1)}"
+        yield f"how far off such numbers are, per video: on {videos} of the model's training run"
         rows = [
             (each.label, f"{each.count_error:.2f} ({each.count_bias:+.2f})", f"{each.total_error:.2f} ({each.total_bias:+.2f})")
             for each in self.trust

@@ -119,10 +119,10 @@ def tiles(metrics: Mapping[str, Any], num_classes: int) -> list[tuple[str, str, 
     shown = [
         ("top-1", percent_text(metrics["top1"]), about),
         ("top-5", percent_text(metrics["top5"]), "among the first five"),
-        ("mean class", percent_text(metrics["mean_class"]), "balanced accuracy"),
-        ("macro F1", percent_text(metrics["macro_f1"]), "mean over classes"),
-        ("calibration error", figure_text(metrics["ece"]), "0 is perfect"),
-        ("log loss", figure_text(metrics["nll"]), f"guessing: {np.log(num_classes):.3f}"),
+        ("mean class", percent_text(metrics["mean_class"]), "each class counts alike"),
+        ("macro F1", percent_text(metrics["macro_f1"]), "misses and false alarms"),
+        ("calibration error", figure_text(metrics["ece"]), "how far percentages are off"),
+        ("log loss", figure_text(metrics["nll"]), f"0 is best, guessing gives {np.log(num_classes):.3f}"),
     ]
     return [each for each in shown if each[0] != "top-5" or num_classes > 5]  # else always 100 %
 
