@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from support.roads import biologist, teacher
+
 ROOT = Path(__file__).resolve().parents[2]
 NO_INDEX = {
     "PIP_NO_INDEX": "1",
@@ -22,18 +24,21 @@ NO_INDEX = {
 }
 
 
-def ran(*words: str | Path, **environment: str) -> str:
+def ran(*words: object, code: int = 0, **environment: str) -> str:
     done = subprocess.run(
-        [str(word) for word in words], capture_output=True, text=True, env=os.environ | environment, check=False
+        [str(word) for word in words], capture_output=True, encoding="utf-8", env=os.environ | environment, check=False
     )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert done.returncode == code, done.stdout[-2000:] + done.stderr[-2000:]
     return done.stdout
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(os.environ.get("GERUND_NO_INDEX") == "1", reason="GERUND_NO_INDEX=1: there is no package index to fetch from")
-def test_a_folder_of_wheels_installs_where_there_is_no_network_and_trains(tmp_path: Path) -> None:
+def test_a_folder_of_wheels_installs_where_there_is_no_network_and_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And there, with an empty home folder, a teacher and a biologist go all their way."""
     wheels, home = tmp_path / "gerund-wheels", tmp_path / "home"
     pip = ["-m", "pip", "--quiet", "--disable-pip-version-check"]
     ran(sys.executable, *pip, "wheel", "--constraint", ROOT / "constraints.txt", "--wheel-dir", wheels, ROOT)
@@ -41,11 +46,19 @@ def test_a_folder_of_wheels_installs_where_there_is_no_network_and_trains(tmp_pa
     there = tmp_path / "there" / ("Scripts" if os.name == "nt" else "bin")
     ran(there / "python", *pip, "install", "--no-index", "--find-links", wheels, "gerund", **NO_INDEX)
     assert "torch" not in ran(there / "python", "-m", "pip", "list").split()
-    offline = NO_INDEX | {"HOME": str(home), "USERPROFILE": str(home), "PYTHONPATH": ""}
+    offline = NO_INDEX | {"HOME": str(home), "USERPROFILE": str(home), "PYTHONPATH": "", "GERUND_CACHE": ""}
     words = ("train", f"toy-small:{tmp_path / 'toy'}", "--out", tmp_path / "run", "--quiet")
     ran(there / "gerund", *words, **offline)
     clip = next((tmp_path / "toy" / "kicking").glob("performer04*"))
     assert "kicking" in ran(there / "gerund", "predict", tmp_path / "run", clip, **offline)
+
+    def gerund(*words: object, code: int = 0) -> str:
+        return ran(there / "gerund", *words, code=code, **offline)
+
+    for road in (teacher, biologist):
+        (tmp_path / road.__name__).mkdir()
+        monkeypatch.chdir(tmp_path / road.__name__)
+        road(gerund)
 
 
 @pytest.mark.slow

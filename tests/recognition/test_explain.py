@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -251,7 +252,7 @@ def trained(tmp_path: Path) -> Recognizer:
 
 def test_the_steps_say_what_their_bars_and_points_are() -> None:
     assert heatmaps.title_of_steps(3, True, True) == (
-        "3 time steps, all of the same weight; points: what hiding it alone changes (little, where others show the same)"
+        "3 time steps, all of the same weight; points: what hiding it alone changes, where that is 0.5 or more"
     )
     assert heatmaps.title_of_steps(3, False, False) == (
         "3 time steps, bars: how much the model heeds each; hiding one alone changes less than 0.5 points, since the others show the same"
@@ -267,3 +268,18 @@ def test_the_steps_say_what_their_bars_and_points_are() -> None:
         for fall in (0.1, 0.0004)
     )
     assert tall - short == 18, "a line of points that are all nothing is left out"
+
+
+def test_a_step_has_points_only_where_hiding_it_changes_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[float] = []
+    monkeypatch.setattr(heatmaps, "signed", lambda change: shown.append(round(change, 4)) or "x")
+    steps = explanation(np.zeros((7, 7)), [0.25] * 4)
+    heatmaps.strip_of_steps(replace(steps, drops=np.array([0.2, 0.004, -0.004, -0.01])))
+    assert shown == [-0.2, 0.01]
+
+
+def test_a_fall_of_a_few_points_is_no_deep_red(tmp_path: Path) -> None:
+    for name, fall in (("few", 0.03), ("many", 0.3)):
+        heatmaps.draw_explanation(explanation(np.full((7, 7), fall), [0.25] * 4), tmp_path / f"{name}.png")
+    assert not reddish(read_picture(tmp_path / "few.png")).any()
+    assert reddish(read_picture(tmp_path / "many.png")).any()

@@ -25,6 +25,8 @@ COLD, WARM, HOT = (255, 214, 0), (255, 122, 0), (214, 0, 28)
 MINUS = "\N{MINUS SIGN}"
 LEAST_FALL = 0.005
 """A fall below half a point is drawn in no colour: it is of no account, and colours would make it look like a finding."""
+FULL_FALL = 0.1
+"""The hottest colour stands for a fall of ten points at least, so that a few points do not look like the reason."""
 
 
 def check_picture(path: Path) -> None:
@@ -76,7 +78,7 @@ def frames_with_heat(explanation: Explanation) -> Image.Image:
     fall = float(explanation.heat.max())
     for number, step in enumerate(weightiest(explanation.weights)):
         frame = Image.fromarray(explanation.frames[step]).resize((width, height), Image.Resampling.BICUBIC)
-        part.paste(heated(frame, explanation.heat, max(fall, LEAST_FALL)), (PAD + number * (width + GAP), PAD))
+        part.paste(heated(frame, explanation.heat, max(fall, FULL_FALL)), (PAD + number * (width + GAP), PAD))
     legend(ImageDraw.Draw(part), PAD, height + PAD + 26, explanation)
     return part
 
@@ -95,7 +97,7 @@ def legend(draw: ImageDraw.ImageDraw, left: int, middle: int, explanation: Expla
         text = f"No single place decides: a patch over any place costs {label} less than {points(LEAST_FALL)}."
         draw.text((left, middle), text, font=font(15), fill=SMALL_PRINT, anchor="lm")
         return
-    shares = np.linspace(0, 1, 160)
+    shares = np.linspace(0, min(fall / FULL_FALL, 1), 160)
     colours = tinted(np.full((1, 160, 3), 235.0), shares[None])
     for x, colour in enumerate(colours[0]):
         draw.line([left + x, middle - 7, left + x, middle + 7], fill=tuple(colour.tolist()))
@@ -124,7 +126,7 @@ def ramp(share: np.ndarray) -> np.ndarray:
 
 
 def strip_of_steps(explanation: Explanation) -> Image.Image:
-    """All steps in order: frame, time, weight as a bar, and what is lost without the step, where that is anything for some step."""
+    """All steps in order: frame, time, weight as a bar, and what is lost without the step where that is anything."""
     moves = bool(np.abs(explanation.drops).max() >= LEAST_FALL)
     count = len(explanation.frames)
     width = (SHEET_WIDTH - 2 * PAD - (PER_LINE - 1) * GAP) // PER_LINE
@@ -145,10 +147,9 @@ def strip_of_steps(explanation: Explanation) -> Image.Image:
             draw.rounded_rectangle([left, bar, left + full - 1, bar + 8], 4, fill=WEIGHT)
         draw.text((left, bar + 20), f"{explanation.seconds[step]:.1f} s", font=font(13), fill=SMALL_PRINT, anchor="lm")
         draw.text((left + width, bar + 20), f"{100 * explanation.weights[step]:.0f} %", font=font(13), fill=INK, anchor="rm")
-        if moves:
-            draw.text(
-                (left, bar + 38), f"{signed(-explanation.drops[step])} points", font=font(13), fill=SMALL_PRINT, anchor="lm"
-            )
+        if abs(explanation.drops[step]) >= LEAST_FALL:
+            change = f"{signed(-explanation.drops[step])} points"
+            draw.text((left, bar + 38), change, font=font(13), fill=SMALL_PRINT, anchor="lm")
     return part
 
 
@@ -156,7 +157,7 @@ def title_of_steps(count: int, alike: bool, moves: bool) -> str:
     """What the bars and the points below the steps are, and why they may differ."""
     weights = "all of the same weight" if alike else "bars: how much the model heeds each"
     if moves:
-        return f"{count} time steps, {weights}; points: what hiding it alone changes (little, where others show the same)"
+        return f"{count} time steps, {weights}; points: what hiding it alone changes, where that is {100 * LEAST_FALL:g} or more"
     return (
         f"{count} time steps, {weights}; hiding one alone changes less than {points(LEAST_FALL)}, since the others show the same"
     )
@@ -167,6 +168,5 @@ def points(fall: float) -> str:
 
 
 def signed(change: float) -> str:
-    """Points with a sign; no sign on what rounds to nothing."""
-    text = f"{100 * change:+.1f}"
-    return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", MINUS)
+    """Points with a sign."""
+    return f"{100 * change:+.1f}".replace("-", MINUS)

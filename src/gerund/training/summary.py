@@ -47,7 +47,7 @@ def write_reports(
     answers = [row for side, evaluation in evaluations.items() for row in prediction_rows(side, evaluation)]
     write_rows(run.folder / "predictions.csv", PREDICTIONS_HEADER, answers)
     draw_pictures(run, extraction, history, evaluations)
-    write_run_page(run, recognizer, history, evaluations, extraction.left_out)
+    write_run_page(run, recognizer, extraction, history, evaluations)
 
 
 def draw_pictures(
@@ -72,26 +72,26 @@ def draw_pictures(
 def write_run_page(
     run: Run,
     recognizer: Recognizer,
+    extraction: Extraction,
     history: Sequence[Mapping[str, Any]],
     evaluations: Mapping[str, Evaluation],
-    failed: Mapping[str, str],
 ) -> None:
     """Write report.html: about the test clips, or the validation clips when there are none.
 
-    `failed` has the videos and spans that could not be used, with the reasons.
+    Clips that could not be read are listed with their reasons; those for training are not counted among the clips, the others count as wrong.
     """
-    clips = run.clips
+    clips = [clip for clip in run.clips if clip.split != "train" or extraction.problem(clip) is None]
     settings = replace(run.settings, data=run.settings.data or str(run.folder / "clips.csv"))
     side = next((side for side in ("test", "val") if side in evaluations), "test")
     evaluation = evaluations.get(side)
-    unused = {**failed, **(evaluation.failed if evaluation is not None else {})}
+    unused = {**extraction.left_out, **(evaluation.failed if evaluation is not None else {})}
     findings = [Finding(area="file", kind="not used", message=why) for why in unused.values()]
     report = RunReport(
         run=str(run.folder),
         facts=facts(recognizer, settings, clips, len(history), unread=len(unused)),
         clips=clips,
         history=history,
-        findings=[*findings, *check_clips(clips, published=is_published(settings.data or ""))],
+        findings=[*findings, *check_clips(run.clips, published=is_published(settings.data or ""))],
         command=as_command(settings),
         versions=versions(),
         side=side,
@@ -121,7 +121,7 @@ def facts(recognizer: Recognizer, settings: Recipe, clips: Sequence[Clip], epoch
     return {
         "data": f"{', '.join(sources_of(settings))}{split}",
         "clips": f"{len(clips)} of {len(labels_of(clips))} classes: {sides}"
-        + f"; {unread} of them could not be used" * bool(unread),
+        + f"; {unread} could not be read (left out of train, wrong in val and test)" * bool(unread),
         "backbone": f"{backbone.name}; weights: {backbone.origin}; {backbone.resize.width} x {backbone.resize.height} pixels, "
         f"{backbone.resize.fit}; {recognizer.extractor.spec.precision}",
         "frames": f"{f'{rate:g} per second' if rate else 'all'}; {sampling.num_frames} time steps "
