@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 import gerund
 from gerund import video
 from gerund.backbones import Backbone, load_backbone, rebuild_backbone
-from gerund.core.errors import BackboneError, UsageError
+from gerund.core.errors import BackboneError, ModelError, UsageError
 from gerund.features import cache
 from gerund.features.batches import Windows
 from gerund.features.cache import FeatureCache
@@ -149,7 +149,7 @@ def test_a_model_comes_back_without_its_source_and_without_the_network(folders, 
     assert np.isfinite(found.heat).all()
     assert (tmp_path / "why.png").is_file()
     (run.model / "backbone.safetensors").unlink()
-    with pytest.raises(BackboneError, match="the model was trained with weights from a file"):
+    with pytest.raises(ModelError, match=r"backbone\.safetensors: missing; copy the model again"):
         gerund.Recognizer.load(run.run)
 
 

@@ -21,13 +21,13 @@ from support.videos import RampVideo
 
 pytestmark = pytest.mark.torch
 
-SLOW = pytest.param("mobilenetv2_100", marks=pytest.mark.slow)
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("test_vit", "mobilenetv2_100")]
 STEPS = 4
 WITHOUT_TORCH = """
 import json, sys
 class Nowhere:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "torchvision", "timm", "lightning", "transformers"):
+        if name.partition(".")[0] in ("torch", "torchvision", "timm", "lightning_fabric", "transformers"):
             raise ModuleNotFoundError(name, name=name)
 sys.meta_path.insert(0, Nowhere())
 import importlib.util
@@ -46,7 +46,7 @@ assert "torch" not in sys.modules
 """
 
 
-@pytest.mark.parametrize("name", ["test_resnet", "test_vit", SLOW])
+@pytest.mark.parametrize("name", ["test_resnet", *SLOW])
 def test_a_model_of_the_workshop_answers_the_same_in_the_household(name: str, tmp_path: Path, ramp_video: RampVideo) -> None:
     backbone, sampling = load_backbone(name, pretrained=False), Sampling(num_frames=STEPS)
     dim = sampling.token_dim(backbone.feature_dim)

@@ -327,8 +327,8 @@ def test_real_leak_of_a_random_split_is_told_and_measured(real_data: Path) -> No
 
 def group_safe_accuracy(clips: list[Clip]) -> float:
     """The same measure with another library: logistic regression on mean features, as many folds of whole groups."""
-    linear_model = pytest.importorskip("sklearn.linear_model")
-    selection = pytest.importorskip("sklearn.model_selection")
+    from sklearn import linear_model, selection
+
     features = Extractor(load_backbone(), fps=8.0, cache=FeatureCache(None)).extract(clip.path for clip in clips).features
     means = np.stack([np.asarray(features[clip.path].data[:], np.float32).mean(axis=0) for clip in clips])
     means = (means - means.mean(axis=0)) / means.std(axis=0)

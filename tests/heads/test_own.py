@@ -83,7 +83,7 @@ def test_it_is_trained_recorded_and_answers_without_its_class(
         code, _, err = run(*words, "--head", "my_heads:Other")
         assert (code, "Other is neither a gerund.heads.Head nor a TorchHead" in one_line(err)) == (2, True)
         assert run(*words, "--head", "my_heads:Half", "--head.width", 6)[0] == 0
-        assert run("export", "run", "out", "--cache", "c")[0] == 0
+        assert run("export", "run", "out", "--format", "torch", "--cache", "c")[0] == 0
         taught = gerund.evaluate("run", cache="c").scores
     del sys.modules["my_heads"]
     config = json.loads((tmp_path / "run" / "best" / "config.json").read_text(encoding="utf-8"))

@@ -31,7 +31,7 @@ NOT_NEEDED = (
     "gerund.video.draw",
     "gerund.recognition.explain",
     "gerund.recognition.explain_picture",
-    "lightning",
+    "lightning_fabric",
     "matplotlib",
     "PIL",
     "timm",

@@ -39,7 +39,7 @@ def test_what_differs_with_the_build_of_torch_is_not_pinned(versions):
     names = set(versions.pins(PINNED))
     assert not [name for name in names if versions.UNPINNED.fullmatch(name)]
     assert versions.UNPINNED.fullmatch("nvidia-cublas-cu12")
-    assert not versions.UNPINNED.fullmatch("torchmetrics")
+    assert not versions.UNPINNED.fullmatch("torchtitan")
 
 
 def test_an_extra_of_extras_is_followed(versions):

@@ -222,9 +222,8 @@ def clips(tmp_path_factory):
 OPTIONS = {
     "backbone": "pixels:8",
     "num_frames": 4,
-    "head": "transformer",
+    "head": "mean",
     "epochs": 6,
-    "head_options": {"width": 16, "dense_width": 16},
 }
 
 
@@ -315,7 +314,7 @@ def test_without_other_groups_there_is_nothing_to_calibrate_on(training, clips, 
         gerund.predict(done.run, [label / "2.mp4"], unknown_threshold=0.1)
 
 
-@pytest.mark.parametrize("head", ["bilstm", "mean", "frame"])
+@pytest.mark.parametrize("head", ["transformer", *(pytest.param(each, marks=pytest.mark.slow) for each in ("bilstm", "frame"))])
 def test_every_head_is_calibrated(clips, head, tmp_path):
     done = gerund.train(clips, backbone="pixels:8", num_frames=4, epochs=2, head=head, views=2, out=tmp_path / "run")
     assert gerund.Recognizer.load(done.run).temperature == done.metrics["calibration"]["temperature"] != 1.0

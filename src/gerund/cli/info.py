@@ -11,7 +11,7 @@ from gerund.core import options
 from gerund.core.places import as_path, default_cache
 from gerund.core.results import Facts
 
-SHOWN_PACKAGES = ("gerund", "torch", "lightning", "timm", "openvino", "av", "numpy", "safetensors", "huggingface-hub")
+SHOWN_PACKAGES = ("gerund", "torch", "lightning-fabric", "timm", "openvino", "av", "numpy", "safetensors", "huggingface-hub")
 
 
 def info(*, cache: options.CacheFolder | None = None) -> Facts:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, Protocol
 
-import lightning
+import lightning_fabric
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -85,7 +85,7 @@ def fabric_of(team: Team, device: str, precision: Literal["32-true", "bf16-mixed
     quiet_lightning()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a GPU is there and not used, that srun is
-        fabric = lightning.Fabric(
+        fabric = lightning_fabric.Fabric(
             accelerator={"cpu": "cpu", "mps": "mps"}.get(device, "cuda"),
             devices=team.devices,
             num_nodes=team.nodes,

@@ -6,10 +6,10 @@ import logging
 import os
 from datetime import timedelta
 
-import lightning
+import lightning_fabric
 import torch
-from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
-from lightning.fabric.strategies import DDPStrategy
+from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+from lightning_fabric.strategies import DDPStrategy
 
 from gerund.backbones import best_device
 from gerund.core import progress
@@ -37,7 +37,7 @@ def join(devices: int, nodes: int, device: str) -> Team:
     if device == "cuda" and torch.cuda.device_count() < devices:
         raise UsageError(f"--devices {devices}: this machine has {torch.cuda.device_count()}")
     quiet_lightning()
-    fabric = lightning.Fabric(
+    fabric = lightning_fabric.Fabric(
         accelerator=device,
         devices=devices,
         num_nodes=nodes,
@@ -56,5 +56,5 @@ def started_by_slurm(devices: int, nodes: int) -> bool:
 
 
 def quiet_lightning() -> None:
-    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
+    for name in ("lightning_fabric", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -28,7 +28,7 @@ from gerund.training.report.page import ClipSteps, RunReport, run_page
 from gerund.training.report.plots import SHEET, confusion_plot, contact_sheet, history_plot
 from gerund.training.run import Run
 
-NAMED_PACKAGES = ("gerund", "torch", "lightning", "timm", "openvino", "av", "numpy")
+NAMED_PACKAGES = ("gerund", "torch", "lightning-fabric", "timm", "openvino", "av", "numpy")
 PREDICTIONS_HEADER = (
     *("split", "path", "start", "end", "label", "correct"),
     *(f"{what}{rank}" for rank in range(1, 6) for what in ("label", "score")),
