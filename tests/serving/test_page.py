@@ -174,6 +174,31 @@ def test_segments_seek_and_keys_move(watched, film):
     expect(page.locator("#live")).to_have_text(labels[1])
 
 
+def test_player_and_panel_agree_at_every_moment_or_say_why(watched, film):
+    watched.add(film)
+    watched.finished()
+    found = watched.page.evaluate(
+        """async () => {
+            const text = (place) => document.querySelector(place)?.textContent.trim() ?? "";
+            const video = document.querySelector("video"), found = [];
+            for (let at = 0; at < 16; at += 0.25) {
+                const there = new Promise((resolve) => video.addEventListener("seeked", resolve, { once: true }));
+                video.currentTime = at;
+                await there;
+                found.push([text("#live"), text("#moment .label"), text("#moment-note")]);
+            }
+            return found;
+        }"""
+    )
+    assert len(found) == 64
+    assert found[0][0] == found[0][1] == "waving"
+    for live, first, note in found:
+        if live in ACTIONS:
+            assert bool(note) == (live != first), (live, first, note)
+        else:
+            assert live == f"not sure; maybe {first}"
+
+
 def test_everything_can_be_reached_by_tabbing(watched, kick):
     page = watched.page
     watched.add(kick)
@@ -350,6 +375,8 @@ def test_nothing_is_cut_off_at_any_size(browser, url, film, kick, size, theme):
     tag, head = (page.locator(place).first.bounding_box() for place in (".tag", "#tracks"))
     inset = page.evaluate("parseFloat(getComputedStyle(document.querySelector('.tag')).paddingLeft)")
     assert tag["x"] + inset - head["x"] >= 8, "the playhead at 0:00 stands beside the names of the rows"
+    order = [page.locator(part).bounding_box()["y"] for part in (".stage", ".library", ".answers .whole")]
+    assert size == "desktop" or order == sorted(order), "the list of videos stands below the player"
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate("document.documentElement.dataset.theme") == theme
     watched.close()

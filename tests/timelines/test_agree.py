@@ -103,6 +103,20 @@ def test_subjects_are_compared_each_with_itself(tmp_path: Path) -> None:
     ]
 
 
+def test_a_record_without_names_is_of_the_one_subject_of_the_other(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "named.csv").write_text("path,label,start,end,subject\nv.mp4,eat,0,4,m1\n")
+    (tmp_path / "two.csv").write_text("path,label,start,end,subject\nv.mp4,eat,0,4,m1\nv.mp4,eat,5,9,m2\n")
+    (tmp_path / "plain.csv").write_text("path,label,start,end\nv.mp4,eat,0,4\n")
+    for pair in (("named", "plain"), ("plain", "named")):
+        found = gerund.agree(*(tmp_path / f"{name}.csv" for name in pair))
+        assert [(each.subject, found.metrics["agreement"]) for each in found.compared] == [("m1", 1.0)]
+    assert "only one side names subjects" not in capfd.readouterr().err
+    gerund.agree(tmp_path / "two.csv", tmp_path / "plain.csv")
+    assert (
+        "v.mp4: only one side names subjects, and several (m1, m2): its labels are compared with none" in capfd.readouterr().err
+    )
+
+
 def test_records_of_other_videos_and_lengths_are_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     first = record(tmp_path / "a.json", "eat 0 20", duration=100, video="x/v.mp4")
     second = record(tmp_path / "b.json", "eat 0 20", "eat 60 70", duration=50, video="y/v.mp4")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -186,7 +186,7 @@ class Agreement(Printable):
         found = self.metrics
         rows = [
             ("time with the same label", percent(found["agreement"] or 0.0)),
-            ("Cohen's kappa, per step", rounded(found["kappa_steps"])),
+            ("Cohen's kappa, per step (1: all, 0: as by chance)", rounded(found["kappa_steps"])),
         ]
         rows += [(f"Cohen's kappa, bouts within {self.tolerance:g} s", rounded(found["kappa_bouts"]))]
         rows += [(name.upper(), rounded(found[name])) for name in found if name.startswith("f1")]
@@ -291,12 +291,24 @@ def side_by_side(first: dict[Path, Observation], second: dict[Path, Observation]
                 f"{path}: {one.duration:.1f} s long on one side, {two.duration:.1f} s on the other: compared up to the end of the shorter."
             )
         length = min(one.duration, two.duration)
+        one, two = of_the_same(one, two), of_the_same(two, one)
         for subject in sorted({*one.subjects, *two.subjects} - ({None} if one.bouts or two.bouts else set()), key=str) or [None]:
             ours, theirs = (
                 [bout for bout in each.bouts if bout.subject == subject and bout.start <= length] for each in (one, two)
             )
             compared.append(Compared(path=path, subject=subject, duration=length, first=ours, second=theirs))
     return compared
+
+
+def of_the_same(one: Observation, other: Observation) -> Observation:
+    """A record that names nobody is one of the single subject that the other names; told where the other names several."""
+    named = [subject for subject in other.subjects if subject is not None]
+    if not named or not one.bouts or any(bout.subject for bout in one.bouts):
+        return one
+    if len(other.subjects) > 1:
+        note(f"{one.path}: only one side names subjects, and several ({', '.join(named)}): its labels are compared with none.")
+        return one
+    return replace(one, bouts=[replace(bout, subject=named[0]) for bout in one.bouts])
 
 
 def partners(first: Sequence[Path], second: Sequence[Path]) -> dict[Path, Path]:

@@ -343,6 +343,8 @@ const moved = () => {
   byId("moment").replaceChildren(...ranked.map(rank));
   const segment = strips.segmentAt(seconds);
   const best = ranked[0];
+  const apart = segment && best && segment.label !== best.label;
+  byId("moment-note").textContent = apart ? `This moment alone; the stretch around it, as a whole, is ${spoken(segment.label)}.` : "";
   byId("live").replaceChildren(...(segment ? [swatch(segment), spoken(segment.label)] : best ? [swatch({ known: false }), make("span.share", {}, `not sure; maybe ${spoken(best.label)}`)] : []));
   for (const each of byId("events").querySelectorAll(".event")) each.setAttribute("aria-current", segment !== undefined && Number(each.dataset.start) === segment.start);
 };
