@@ -186,11 +186,12 @@ class Agreement(Printable):
         found = self.metrics
         rows = [
             ("time with the same label", percent(found["agreement"] or 0.0)),
-            ("Cohen's kappa, per step (1: all, 0: as by chance)", rounded(found["kappa_steps"])),
+            ("Cohen's kappa, per step", rounded(found["kappa_steps"])),
         ]
         rows += [(f"Cohen's kappa, bouts within {self.tolerance:g} s", rounded(found["kappa_bouts"]))]
         rows += [(name.upper(), rounded(found[name])) for name in found if name.startswith("f1")]
         yield from table(("", ""), rows)
+        yield "(kappa: what agrees beyond chance; 1 is all, 0 as by chance)"
         yield from ("", f"seconds; rows: {self.names[0]}, columns: {self.names[1]}")
         names = [*self.labels, NO_LABEL]
         lines = [(name, *(f"{each:.1f}" for each in row)) for name, row in zip(names, self.confusion * self.step, strict=True)]
