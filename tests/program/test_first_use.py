@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,46 @@ def test_a_model_without_a_video_is_told_what_is_missing(tmp_path: Path) -> None
     assert code == 2
     assert "--inputs" not in one_line(err)
     assert "INPUTS is missing (Videos, folders (all videos in them)" in err
+
+
+def test_equal_runs_of_a_head_without_luck_are_not_sold_as_many(lesson: Path, tmp_path: Path) -> None:
+    code, out, _ = run("train", table(lesson, tmp_path), *SMALL, "--seeds", 2, "--out", tmp_path / "seeds")
+    assert code == 0
+    assert "solved in closed form and has no luck of the draw" in out
+    assert "Runs that agree are one run told twice." in out
+
+
+@pytest.mark.slow
+def test_no_column_of_the_doctors_page_is_cut_on_a_phone(lesson: Path, tmp_path: Path) -> None:
+    playwright = pytest.importorskip("playwright.sync_api")
+    browser_path = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser_path is None:
+        pytest.skip("no chromium here")
+    gerund.doctor(table(lesson, tmp_path), html=tmp_path / "doctor.html")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": 390, "height": 800})
+        tab.goto((tmp_path / "doctor.html").as_uri())
+        assert tab.locator("th", has_text="groups").count() == 1
+        assert (
+            tab.evaluate(
+                "Math.max(...[...document.querySelectorAll('th, td')].map((each) => each.getBoundingClientRect().right))"
+            )
+            <= 390
+        )
+        browser.close()
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "first-use.md"
+
+
+def test_every_stumble_has_its_tests_and_they_exist() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    numbers = re.findall(r"^\| (\d+) \|", text, re.MULTILINE)
+    assert [int(number) for number in numbers] == list(range(1, 22))
+    for row in (line for line in text.splitlines() if re.match(r"\| \d", line)):
+        named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", row)
+        assert named, row
+        for file, name in named:
+            source = (PAGE.parents[1] / file).read_text(encoding="utf-8")
+            assert re.search(rf"^def {name}\(", source, re.MULTILINE), f"{file}::{name}"
