@@ -291,7 +291,8 @@ def test_checking_files_loads_no_torch(clips: list[Clip]) -> None:
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("split", [1, *(pytest.param(each, marks=pytest.mark.slow) for each in (2, 3))])
+@pytest.mark.slow
+@pytest.mark.parametrize("split", [1, 2, 3])
 def test_real_official_splits_are_clean(real_data: Path, split: int) -> None:
     diagnosis = gerund.doctor(f"ucf101:{real_data / 'ucf101'}", split=split)
     assert diagnosis.findings == []

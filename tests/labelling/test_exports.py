@@ -13,7 +13,7 @@ import pytest
 from gerund.data.annotations import read_annotations
 from gerund.data.datasets import load_annotations
 from gerund.labelling.edits import add_bout, add_label
-from gerund.labelling.exports import FILE_FORMATS
+from gerund.labelling.exports import FILE_FORMATS, write_archive
 from support.studios import FILMS, label_films, learned, named, truth, wait_until
 
 SPANS = {"one": 8, "two": 5}
@@ -49,16 +49,30 @@ def test_labels_are_written_as_a_project_of_boris_with_all_videos(client, labell
     assert {path: sum(each.path.stem == path for each in spans) for path in SPANS} == SPANS
 
 
-@pytest.mark.parametrize("form", [name for name in FILE_FORMATS if name != "boris_project"])
-def test_labels_are_written_in_every_format_a_file_for_each_video(client, labelled, form):
-    found = archive(client, form=form)
-    suffix = FILE_FORMATS[form].suffixes[0]
-    assert sorted(found) == [f"one{suffix}", f"two{suffix}"]
+def test_labels_are_written_a_file_for_each_video(client, labelled):
+    found = archive(client, form="srt")
+    assert sorted(found) == ["one.srt", "two.srt"]
     assert all(found.values())
 
 
+@pytest.mark.parametrize("form", [name for name in FILE_FORMATS if name != "boris_project"])
+def test_every_format_can_be_written(films, tmp_path, form):
+    rows = [f"{films / film}.mp4,{label},{start},{end}" for film in SPANS for label, start, end in truth(film)]
+    (tmp_path / "labels.csv").write_text("path,label,start,end\n" + "\n".join(rows), encoding="utf-8")
+    write_archive(tmp_path / "labels.csv", form, tmp_path / "all.zip")
+    suffix = FILE_FORMATS[form].suffixes[0]
+    with zipfile.ZipFile(tmp_path / "all.zip") as files:
+        assert sorted(files.namelist()) == [f"one{suffix}", f"two{suffix}"]
+        assert all(files.read(name) for name in files.namelist())
+
+
 @pytest.mark.parametrize(
-    ("form", "kind"), [("boris", "boris"), ("elan", "elan"), ("per_frame", "per-frame"), ("activitynet", "activitynet")]
+    ("form", "kind"),
+    [
+        ("boris", "boris"),
+        ("per_frame", "per-frame"),
+        *(pytest.param(each, each, marks=pytest.mark.slow) for each in ("elan", "activitynet")),
+    ],
 )
 def test_what_is_written_comes_in_again_as_theirs(client, labelled, folder, form, kind):
     found = archive(client, form=form)
@@ -163,6 +177,7 @@ def test_candidates_are_all_that_the_model_says_and_nobody_has_judged(client, la
     assert read_annotations(labelled.project.folder / "labels.csv") is not None
 
 
+@pytest.mark.slow
 def test_a_model_is_served_and_ends_with_the_studio(folder, tmp_path):
     from starlette.testclient import TestClient
 

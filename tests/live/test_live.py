@@ -161,7 +161,7 @@ def test_a_stall_ends_what_is_going_on_and_the_stream_may_go_on(recognizer):
 
 
 def test_standard_input_through_the_command_line(model, tmp_path):
-    path = film(tmp_path / "a.ts", ("day", 60), ("night", 60))
+    path = film(tmp_path / "a.ts", ("day", 45), ("night", 45))
     command = [sys.executable, "-c", "from gerund.cli.app import main; main()", "watch", str(model), "-", "--realtime", "--json"]
     with path.open("rb") as file:
         done = subprocess.run([*command, "--window", "1"], stdin=file, capture_output=True, text=True, check=False)

@@ -31,6 +31,7 @@ def inside_pairs(evaluation):
     return float(np.mean(right))
 
 
+@pytest.mark.slow
 def test_the_default_head_learns_a_third_of_the_toy_set(small_toy_set, tmp_path):
     done = gerund.train(small_toy_set, backbone="pixels", out=tmp_path / "run")
     assert done.metrics["test"]["top1"] >= 0.9

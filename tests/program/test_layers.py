@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import gerund
-from support.source import FLOOR_OF, MODULES, imports_of, own_modules, packages_of, room, top_level, tree_of
+from support.source import FLOOR_OF, MODULES, imports_of, own_modules, packages_in, packages_of, room, top_level, tree_of
 
 DOORS = {
     "torch": "learning heads.learned backbones recognition.graphs training.head",
@@ -41,7 +41,7 @@ def allowed(module: str, target: str) -> bool:
 
 
 def users_of(package: str) -> list[str]:
-    return [module for module in MODULES if package in packages_of(tree_of(module))]
+    return [module for module in MODULES if package in packages_in(module)]
 
 
 def is_in(module: str, door: str) -> bool:

@@ -54,6 +54,7 @@ def imports_of(tree: ast.AST) -> Iterator[tuple[str, str | None]]:
             yield from imports_of(node)
 
 
+@cache
 def own_modules(module: str) -> set[str]:
     """The modules of gerund that a module imports; `from gerund.heads import ridge` is `heads.ridge`, not `heads`."""
     found = set()
@@ -66,6 +67,12 @@ def own_modules(module: str) -> set[str]:
 def packages_of(tree: ast.AST) -> set[str]:
     """The packages that a text imports anything of: the first part of each name."""
     return {source.partition(".")[0] for source, _ in imports_of(tree)}
+
+
+@cache
+def packages_in(module: str) -> set[str]:
+    """The packages that a module imports anything of."""
+    return packages_of(tree_of(module))
 
 
 def top_level(tree: ast.Module) -> ast.Module:

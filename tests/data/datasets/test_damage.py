@@ -261,7 +261,7 @@ def test_damage_of_any_kind_is_an_error_of_ours_or_harmless(tmp_path: Path, make
     data = maker(tmp_path)
     files = sorted(file for file in tmp_path.rglob("*") if file.suffix in TEXTS)
     rng = random.Random(maker.__name__)
-    for _ in range(60 if files else 0):
+    for _ in range(30 if files else 0):
         file = rng.choice(files)
         whole = file.read_bytes() or b"x"
         file.write_bytes(damaged(whole, rng))
