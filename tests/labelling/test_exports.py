@@ -120,26 +120,26 @@ def test_what_lies_over_a_confirmed_bout_is_only_suggested(client, desk):
     ]
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "words"),
-    [
-        ("a.docx", b"", "labels come as .csv, .tsv, .eaf, .json or .xml"),
-        ("a.json", b"{", "a.json: not JSON"),
-        ("a.csv", b"path,label,start,end\ngone.mp4,left,0,1\n", "none of its 1 rows names a video of this project"),
-        ("a.csv", b"path,label,start,end\none.mp4,left,x,1\n", "a.csv:2: column 'start'"),
-        ("a.eaf", b"<no>", "a.eaf"),
-        ("one.mp4", b"x", "is called like a video of the project"),
-        ("../../b.csv", b"path,label,start,end\ngone.mp4,left,0,1\n", "none of its 1 rows"),
-    ],
-)
-def test_files_that_cannot_be_taken_in_are_told_and_change_nothing(client, desk, name, content, words):
+REFUSED = [
+    ("a.docx", b"", "labels come as .csv, .tsv, .eaf, .json or .xml"),
+    ("a.json", b"{", "a.json: not JSON"),
+    ("a.csv", b"path,label,start,end\ngone.mp4,left,0,1\n", "none of its 1 rows names a video of this project"),
+    ("a.csv", b"path,label,start,end\none.mp4,left,x,1\n", "a.csv:2: column 'start'"),
+    ("a.eaf", b"<no>", "a.eaf"),
+    ("one.mp4", b"x", "is called like a video of the project"),
+    ("../../b.csv", b"path,label,start,end\ngone.mp4,left,0,1\n", "none of its 1 rows"),
+]
+
+
+def test_files_that_cannot_be_taken_in_are_told_and_change_nothing(client, desk):
     named(desk, "one")
     before = len(desk.project.state.labels)
-    answer = client.post("/v1/project/imports", params={"name": name}, content=content)
-    assert answer.status_code == 400
-    assert words in answer.json()["error"]
-    assert "/tmp" not in answer.json()["error"]
-    assert len(desk.project.state.labels) == before
+    for name, content, words in REFUSED:
+        answer = client.post("/v1/project/imports", params={"name": name}, content=content)
+        assert answer.status_code == 400, name
+        assert words in answer.json()["error"]
+        assert "/tmp" not in answer.json()["error"]
+        assert len(desk.project.state.labels) == before
 
 
 def test_numbers_a_page_and_an_ethogram(client, labelled):

@@ -225,9 +225,8 @@ def test_sizes_and_durations_are_read():
     assert [seconds_bound(text, "") for text in ("2h", "15min", "90s", "0.5")] == [7200, 900, 90, 0.5]
 
 
-@pytest.mark.parametrize(
-    "host",
-    [
+def test_a_name_that_was_pointed_here_gets_no_answer(server):
+    for host in (
         "evil.example",
         "evil.example:8000",
         "127.0.0.1.evil.example",
@@ -244,24 +243,23 @@ def test_sizes_and_durations_are_read():
         "127.0.0.1:http",
         "localhost\\@evil.example",
         "127.0.0.1,evil.example",
-    ],
-)
-def test_a_name_that_was_pointed_here_gets_no_answer(server, host):
-    answer = server.client.get("/v1/model", headers={"Host": host})
-    assert answer.status_code == 421
-    assert "labels" not in answer.text
+    ):
+        answer = server.client.get("/v1/model", headers={"Host": host})
+        assert answer.status_code == 421, host
+        assert "labels" not in answer.text
 
 
-@pytest.mark.parametrize("host", ["localhost", "localhost:8000", "127.0.0.1:9"])
-def test_this_machines_names_get_answers(server, host):
-    assert server.client.get("/v1/model", headers={"Host": host}).status_code == 200
+def test_this_machines_names_get_answers(server):
+    for host in ("localhost", "localhost:8000", "127.0.0.1:9"):
+        assert server.client.get("/v1/model", headers={"Host": host}).status_code == 200, host
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:9999", "http://localhost"])
-def test_another_site_cannot_make_a_browser_post_or_delete(server, clip, origin):
-    for method, path in (("POST", "/v1/predict"), ("POST", "/v1/jobs"), ("POST", "/v1/session"), ("DELETE", "/v1/jobs/x")):
-        answer = server.client.request(method, path, content=clip.read_bytes(), headers={"Origin": origin})
-        assert (answer.status_code, answer.json()["error"]) == (403, "requests from other sites are not taken")
+def test_another_site_cannot_make_a_browser_post_or_delete(server, clip):
+    asked = [("POST", "/v1/predict"), ("POST", "/v1/jobs"), ("POST", "/v1/session"), ("DELETE", "/v1/jobs/x")]
+    for origin in ("https://evil.example", "null", "http://127.0.0.1:9999", "http://localhost"):
+        for method, path in asked:
+            answer = server.client.request(method, path, content=clip.read_bytes(), headers={"Origin": origin})
+            assert (answer.status_code, answer.json()["error"]) == (403, "requests from other sites are not taken"), origin
     assert server.service.taken == 0
     assert server.client.post("/v1/predict", content=clip.read_bytes(), headers={"Origin": "http://127.0.0.1"}).status_code == 200
 

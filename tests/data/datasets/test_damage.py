@@ -255,13 +255,14 @@ def test_every_text_may_be_unicode_of_any_kind_and_nothing_else(
 TEXTS = (".txt", ".csv", ".json", ".eaf", ".xml", ".tsv")
 
 
+@pytest.mark.parametrize("times", [15, pytest.param(200, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("maker", [m for makers in MAKERS.values() for m in makers], ids=lambda maker: maker.__name__)
-def test_damage_of_any_kind_is_an_error_of_ours_or_harmless(tmp_path: Path, maker: Callable[[Path], str]) -> None:
+def test_damage_of_any_kind_is_an_error_of_ours_or_harmless(tmp_path: Path, maker: Callable[[Path], str], times: int) -> None:
     """Cut, other bytes, other values at random places: never anything but a DataError with a path in it, or clips a video can have."""
     data = maker(tmp_path)
     files = sorted(file for file in tmp_path.rglob("*") if file.suffix in TEXTS)
     rng = random.Random(maker.__name__)
-    for _ in range(30 if files else 0):
+    for _ in range(times if files else 0):
         file = rng.choice(files)
         whole = file.read_bytes() or b"x"
         file.write_bytes(damaged(whole, rng))
