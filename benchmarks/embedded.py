@@ -58,6 +58,7 @@ def main() -> None:
                 started = processor_seconds()
                 found = extractor.extract(clip.path for clip in clips)
                 took.append(processor_seconds() - started)
+                assert not found.failed, f"not read, and so counted as wrong: {found.failed}"
                 if number:
                     continue
                 recognizer = untrained(train, settings, extractor.cache, backbone)

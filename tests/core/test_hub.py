@@ -93,14 +93,16 @@ def test_a_pushed_model_answers_like_the_one_on_disk_with_and_without_a_connecti
     assert f"{server.address}/ann/actions" in pushed.stdout
     assert "gerund predict hf:ann/actions VIDEO" in pushed.stdout
     assert "licence none needed (no trained weights)" in pushed.stderr
-    assert sorted(server.models["ann/actions"]) == ["README.md", "backbone.safetensors", "config.json", "model.safetensors"]
+    assert sorted(server.models["ann/actions"]) == [
+        *("README.md", "backbone.bin", "backbone.safetensors", "backbone.xml", "config.json", "model.safetensors"),
+    ]
     assert server.models["ann/actions"]["model.safetensors"] == (model / "model.safetensors").read_bytes()
     server.models["ann/actions"]["modeling.py"] = b"raise SystemExit('executed')"
     server.models["ann/actions"]["pytorch_model.bin"] = b"a pickle"
     there = run("predict", "hf:ann/actions", clip, "--json", "--quiet")
     assert there.returncode == 0, there.stderr
     assert json.loads(there.stdout)["scores"] == Recognizer.load(model).predict(clip).top(None)
-    assert not [path for path in server.asked if path.endswith((".py", ".bin"))]
+    assert not [path for path in server.asked if path.endswith(("modeling.py", "pytorch_model.bin"))]
     without = run("predict", "hf:ann/actions", clip, "--json", "--quiet", endpoint="http://127.0.0.1:9")
     assert without.returncode == 0, without.stderr
     assert without.stdout == there.stdout
