@@ -8,6 +8,7 @@ import json
 import urllib.request
 import zipfile
 
+import openpyxl
 import pytest
 
 from gerund.data.annotations import read_annotations
@@ -120,8 +121,29 @@ def test_what_lies_over_a_confirmed_bout_is_only_suggested(client, desk):
     ]
 
 
+def test_projects_of_boris_and_workbooks_come_in(client, desk, folder, tmp_path):
+    for film in SPANS:
+        named(desk, film)
+    rows = [[f"{film}.mp4", label, start, end] for film in SPANS for label, start, end in truth(film)]
+    book = openpyxl.Workbook()
+    for row in (["path", "label", "start", "end"], *rows):
+        book.active.append(row)
+    book.save(tmp_path / "labels.xlsx")
+    lines = ["path,label,start,end", *(f"{folder / path},{label},{start},{end}" for path, label, start, end in rows)]
+    (tmp_path / "labels.csv").write_text("\n".join(lines), encoding="utf-8")
+    write_archive(tmp_path / "labels.csv", "boris_project", tmp_path / "all.zip")
+    with zipfile.ZipFile(tmp_path / "all.zip") as files:
+        (tmp_path / "labels.boris").write_bytes(files.read("labels.boris"))
+    for name in ("labels.xlsx", "labels.boris"):
+        answer = client.post("/v1/project/imports", params={"name": name}, content=(tmp_path / name).read_bytes())
+        assert (answer.status_code, answer.json().get("said")) == (200, f"{len(rows)} labels of {name}"), answer.text
+        assert len(desk.project.state.bouts) == len(rows)
+        while desk.step(back=True, token=""):
+            pass
+
+
 REFUSED = [
-    ("a.docx", b"", "labels come as .csv, .tsv, .eaf, .json or .xml"),
+    ("a.docx", b"", "labels come as .csv, .tsv, .xlsx, .xlsm, .eaf, .boris, .json or .xml"),
     ("a.json", b"{", "a.json: not JSON"),
     ("a.csv", b"path,label,start,end\ngone.mp4,left,0,1\n", "none of its 1 rows names a video of this project"),
     ("a.csv", b"path,label,start,end\none.mp4,left,x,1\n", "a.csv:2: column 'start'"),

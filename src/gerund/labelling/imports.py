@@ -107,7 +107,13 @@ def read_apart(name: str, place: Path, out: Path) -> list[Annotation]:
     command = [sys.executable, "-m", "gerund.labelling.reading", name, str(out)]
     try:
         done = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment(), timeout=READING_SECONDS, check=False
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment(),
+            timeout=READING_SECONDS,
+            start_new_session=True,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         raise DataError(f"{place.name}: reading it took longer than {READING_SECONDS:.0f} s") from None

@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 from gerund.core.errors import DataError, GerundError
-from gerund.core.texts import read_text
+from gerund.core.texts import TABLE_SUFFIXES, read_text
 from gerund.core.workers import limit_memory
 from gerund.data.annotations import write_annotations
-from gerund.data.datasets import load_annotations
+from gerund.data.datasets import kind_of_place, load_annotations
+from gerund.data.datasets.boris_project import PROJECT_SUFFIX
 from gerund.timelines.observations import kind_of
 
 HISTORY_COLUMNS = ("path", "label", "start", "end", "subject", "status", "by", "at")
@@ -23,9 +24,9 @@ def format_of(path: Path) -> str:
         return "cvat"
     if suffix == ".json":
         return format_of_json(path)
-    if suffix not in (".csv", ".tsv", ".eaf"):
-        raise DataError(f"{path.name}: labels come as .csv, .tsv, .eaf, .json or .xml")
-    kind = kind_of(path)
+    if suffix not in (".eaf", PROJECT_SUFFIX, *TABLE_SUFFIXES):
+        raise DataError(f"{path.name}: labels come as {', '.join(TABLE_SUFFIXES)}, .eaf, {PROJECT_SUFFIX}, .json or .xml")
+    kind = kind_of(path) if suffix in TABLE_SUFFIXES else kind_of_place(path)
     return "csv" if kind in (None, "csv", "json") else kind
 
 
