@@ -73,6 +73,12 @@ export class Review {
     });
   }
 
+  /** The model knows more: an answer is waiting for that, or there was nothing left to ask. */
+  learnt() {
+    this.heard?.();
+    if (this.active && !this.question && !this.busy) this.next().catch(() => undefined);
+  }
+
   draw() {
     document.body.toggleAttribute("data-reviewing", this.active);
     const panel = byId("panel-review");

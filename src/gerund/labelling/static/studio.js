@@ -29,7 +29,7 @@ const toast = (text) => {
 
 const project = new Project({
   changed: (what, edit) => {
-    if (what === "learned") review.heard?.();
+    if (what === "learned") review.learnt();
     if (what === "gone") byId("state").dataset.kind = "bad";
     if (what === "edit") {
       say(`${edit.done === "undo" ? "Undone: " : edit.done === "redo" ? "Again: " : ""}${edit.said}`);
