@@ -221,4 +221,5 @@ def test_the_licence_of_published_weights_is_the_one_timm_lists():
     expected = timm.get_pretrained_cfg("convnextv2_atto").license
     assert expected
     assert weights_licence(published) == f"{expected} (of the weights published for timm)"
+    assert weights_licence(replace(published, origin="fine-tuned (all) from pretrained")) == weights_licence(published)
     assert "that of the file my.safetensors; look it up" in weights_licence(replace(backbone, origin="my.safetensors"))

@@ -328,17 +328,17 @@ def test_real_leak_of_a_random_split_is_told_and_measured(real_data: Path) -> No
 
 def group_safe_accuracy(clips: list[Clip]) -> float:
     """The same measure with another library: logistic regression on mean features, as many folds of whole groups."""
-    from sklearn import linear_model, selection
+    from sklearn import linear_model, model_selection
 
     features = Extractor(load_backbone(), fps=8.0, cache=FeatureCache(None)).extract(clip.path for clip in clips).features
     means = np.stack([np.asarray(features[clip.path].data[:], np.float32).mean(axis=0) for clip in clips])
     means = (means - means.mean(axis=0)) / means.std(axis=0)
     labels = [clip.label for clip in clips]
-    answers = selection.cross_val_predict(
+    answers = model_selection.cross_val_predict(
         linear_model.LogisticRegression(max_iter=2000),
         means,
         labels,
         groups=[clip.group for clip in clips],
-        cv=selection.GroupKFold(LEAK_FOLDS),
+        cv=model_selection.GroupKFold(LEAK_FOLDS),
     )
     return float(np.mean(answers == np.array(labels)))

@@ -10,17 +10,21 @@ import torch
 
 import gerund
 from gerund import video
-from gerund.backbones import load_backbone
+from gerund.backbones import load_backbone, rebuild_backbone, weights_licence
+from gerund.backbones.engines import core
 from gerund.backbones.timm import last_stage
 from gerund.core.errors import ClipError, UsageError
 from gerund.core.recipes import Recipe
 from gerund.core.types import Clip, Resize
+from gerund.features.cache import FeatureCache
 from gerund.heads import build_head
 from gerund.heads.learned.base import LearnedHead
 from gerund.learning import fit as fitting
 from gerund.learning.batches import NO_CLIP
-from gerund.learning.finetune import FrameBatches, Tuned, sampled_frames
+from gerund.learning.finetune import BACKBONE_WEIGHTS, FrameBatches, Tuned, sampled_frames, save_weights
+from gerund.learning.finetune import tuned as tuned_backbone
 from gerund.learning.team import Team
+from gerund.recognition.weights import write_backbone
 from support.clocks import standing
 from support.reading import read_csv
 
@@ -78,6 +82,32 @@ def test_only_the_last_stage_of_the_saved_backbone_differs(tuned):
     assert not [key for key in changed if "running" in key]
     assert after.fingerprint != before.fingerprint
     assert after.origin == "fine-tuned (last-stage) from random (seed 0)"
+
+
+@pytest.mark.parametrize("trained", ["in torch", "graph alone"])
+def test_a_network_of_the_installation_comes_back_from_its_model_folder_as_it_was_fine_tuned(tmp_path, trained):
+    before = load_backbone("lite", image_size=32)
+    with torch.no_grad():
+        for name, value in before.module.named_parameters():
+            if name in last_stage(before.module):
+                value.mul_(1.5)
+    save_weights(before.module, tmp_path / BACKBONE_WEIGHTS)
+    after = tuned_backbone(load_backbone("lite", image_size=32), tmp_path, "last-stage")
+    folder = tmp_path / "model"
+    folder.mkdir()
+    write_backbone(after, FeatureCache(tmp_path / "cache"), folder)
+    if trained == "graph alone":
+        (folder / "backbone.safetensors").unlink()
+    again = rebuild_backbone(json.loads(json.dumps(after.config)), folder, has_graph=True)
+    assert again.weights_digest == after.weights_digest != load_backbone("lite").weights_digest
+    assert (again.build is None) == (trained == "graph alone")
+    frames = np.random.default_rng(0).normal(size=(3, 3, 32, 32)).astype(np.float32)
+    expected, answer, untuned = (
+        core().compile_model(each.graph(3), "CPU")(frames)[0] for each in (after, again, load_backbone("lite", image_size=32))
+    )
+    np.testing.assert_allclose(answer, expected, atol=1e-3)
+    assert np.abs(untuned - expected).max() > 0.1
+    assert weights_licence(again) == weights_licence(load_backbone("lite"))
 
 
 def test_a_fine_tuned_model_predicts_as_it_was_evaluated(tuned):

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gerund.backbones.base import Backbone, check_digest
+from gerund.backbones.base import FINE_TUNED, Backbone, check_digest
 from gerund.backbones.engines import Engine, best_device, checked_device, compile_engine, resolve_precision
 from gerund.backbones.quantize import quantize, quantized_digest
 from gerund.backbones.saved import WEIGHTS_FILE, saved
@@ -20,7 +21,6 @@ from gerund.core.types import FITS, Fit, Resize
 
 __all__ = [
     "BACKBONES",
-    "LITE",
     "PRESETS",
     "Backbone",
     "Engine",
@@ -93,10 +93,12 @@ def rebuild_backbone(config: Mapping[str, Any], folder: Path, *, has_graph: bool
     Without either, weights that timm publishes are fetched again, if `fetch` allows it; nobody else is asked. Raises BackboneError when
     there is nothing to build it of, or something else than the model was trained with.
     """
-    source, _ = source_of(config["name"])
-    if source in ("lite", "pixels"):
+    in_folder = saved(config, folder, has_graph=has_graph)
+    if in_folder is not None:
+        return in_folder
+    if source_of(config["name"])[0] in ("lite", "pixels"):
         return known_backbone(config)
-    return saved(config, folder, has_graph=has_graph) or published(config, folder / WEIGHTS_FILE, fetch=fetch)
+    return published(config, folder / WEIGHTS_FILE, fetch=fetch)
 
 
 def published(config: Mapping[str, Any], weights: Path, *, fetch: bool) -> Backbone:
@@ -122,6 +124,8 @@ def known_backbone(config: Mapping[str, Any], **options: Any) -> Backbone:
 
 def weights_licence(backbone: Backbone) -> str:
     """What is known about the licence of a backbone's weights, in words."""
+    if backbone.origin.startswith(FINE_TUNED):
+        return weights_licence(replace(backbone, origin=backbone.origin.partition(" from ")[2]))
     if backbone.name in LITE:
         return "Apache-2.0 (EfficientNet-Lite, trained on ImageNet)"
     if backbone.origin == "pretrained":

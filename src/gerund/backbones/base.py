@@ -16,6 +16,9 @@ from gerund.core.types import Fit, Resize
 if TYPE_CHECKING:
     from torch import nn
 
+FINE_TUNED = "fine-tuned"
+"""How the origin of weights begins that were trained on from others; what follows ` from ` is the origin of those."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Backbone:
@@ -26,7 +29,8 @@ class Backbone:
 
     `draw` makes it as an OpenVINO model for N features at once, `build` as a module of torch, each when first asked for; a source has
     the one, the other or both. `mean` and `std` are per channel, for pixel values in 0..1. `origin` says where the weights come from;
-    `digest` is theirs where it is known beforehand; `quantized` is the int8 copy in OpenVINO's format where there is one.
+    `digest` is theirs where it is known beforehand; `quantized` is the int8 copy in OpenVINO's format where there is one;
+    `installed` says that the weights are part of the installation, so that no model folder needs a copy.
     """
 
     name: str
@@ -42,6 +46,7 @@ class Backbone:
     window: int = 1
     stride: int = 1
     architecture: Mapping[str, Any] | None = None
+    installed: bool = False
 
     @cached_property
     def module(self) -> nn.Module:

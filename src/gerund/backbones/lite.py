@@ -87,6 +87,7 @@ def load(name: str, *, weights: Path | None, pretrained: bool, image_size: int |
         feature_dim=FEATURE_DIM,
         origin=f"ImageNet ({variant.file})",
         digest=variant.sha256,
+        installed=True,
     )
 
 
@@ -233,4 +234,9 @@ def timm_module(name: str) -> nn.Module:
     """The same network in timm's definition, for devices of torch."""
     from gerund.backbones.timm import tensorflow_lite
 
-    return tensorflow_lite(name, lite_weights(name))
+    return tensorflow_lite(timm_name(name), lite_weights(name))
+
+
+def timm_name(name: str) -> str:
+    """What timm calls a backbone; one of this family has another name there."""
+    return f"tf_efficientnet_lite{name.removeprefix('lite') or '0'}" if name in VARIANTS else name

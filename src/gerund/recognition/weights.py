@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from safetensors.numpy import save as save_arrays
 
-from gerund.backbones import LITE, Backbone, quantized_digest, rebuild_backbone
+from gerund.backbones import Backbone, quantized_digest, rebuild_backbone
 from gerund.backbones.engines import BATCH_SIZE
 from gerund.core import files
 from gerund.core.errors import ModelError, UsageError
@@ -116,7 +116,7 @@ def write_backbone(backbone: Backbone, cache: FeatureCache, folder: Path) -> Non
 
     One that is part of the installation stays there.
     """
-    if backbone.name in LITE or backbone.name.startswith("pixels"):
+    if backbone.installed:
         return
     graph = stored_graph(backbone, cache)
     for suffix in (".xml", ".bin"):
