@@ -162,6 +162,25 @@ def test_features_of_a_url_are_found_again_without_fetching_it(
     assert np.array_equal(rows_of(extractor.extract([path]), path), rows_of(first, path))
 
 
+def test_a_cache_of_before_learns_its_addresses_by_one_more_extraction_that_fetches_nothing(
+    memory: Any, ramp_video: RampVideo, tmp_path: Path, worker: Callable[[Path], ClusterWorker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory.put_file(str(ramp_video(40)), "/videos/a.mp4")
+    path = Path("memory://videos/a.mp4")
+    worker(tmp_path).extract([path])
+    digests = FeatureCache(tmp_path).folder / "digests.txt"
+    address = storage.key_of("memory://videos/a.mp4")
+    before = [line for line in digests.read_text(encoding="utf-8").splitlines() if not line.startswith(f"{address} ")]
+    digests.write_text("".join(f"{line}\n" for line in before), encoding="utf-8")
+    assert FeatureCache(tmp_path).known_digests
+    extractor = Extractor(load_backbone("pixels:8"), cache=FeatureCache(tmp_path), **OPTIONS)
+    assert "features not extracted yet" in extractor.extract([path]).failed[path]
+    monkeypatch.setattr(storage, "fetch", lambda *_: pytest.fail("fetched again"))
+    assert list(worker(tmp_path).extract([path]).features) == [path]
+    extractor = Extractor(load_backbone("pixels:8"), cache=FeatureCache(tmp_path), **OPTIONS)
+    assert list(extractor.extract([path]).features) == [path]
+
+
 def test_rows_that_cannot_be_fetched_cost_themselves_alone(
     memory: Any, ramp_video: RampVideo, tmp_path: Path, worker: Callable[[Path], ClusterWorker]
 ) -> None:
