@@ -12,6 +12,7 @@ import pytest
 from gerund import video
 from gerund.core.errors import DataError, UsageError
 from gerund.core.types import Clip
+from gerund.data import datasets
 from gerund.data.datasets import toy
 from gerund.data.datasets.toy import dataset
 from gerund.data.datasets.toy.film import draw_performer, skeleton
@@ -207,3 +208,15 @@ def test_the_small_set_has_every_action_on_both_sides(tmp_path: Path, monkeypatc
         assert {clip.label for clip in of_it} == set(toy.ACTIONS)
         assert len({clip.group for clip in of_it}) == performers
     assert toy.load_small(tmp_path / "toy") == clips
+
+
+def test_a_folder_of_the_same_name_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(datasets.DATASETS, "toy", lambda path, split: [Clip(path=path)])
+    datasets.load_dataset("toy")
+    assert "toy" not in capsys.readouterr().err
+    (tmp_path / "toy").mkdir()
+    datasets.load_dataset("toy")
+    assert "toy: the synthetic clips; for what lies here under that name give ./toy" in capsys.readouterr().err

@@ -170,6 +170,8 @@ def load_by_name(data: str, split: int | None, *, allow_missing: bool) -> Sequen
         name, rest = "csv", data
     elif data in MADE:
         name, rest = data, str(default_cache() / data)
+        if exists(Path(data)):
+            note(f"{data}: the synthetic clips; for what lies here under that name give ./{data}")
     elif not colon or (name not in DATASETS and (len(name) == 1 or Path(data).exists())):  # C:\clips is a path, not a data set
         name, rest = kind_of_place(Path(data).expanduser()), data
     if name not in DATASETS:
