@@ -18,6 +18,7 @@ from gerund.recognition.evaluate import Evaluation
 from gerund.recognition.metrics import reliability
 from gerund.training.report import charts, pen, plots
 from gerund.training.report.page import ClipSteps, RunReport, run_page
+from support.videos import RampVideo
 
 LABELS = ["<b>jump</b> & 'run'", "été"]
 HISTORY = [
@@ -287,3 +288,14 @@ def test_the_page_in_a_browser_fits_a_phone_and_follows_dark_mode(ramp_video, tm
             grounds.append(tab.evaluate("getComputedStyle(document.body).backgroundColor"))
         browser.close()
     assert grounds == ["rgb(255, 255, 255)", "rgb(17, 22, 29)"]
+
+
+def test_a_clip_that_cannot_be_read_costs_its_own_picture_alone(tmp_path: Path, ramp_video: RampVideo) -> None:
+    clips = [Clip(path=tmp_path / "gone.mp4"), Clip(path=ramp_video(40))]
+    plots.contact_sheet(tmp_path / "sheet.png", [(clip, "jump", None) for clip in clips])
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        pixels = np.asarray(sheet.convert("L"))
+    gone, read = pixels[8:188, 8:248], pixels[8:188, 256:496]
+    assert (gone == gone[0, 0]).mean() > 0.95  # the sheet's own paper, but for the words
+    assert len(np.unique(gone)) > 10
+    assert (read == gone[0, 0]).mean() < 0.5

@@ -12,9 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gerund.core.errors import GerundError
 from gerund.core.files import write_rows, write_text
-from gerund.core.progress import note
 from gerund.core.recipes import Recipe, as_command, sources_of
 from gerund.core.types import Clip
 from gerund.data.checks import Finding, check_clips
@@ -61,12 +59,9 @@ def draw_pictures(
         confusion_plot(run.folder / "confusion_matrix.png", shown.confusion, shown.labels)
         confusion_plot(run.folder / "confusion_matrix_normalized.png", shown.confusion, shown.labels, normalized=True)
     examples = spread(run.usable(extraction, "train"), SHEET)
-    try:
-        contact_sheet(run.folder / "train_clips.jpg", [(clip, clip.label or "", None) for clip in examples])
-        if "val" in evaluations:
-            contact_sheet(run.folder / "val_predictions.jpg", judged(evaluations["val"]))
-    except GerundError as error:
-        note(f"No contact sheet: {error}")
+    contact_sheet(run.folder / "train_clips.jpg", [(clip, clip.label or "", None) for clip in examples])
+    if "val" in evaluations:
+        contact_sheet(run.folder / "val_predictions.jpg", judged(evaluations["val"]))
 
 
 def write_run_page(

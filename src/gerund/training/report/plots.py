@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from gerund import video
+from gerund.core.errors import GerundError
 from gerund.core.types import Clip, Resize
 from gerund.training.report.charts import confusion_chart, history_of, line_chart
 from gerund.training.report.pen import chart_sheet
@@ -39,7 +40,10 @@ def confusion_plot(path: Path, matrix: np.ndarray, labels: Sequence[str], *, nor
 
 
 def contact_sheet(path: Path, entries: Sequence[tuple[Clip, str, bool | None]], *, columns: int = 4, width: int = 240) -> None:
-    """The middle frame of each clip with a caption; green and a check mark when right (True), red and a cross when wrong (False)."""
+    """The middle frame of each clip with a caption; green and a check mark when right (True), red and a cross when wrong (False).
+
+    A clip that cannot be read there has its caption alone.
+    """
     if not entries:
         return
     height, bar, gap = width * 3 // 4, 30, 8
@@ -49,8 +53,11 @@ def contact_sheet(path: Path, entries: Sequence[tuple[Clip, str, bool | None]], 
     draw = ImageDraw.Draw(sheet)
     for number, (clip, caption, right) in enumerate(entries):
         left, top = gap + number % columns * (width + gap), gap + number // columns * (height + bar + gap)
-        picture = middle_frame(clip, Resize(height=height, width=width, fit="letterbox"))
-        sheet.paste(Image.fromarray(picture), (left, top))
+        try:
+            picture = middle_frame(clip, Resize(height=height, width=width, fit="letterbox"))
+            sheet.paste(Image.fromarray(picture), (left, top))
+        except GerundError:
+            draw.text((left + width / 2, top + height / 2), "no picture", font=font(14), fill=INK, anchor="mm")
         colour = INK if right is None else RIGHT if right else WRONG
         draw.rectangle([left, top + height, left + width - 1, top + height + bar - 1], fill=colour)
         text = caption if right is None else f"{'✓' if right else '✗'} {caption}"
